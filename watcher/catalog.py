@@ -6,7 +6,6 @@ from, when, or what it was before.
 
 from __future__ import annotations
 
-import re
 import unicodedata
 from dataclasses import dataclass
 from decimal import Decimal
@@ -14,6 +13,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from watcher.prices import NotUnderstoodError, decimal_text, parse_price, parse_rate
 from watcher.units import Unit, parse_unit
 
 if TYPE_CHECKING:
@@ -22,38 +22,26 @@ if TYPE_CHECKING:
 __all__ = [
     "DOCUMENTED_USD_PER_CREDIT",
     "Model",
-    "NotUnderstoodError",
     "Reading",
     "Record",
     "Snapshot",
     "Unreadable",
     "credit_value",
     "fold",
-    "parse_price",
     "parse_record",
     "read",
+    "told_apart_by",
 ]
 
 DOCUMENTED_USD_PER_CREDIT = Decimal("0.005")
 
 MAX_TEXT_LENGTH = 1000
-MAX_PRICE = Decimal(10) ** 12
-SMALLEST_PRICE = Decimal(10) ** -12
 
 # A price list of fewer rows than this cannot say what a credit is worth: one typing mistake would.
 ROWS_THAT_PROVE_A_CREDIT_VALUE = 5
 CREDIT_VALUE_TOLERANCE = Decimal("0.01")
 
 _CONTROL_TO_SPACE = dict.fromkeys([*range(32), 127], " ")
-_PLAIN_NUMBER = re.compile(r"\d+(\.\d*)?|\.\d+")
-_GROUPED_NUMBER = re.compile(r"\d{1,3}(,\d{3})+\.\d+")
-_DECIMAL_COMMA = re.compile(r"\d+,\d+")
-_AMBIGUOUS_COMMA = re.compile(r"[1-9]\d{0,2},\d{3}")
-_EXPONENT_NUMBER = re.compile(r"(\d+\.?\d*|\.\d+)[eE][+-]?\d{1,2}")
-
-
-class NotUnderstoodError(ValueError):
-    """A field or a row that has no safe reading; the text says which and why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +143,7 @@ class Snapshot:
         """Make a snapshot; rows that nothing tells apart are one record."""
         distinct: dict[tuple[Any, ...], Record] = {}
         for record in records:
-            key = _told_apart_by(record)
+            key = told_apart_by(record)
             kept = distinct.get(key)
             if kept is None or _spelling_order(record) < _spelling_order(kept):
                 distinct[key] = record
@@ -214,26 +202,10 @@ def parse_record(row: object) -> Record:
         unit=parse_unit(_text(row, "creditUnit")),
         usd_listed=usd_listed,
         fal=_price_or_unknown(row, "falPrice"),
-        rate=_parse_rate(row.get("discountRate")),
+        rate=parse_rate(row.get("discountRate")),
         anchor=_text(row, "anchor"),
         promotion=_parse_flag(row.get("discountPrice")),
     )
-
-
-def parse_price(value: object) -> Decimal | None:
-    """Read a price of the listing: a number or a text such as `"84.0"`, `"0,325"` or `"170 "`.
-
-    Empty and null are `None` (absent), `"0"` is zero (free). Raises `NotUnderstoodError` for all
-    that is not a finite amount from 0 to 10^12, and for `"1,200"`, which half the world reads as
-    1.2. The result is normalised: equal prices are equal in every digit.
-    """
-    if value is None:
-        return None
-    if isinstance(value, bool) or not isinstance(value, str | int | float | Decimal):
-        msg = f"{type(value).__name__} is not a price"
-        raise NotUnderstoodError(msg)
-    text = unicodedata.normalize("NFKC", str(value)[:MAX_TEXT_LENGTH]).strip()
-    return _parse_price_text(text) if text else None
 
 
 def fold(text: str) -> str:
@@ -269,14 +241,6 @@ def credit_value(records: Sequence[Record], previous: Decimal) -> Decimal:
     return +median.normalize()
 
 
-def decimal_text(value: Decimal | None) -> str | None:
-    """A decimal in plain digits (never `1.25E-5`), with no trailing zeros."""
-    if value is None:
-        return None
-    plain = f"{value:f}"
-    return plain.rstrip("0").rstrip(".") if "." in plain else plain
-
-
 def _own_prices(row: Mapping[str, object]) -> tuple[Decimal | None, Decimal | None]:
     """Credits and listed USD; one that cannot be read is absent as long as the other serves."""
     prices: list[Decimal | None] = []
@@ -297,42 +261,6 @@ def _price_or_unknown(row: Mapping[str, object], field: str) -> Decimal | None:
         return parse_price(row.get(field))
     except NotUnderstoodError:
         return None
-
-
-@lru_cache(maxsize=4096)
-def _parse_price_text(text: str) -> Decimal:
-    if _AMBIGUOUS_COMMA.fullmatch(text):
-        msg = f"{text!r} can be read in two ways"
-        raise NotUnderstoodError(msg)
-    if _GROUPED_NUMBER.fullmatch(text):
-        text = text.replace(",", "")
-    elif _DECIMAL_COMMA.fullmatch(text):
-        text = text.replace(",", ".")
-    elif not (_PLAIN_NUMBER.fullmatch(text) or _EXPONENT_NUMBER.fullmatch(text)):
-        msg = f"{text[:40]!r} is not a price"
-        raise NotUnderstoodError(msg)
-    price = Decimal(text)
-    if price and not SMALLEST_PRICE <= price <= MAX_PRICE:
-        msg = f"{text[:40]!r} is out of range"
-        raise NotUnderstoodError(msg)
-    return _normal(price)
-
-
-def _normal(number: Decimal) -> Decimal:
-    """The same number with no trailing zeros and no positive exponent, so that repr is stable."""
-    reduced = number.normalize()
-    return reduced.quantize(Decimal(1)) if reduced.as_tuple().exponent > 0 else reduced  # type: ignore[operator]
-
-
-def _parse_rate(value: object) -> Decimal | None:
-    """Percent below Fal; negative where Kie is dearer. What cannot be read is unknown."""
-    negative = str(value).strip().startswith("-")
-    magnitude = str(value).strip()[1:] if negative else value
-    try:
-        rate = parse_price(magnitude)
-    except NotUnderstoodError:
-        return None
-    return -rate if rate is not None and negative else rate
 
 
 def _parse_flag(value: object) -> bool:
@@ -371,8 +299,12 @@ def _is_invisible(char: str) -> bool:
     return unicodedata.category(char) == "Cf"
 
 
-def _told_apart_by(record: Record) -> tuple[Any, ...]:
-    """What tells rows of one description apart, in the order in which it does."""
+def told_apart_by(record: Record) -> tuple[Any, ...]:
+    """Identity, then what tells rows of one description apart, in the order in which it does.
+
+    Folded description, interface, provider, base unit, whether there is a price, and that price
+    per base unit.
+    """
     price = record.credits if record.credits is not None else record.usd_listed
     return (
         record.folded,

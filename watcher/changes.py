@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
-from watcher.catalog import decimal_text
+from watcher.prices import decimal_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
