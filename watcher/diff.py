@@ -125,16 +125,14 @@ def _with(kind: Kind, before: Model, after: Model, model_id: int) -> ModelChange
 def _kinds(listed_before: Model, after: Model) -> tuple[set[Kind], Mapping[Kind, Cause]]:
     # What a credit is worth is told once for the whole catalogue: compare at today's worth.
     before = Model(listed_before.record, after.usd_per_credit)
-    kinds = {
-        kind
-        for kind in (
-            _price_kind(before, after),
-            _fal_kind(before.record.fal, after.record.fal),
-            _promotion_kind(before.record, after.record),
-            _label_kind(before.record, after.record),
-        )
-        if kind is not None
-    }
+    price = _price_kind(before, after)
+    found = (
+        price,
+        _fal_kind(before.record.fal, after.record.fal),
+        _promotion_kind(before.record, after.record),
+        _label_kind(before.record, after.record, price),
+    )
+    kinds = {kind for kind in found if kind is not None}
     causes: dict[Kind, Cause] = {}
     discount = _discount_kind(listed_before, before, after)
     if discount is not None:
@@ -184,17 +182,16 @@ def _promotion_kind(before: Record, after: Record) -> Kind | None:
     return Kind.PROMOTION_STARTED if after.promotion else Kind.PROMOTION_ENDED
 
 
-def _label_kind(before: Record, after: Record) -> Kind | None:
-    def labels(record: Record) -> tuple[str, ...]:
-        return (
-            record.anchor,
-            record.provider,
-            record.interface,
-            record.unit.label,
-            record.description,
-        )
-
-    return None if labels(before) == labels(after) else Kind.RELABELLED
+def _label_kind(before: Record, after: Record, price: Kind | None) -> Kind | None:
+    mine = (before.anchor, before.provider, before.interface, before.description)
+    theirs = (after.anchor, after.provider, after.interface, after.description)
+    if mine != theirs:
+        return Kind.RELABELLED
+    # A unit that moved the price is the news itself.
+    told = price is not None and before.unit.quantity != after.unit.quantity
+    if before.unit.label == after.unit.label or price is Kind.UNIT or told:
+        return None
+    return Kind.RELABELLED
 
 
 def _discount_kind(listed_before: Model, before: Model, after: Model) -> Kind | None:

@@ -1,0 +1,54 @@
+"""Small records with defaults, so that a case shows just what matters to it."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+from watcher.catalog import Model, Record, Snapshot, parse_record
+from watcher.diff import Differences, KnownRecord, diff
+from watcher.matching import match
+
+USD_PER_CREDIT = Decimal("0.005")
+
+
+def row(description: str = "Reel 2, 1080p", **wire: Any) -> dict[str, Any]:
+    """One row as the API sends it, in the API's own field names."""
+    return {
+        "modelDescription": description,
+        "interfaceType": "video",
+        "provider": "Acme",
+        "creditPrice": "40",
+        "creditUnit": "per second",
+        "usdPrice": "0.2",
+        "falPrice": "0.4",
+        "discountRate": Decimal(50),
+        "anchor": "https://kie.ai/reel-2",
+        "discountPrice": False,
+    } | wire
+
+
+def record(description: str = "Reel 2, 1080p", **wire: Any) -> Record:
+    return parse_record(row(description, **wire))
+
+
+def priced(description: str, price: str, **wire: Any) -> Record:
+    """A record whose listed USD fits its credits."""
+    usd = Decimal(price) * USD_PER_CREDIT
+    return record(description, creditPrice=price, usdPrice=str(usd), **wire)
+
+
+def model(description: str = "Reel 2, 1080p", **wire: Any) -> Model:
+    return Model(record(description, **wire), USD_PER_CREDIT)
+
+
+def snapshot(*records: Record, usd_per_credit: Decimal = USD_PER_CREDIT) -> Snapshot:
+    return Snapshot(Snapshot.of(records, usd_per_credit).records, usd_per_credit)
+
+
+def differences(old: Snapshot, new: Snapshot, *, departed: tuple[Record, ...] = ()) -> Differences:
+    """Match and diff two snapshots; known ids are positions in the old one, departed from 900."""
+    known = [KnownRecord(position, it) for position, it in enumerate(old.records)]
+    gone = [KnownRecord(900 + position, it) for position, it in enumerate(departed)]
+    matching = match(old.records, new.records, departed=departed)
+    return diff(known, gone, new, matching, old.usd_per_credit)

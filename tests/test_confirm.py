@@ -1,0 +1,290 @@
+"""Believe now, or wait to see it again."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from build import differences, priced, record, snapshot
+from watcher.catalog import Record, Snapshot
+from watcher.changes import Kind, ModelChange, NoticeKind
+from watcher.confirm import Hold, HoldReason, Policy, Verdict, judge
+
+START = datetime(2026, 11, 22, 7, 0, tzinfo=UTC)
+
+
+class Watch:
+    """Sweeps in time against one believed state, as the poller would hold it."""
+
+    def __init__(self, *records: Record, policy: Policy | None = None) -> None:
+        self.believed = snapshot(*records)
+        self.policy = policy or Policy()
+        self.holds: Sequence[Hold] = ()
+
+    def sees(self, *records: Record, minute: float) -> Verdict:
+        found = differences(self.believed, snapshot(*records))
+        now = START + timedelta(minutes=minute)
+        verdict = judge(found, self.holds, len(self.believed.records), self.policy, now)
+        self.holds = verdict.holds
+        state = dict(enumerate(self.believed.records)) | dict(verdict.updates)
+        news: list[Record] = []
+        for change in verdict.changes:
+            assert isinstance(change, ModelChange)
+            if change.model_id is not None:
+                del state[change.model_id]
+            if change.after is not None:
+                news.append(change.after.record)
+        # Models keep their numbers only while nothing is believed; the tests need no more.
+        self.believed = Snapshot((*state.values(), *news), self.believed.usd_per_credit)
+        return verdict
+
+
+def told(verdict: Verdict) -> list[tuple[str, ...]]:
+    return [tuple(kind.value for kind in change.kinds) for change in verdict.changes]
+
+
+def test_a_removal_is_told_when_a_later_sweep_still_shows_it() -> None:
+    watch = Watch(record("Reel"), record("Aria"))
+
+    assert told(watch.sees(record("Aria"), minute=0)) == []
+    assert told(watch.sees(record("Aria"), minute=9)) == []
+    assert told(watch.sees(record("Aria"), minute=10)) == [("removed",)]
+    assert watch.holds == ()
+
+
+def test_what_is_back_in_time_was_never_gone() -> None:
+    watch = Watch(record("Reel"), record("Aria"))
+    watch.sees(record("Aria"), minute=0)
+
+    assert told(watch.sees(record("Reel"), record("Aria"), minute=5)) == []
+    assert watch.holds == ()
+    assert told(watch.sees(record("Aria"), minute=11)) == []
+    assert told(watch.sees(record("Aria"), minute=21)) == [("removed",)]
+
+
+def test_both_sides_of_a_rename_wait() -> None:
+    watch = Watch(record("Reel, avtar"), record("Aria"))
+    after = [record("Reel, avatar"), record("Aria")]
+
+    assert told(watch.sees(*after, minute=0)) == []
+    assert told(watch.sees(*after, minute=10)) == [("renamed",)]
+
+
+def test_a_rename_that_turns_out_to_be_a_second_model_is_new() -> None:
+    watch = Watch(record("Reel, avtar"), record("Aria"))
+    watch.sees(record("Reel, avatar"), record("Aria"), minute=0)
+
+    verdict = watch.sees(record("Reel, avatar"), record("Reel, avtar"), record("Aria"), minute=5)
+
+    assert told(verdict) == [("new",)]
+    assert watch.holds == ()
+
+
+def test_a_rename_taken_back_is_nothing() -> None:
+    watch = Watch(record("Reel, avtar"))
+    watch.sees(record("Reel, avatar"), minute=0)
+
+    assert told(watch.sees(record("Reel, avtar"), minute=5)) == []
+    assert watch.holds == ()
+
+
+def test_a_model_missing_since_its_rename_was_suspected_has_been_missing_all_along() -> None:
+    watch = Watch(record("Reel, avtar"), record("Aria"))
+    watch.sees(record("Reel, avatar"), record("Aria"), minute=0)
+
+    watch.sees(record("Aria"), minute=6)
+
+    assert told(watch.sees(record("Aria"), minute=10)) == [("removed",)]
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "held"),
+    [
+        ("10", "50", False),
+        ("10", "50.1", True),
+        ("10", "2", False),
+        ("10", "1.9", True),
+        ("10", "0", True),
+        ("0", "10", True),
+        ("10", "11", False),
+    ],
+)
+def test_an_implausible_price_waits(before: str, after: str, held: bool) -> None:
+    watch = Watch(priced("Reel", before, falPrice=""))
+    dearer = priced("Reel", after, falPrice="")
+
+    verdict = watch.sees(dearer, minute=0)
+
+    assert (told(verdict) == []) is held
+    assert [hold.reason for hold in watch.holds] == [HoldReason.PRICE] * held
+    if held:
+        assert told(watch.sees(dearer, minute=29)) == []
+        assert told(watch.sees(dearer, minute=30)) == [
+            ("price_up" if float(after) > float(before) else "price_down",)
+        ]
+
+
+def test_an_absurd_price_put_right_is_never_told() -> None:
+    watch = Watch(priced("Reel", "10"))
+    watch.sees(priced("Reel", "1000"), minute=0)
+
+    assert told(watch.sees(priced("Reel", "10"), minute=5)) == []
+    assert watch.holds == ()
+
+
+def test_another_absurd_price_must_be_seen_again_itself() -> None:
+    watch = Watch(priced("Reel", "10", falPrice=""))
+    watch.sees(priced("Reel", "1000", falPrice=""), minute=0)
+    watch.sees(priced("Reel", "900", falPrice=""), minute=20)
+
+    assert told(watch.sees(priced("Reel", "900", falPrice=""), minute=31)) == []
+    assert told(watch.sees(priced("Reel", "900", falPrice=""), minute=50)) == [("price_up",)]
+
+
+def test_an_absurd_price_turned_plausible_is_told_at_once() -> None:
+    watch = Watch(priced("Reel", "10", falPrice=""))
+    watch.sees(priced("Reel", "1000", falPrice=""), minute=0)
+
+    assert told(watch.sees(priced("Reel", "12", falPrice=""), minute=5)) == [("price_up",)]
+
+
+def test_a_held_price_does_not_delay_what_else_is_different_about_the_model() -> None:
+    watch = Watch(priced("Reel", "10", falPrice=""))
+    both = priced("Reel", "1000", falPrice="", discountPrice=True)
+
+    verdict = watch.sees(both, minute=0)
+
+    assert told(verdict) == [("promotion_started",)]
+    assert watch.believed.records[0].credits == 10
+    assert told(watch.sees(both, minute=30)) == [("price_up",)]
+
+
+def test_a_hold_delays_no_other_model() -> None:
+    watch = Watch(priced("Reel", "10"), priced("Aria", "10", falPrice=""))
+
+    verdict = watch.sees(priced("Aria", "11", falPrice=""), priced("Sonnet", "3"), minute=0)
+
+    assert told(verdict) == [("price_up",), ("new",)]
+
+
+def fleet(size: int) -> list[Record]:
+    return [record(f"Reel {n}, {n}s", creditPrice=str(n + 1)) for n in range(size)]
+
+
+def test_a_collapse_is_warned_of_once_and_believed_only_after_hours() -> None:
+    models = fleet(30)
+    watch = Watch(*models)
+
+    first = watch.sees(*models[:20], minute=0)
+
+    assert told(first) == []
+    assert [notice.kind for notice in first.notices] == [NoticeKind.COLLAPSE]
+    assert first.notices[0].detail == {"missing": 10, "models": 30, "until": "2026-11-22T13:00:00Z"}
+    later = watch.sees(*models[:20], minute=359)
+    assert (told(later), later.notices) == ([], ())
+    assert told(watch.sees(*models[:20], minute=360)) == [("removed",)] * 10
+
+
+def test_a_catalogue_that_recovers_was_never_gone_and_says_so() -> None:
+    models = fleet(30)
+    watch = Watch(*models)
+    watch.sees(minute=0)
+
+    verdict = watch.sees(*models, minute=60)
+
+    assert told(verdict) == []
+    assert [notice.kind for notice in verdict.notices] == [NoticeKind.RECOVERED]
+    assert watch.holds == ()
+
+
+def test_what_is_still_missing_after_a_collapse_must_be_missed_anew() -> None:
+    models = fleet(30)
+    watch = Watch(*models)
+    watch.sees(minute=0)
+
+    assert told(watch.sees(*models[:28], minute=60)) == []
+    assert told(watch.sees(*models[:28], minute=69)) == []
+    assert told(watch.sees(*models[:28], minute=70)) == [("removed",)] * 2
+
+
+def test_an_empty_catalogue_is_a_collapse_however_small_it_was() -> None:
+    watch = Watch(*fleet(3))
+
+    assert [notice.kind for notice in watch.sees(minute=0).notices] == [NoticeKind.COLLAPSE]
+
+
+@pytest.mark.parametrize(
+    ("models", "left", "collapse"),
+    [(20, 16, False), (20, 15, True), (19, 1, False), (30, 24, False), (30, 23, True)],
+)
+def test_a_collapse_is_more_than_the_share_of_at_least_twenty(
+    models: int, left: int, collapse: bool
+) -> None:
+    before = fleet(models)
+    watch = Watch(*before)
+
+    assert bool(watch.sees(*before[:left], minute=0).notices) is collapse
+
+
+@pytest.mark.parametrize(
+    ("policy", "before", "after", "kinds"),
+    [
+        pytest.param(
+            {"removals": timedelta()},
+            [record("Reel"), record("Aria")],
+            [record("Aria")],
+            [("removed",)],
+            id="removals",
+        ),
+        pytest.param(
+            {"removals": timedelta()},
+            [record("Reel, avtar")],
+            [record("Reel, avatar")],
+            [("renamed",)],
+            id="renames",
+        ),
+        pytest.param(
+            {"implausible": timedelta()},
+            [priced("R", "1", falPrice="")],
+            [priced("R", "99", falPrice="")],
+            [("price_up",)],
+            id="prices",
+        ),
+        pytest.param(
+            {"collapse": timedelta(), "removals": timedelta()},
+            [record("R")],
+            [],
+            [("removed",)],
+            id="collapse",
+        ),
+    ],
+)
+def test_a_waiting_of_zero_is_turned_off(
+    policy: dict[str, Any], before: list[Record], after: list[Record], kinds: list[tuple[str, ...]]
+) -> None:
+    assert told(Watch(*before, policy=Policy(**policy)).sees(*after, minute=0)) == kinds
+
+
+def test_a_clock_set_back_does_not_lengthen_a_hold_beyond_its_wait() -> None:
+    watch = Watch(record("Reel"), record("Aria"))
+    watch.sees(record("Aria"), minute=600)
+
+    watch.sees(record("Aria"), minute=0)
+
+    assert told(watch.sees(record("Aria"), minute=10)) == [("removed",)]
+
+
+def test_a_price_after_a_return_is_told_with_the_return() -> None:
+    found = differences(
+        snapshot(),
+        snapshot(priced("Reel", "1000", falPrice="")),
+        departed=(priced("Reel", "10", falPrice=""),),
+    )
+
+    verdict = judge(found, (), 0, Policy(implausible_factor=Decimal(5)), START)
+
+    assert told(verdict) == [(Kind.RETURNED, Kind.PRICE_UP)]

@@ -1,0 +1,197 @@
+"""From what is recorded to what is told: one worker per receiver, until accepted or dead.
+
+Knows the order: gather → render → fix the text → send → mark. A message is fixed before it is
+first tried, so that a retry says the same under the same id; it is marked sent only after it was
+accepted, so a crash in between repeats it and never loses it. Refuses to know SQL and Apprise.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+from time import perf_counter
+from typing import TYPE_CHECKING
+
+import structlog
+
+from watcher.notify import Verdict
+from watcher.rendering import render
+from watcher.schedule import next_attempt
+from watcher.store import Draft, StateError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from datetime import datetime
+    from random import Random
+
+    from watcher.notify import Outcome, Receiver
+    from watcher.store import Store, StoredMessage
+
+__all__ = ["Outbox"]
+
+log = structlog.get_logger()
+
+# No vowels: an id never spells a word; no 0/o, 1/l: it can be read out.
+_ALERT_ID_LETTERS = "23456789bcdfghjkmnpqrstvwxyz"
+_ALERT_ID_LENGTH = 8
+# How often requests of other commands (retry, discard) are looked for.
+_LOOK_FOR_REQUESTS = timedelta(seconds=2)
+_PAUSE_AFTER_TROUBLE = timedelta(seconds=30)
+
+
+class Outbox:
+    """Sends what the store holds for each receiver. `now` gives aware UTC times."""
+
+    def __init__(
+        self,
+        store: Store,
+        receivers: Sequence[Receiver],
+        *,
+        give_up_after: timedelta,
+        now: Callable[[], datetime],
+        rng: Random,
+    ) -> None:
+        self._store = store
+        self._receivers = tuple(receivers)
+        self._give_up_after = give_up_after
+        self._now = now
+        self._rng = rng
+        self._news = {receiver.name: asyncio.Event() for receiver in receivers}
+        self._failing: set[str] = set()
+
+    def wake(self) -> None:
+        """Say that there is something new to send."""
+        for news in self._news.values():
+            news.set()
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Serve every receiver until `stop` is set; a slow one holds up none of the others."""
+        async with asyncio.TaskGroup() as workers:
+            for receiver in self._receivers:
+                workers.create_task(self._serve(receiver, stop))
+            workers.create_task(self._serve_requests(stop))
+
+    async def deliver_all(self) -> dict[str, Outcome | None]:
+        """One round for `check`: try what is due of every receiver once, side by side."""
+        async with asyncio.TaskGroup() as round_:
+            tasks = {r.name: round_.create_task(self._one_round(r)) for r in self._receivers}
+        return {name: task.result() for name, task in tasks.items()}
+
+    async def deliver(self, receiver: Receiver) -> tuple[Outcome | None, timedelta | None]:
+        """Send the receiver's next message, where one is due.
+
+        Returns what came of it (`None`: nothing was tried) and how long until there is something
+        to do again (`None`: only when there is news).
+        """
+        message = await self._next_message(receiver)
+        if message is None:
+            return None, None
+        early = message.next_attempt_at - self._now()
+        if early > timedelta(0):
+            return None, early
+        return await self._attempt(receiver, message)
+
+    async def _serve(self, receiver: Receiver, stop: asyncio.Event) -> None:
+        news = self._news[receiver.name]
+        while not stop.is_set():
+            news.clear()
+            try:
+                _, wait = await self.deliver(receiver)
+            except StateError as error:
+                log.warning("outbox.state_failed", receiver=receiver.name, why=str(error))
+                wait = _PAUSE_AFTER_TROUBLE
+            except Exception:
+                log.exception("outbox.crashed", receiver=receiver.name)
+                wait = _PAUSE_AFTER_TROUBLE
+            await _first_of(stop, news, wait)
+
+    async def _serve_requests(self, stop: asyncio.Event) -> None:
+        """Carry out what other commands asked for while this process owns the store."""
+        never = asyncio.Event()
+        while not stop.is_set():
+            try:
+                if await self._store.take_requests(self._now()):
+                    self.wake()
+            except StateError as error:
+                log.warning("outbox.request_failed", why=str(error))
+            await _first_of(stop, never, _LOOK_FOR_REQUESTS)
+
+    async def _one_round(self, receiver: Receiver) -> Outcome | None:
+        last: Outcome | None = None
+        while True:
+            outcome, _ = await self.deliver(receiver)
+            if outcome is None:
+                return last
+            last = outcome
+            if outcome.verdict is Verdict.RETRY:
+                return last
+
+    async def _next_message(self, receiver: Receiver) -> StoredMessage | None:
+        """The open message, else a new one of everything gathered since."""
+        message = await self._store.open_message(receiver.name)
+        if message is not None:
+            return message
+        items = await self._store.gathered(receiver.name)
+        if not items:
+            return None
+        alert_id = "".join(self._rng.choices(_ALERT_ID_LETTERS, k=_ALERT_ID_LENGTH))
+        rendered = render([item.content for item in items], receiver.service, alert_id)
+        draft = Draft(alert_id, rendered.title, rendered.body, receiver.service.markup.value)
+        return await self._store.fix_message(
+            receiver.name, draft, [item.delivery_id for item in items], self._now()
+        )
+
+    async def _attempt(
+        self, receiver: Receiver, message: StoredMessage
+    ) -> tuple[Outcome, timedelta | None]:
+        started = perf_counter()
+        outcome = await receiver.send(message.title, message.body, message.alert_id)
+        took = round(perf_counter() - started, 3)
+        wait = await self._mark(receiver.name, message, outcome)
+        self._log(receiver.name, message, outcome, took)
+        return outcome, wait
+
+    async def _mark(
+        self, receiver: str, message: StoredMessage, outcome: Outcome
+    ) -> timedelta | None:
+        now = self._now()
+        if outcome.verdict is Verdict.ACCEPTED:
+            await self._store.mark_sent(message.id, now)
+            return timedelta(0)
+        too_old = now - message.created_at >= self._give_up_after
+        if outcome.verdict is Verdict.REFUSED or too_old:
+            why = outcome.reason if not too_old else f"given up: {outcome.reason}"
+            await self._store.mark_dead(message.id, why, now)
+            log.error("message.dead", receiver=receiver, alert=message.alert_id, why=why)
+            return timedelta(0)
+        wait = next_attempt(message.attempts + 1, outcome.retry_after, self._rng)
+        await self._store.mark_failed(message.id, outcome.reason, now, now + wait)
+        return wait
+
+    def _log(self, receiver: str, message: StoredMessage, outcome: Outcome, took: float) -> None:
+        """Say each message's end; of a failing receiver only that it fails, and that it is back."""
+        fields = {"receiver": receiver, "alert": message.alert_id, "took": took}
+        if outcome.verdict is Verdict.ACCEPTED:
+            log.info("message.sent", attempts=message.attempts + 1, **fields)
+            if receiver in self._failing:
+                self._failing.discard(receiver)
+                log.info("receiver.recovered", receiver=receiver)
+        elif outcome.verdict is Verdict.RETRY:
+            emit = log.debug if receiver in self._failing else log.warning
+            emit("message.failed", why=outcome.reason, attempts=message.attempts + 1, **fields)
+            self._failing.add(receiver)
+
+
+async def _first_of(stop: asyncio.Event, news: asyncio.Event, wait: timedelta | None) -> None:
+    """Return when stopped, when there is news, or after `wait` (`None`: however long)."""
+    waiters = [asyncio.ensure_future(stop.wait()), asyncio.ensure_future(news.wait())]
+    try:
+        await asyncio.wait(
+            waiters,
+            timeout=None if wait is None else wait.total_seconds(),
+            return_when=asyncio.FIRST_COMPLETED,
+        )
+    finally:
+        for waiter in waiters:
+            waiter.cancel()
+        await asyncio.gather(*waiters, return_exceptions=True)

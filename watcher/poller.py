@@ -1,0 +1,325 @@
+"""One poll, and the loop of polls: the order in which things happen between the API and the store.
+
+probe → sweep → match → diff → confirm → route → record. Refuses to know how any of these is done,
+and how what is recorded gets told.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from dataclasses import dataclass
+from datetime import timedelta
+from enum import StrEnum
+from time import perf_counter
+from typing import TYPE_CHECKING
+
+import structlog
+
+from watcher.catalog import DOCUMENTED_USD_PER_CREDIT, Snapshot
+from watcher.changes import Notice, NoticeKind, RecordedChange
+from watcher.confirm import judge
+from watcher.diff import Differences, KnownRecord, diff
+from watcher.kie import Sighting, SourceError, SourceReason
+from watcher.matching import match
+from watcher.routing import route
+from watcher.schedule import backoff
+from watcher.store import Commit, StateError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Sequence
+    from datetime import datetime
+    from random import Random
+
+    from watcher.changes import Change, Kind
+    from watcher.config import PollSettings
+    from watcher.confirm import Policy
+    from watcher.kie import KieClient, Sweep
+    from watcher.store import Believed, KnownModel, Store
+
+__all__ = ["PollOutcome", "PollReport", "Poller", "Rules", "compare"]
+
+log = structlog.get_logger()
+
+# A hold that is due the next moment must not make the poller spin.
+SHORTEST_WAIT = timedelta(seconds=0.05)
+
+
+class PollOutcome(StrEnum):
+    """How a poll ended."""
+
+    QUIET = "quiet"  # the probe saw nothing new: two small requests
+    UNCHANGED = "unchanged"  # a sweep that shows nothing new
+    CHANGED = "changed"
+    BASELINE = "baseline"
+    INCONCLUSIVE = "inconclusive"  # the catalogue moved while it was read
+    FAILED = "failed"
+
+    @property
+    def is_good(self) -> bool:
+        """Whether the catalogue is known to be what the store says."""
+        return self not in {PollOutcome.INCONCLUSIVE, PollOutcome.FAILED}
+
+
+@dataclass(frozen=True, slots=True)
+class PollReport:
+    """What one poll did. `why` is what called for a sweep, or what went wrong."""
+
+    outcome: PollOutcome
+    why: str | None = None
+    changes: tuple[RecordedChange, ...] = ()
+    notices: tuple[Notice, ...] = ()
+    holds: int = 0
+    retry_after: timedelta | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What the configuration says about polling, believing and announcing."""
+
+    poll: PollSettings
+    policy: Policy
+    announce: frozenset[Kind]
+    receivers: tuple[str, ...]
+
+
+class Poller:
+    """Polls the API and records what it means. `now` gives aware UTC times."""
+
+    def __init__(
+        self,
+        client: KieClient,
+        store: Store,
+        rules: Rules,
+        *,
+        now: Callable[[], datetime],
+        rng: Random,
+    ) -> None:
+        self._client = client
+        self._store = store
+        self._rules = rules
+        self._now = now
+        self._rng = rng
+        self._believed: Believed | None = None
+        self._failures = 0
+        self._disagreement: str | None = None
+        self._unreadable: frozenset[str] = frozenset()
+
+    async def run(self, stop: asyncio.Event, told: Callable[[], None]) -> None:
+        """Poll until `stop` is set; `told` is called whenever there is something new to send."""
+        while not stop.is_set():
+            report = await self.poll()
+            if report.changes or report.notices:
+                told()
+            wait = await self.wait_after(report)
+            await _first_of(stop, wait)
+
+    async def poll(self) -> PollReport:
+        """One poll. Never raises: whatever goes wrong is logged, noted and reported."""
+        started, before = perf_counter(), self._client.traffic.copy()
+        report = await self._try_to_poll()
+        await self._note(report)
+        spent = self._client.traffic - before
+        log.log(
+            _level(report, self._failures),
+            "poll.done",
+            outcome=report.outcome.value,
+            why=report.why,
+            requests=spent.requests,
+            bytes=spent.bytes,
+            changes=len(report.changes),
+            holds=report.holds,
+            took=round(perf_counter() - started, 3),
+        )
+        self._log_edge(report)
+        return report
+
+    async def wait_after(self, report: PollReport) -> timedelta:
+        """How long until the next poll: early for what is due, polite after errors."""
+        poll = self._rules.poll
+        wait = backoff(
+            poll.interval,
+            self._failures,
+            report.retry_after,
+            limit=poll.max_backoff,
+            rng=self._rng,
+            jitter=poll.jitter,
+        )
+        believed = self._believed
+        if believed is None or not report.outcome.is_good:
+            return wait
+        due = [believed.swept_at + poll.full_sweep_every, *(h.until_at for h in believed.holds)]
+        return max(SHORTEST_WAIT, min(wait, min(due) - self._now()))
+
+    async def _try_to_poll(self) -> PollReport:
+        try:
+            return await self._poll()
+        except SourceError as error:
+            if error.reason is SourceReason.TORN:
+                return PollReport(PollOutcome.INCONCLUSIVE, str(error), holds=self._open_holds())
+            return self._failed(str(error), error.retry_after)
+        except StateError as error:
+            return self._failed(str(error))
+        except Exception as error:  # the one place: a daemon outlives its own mistakes
+            log.exception("poll.crashed")
+            return self._failed(f"an error in the watcher itself: {type(error).__name__}")
+
+    async def _poll(self) -> PollReport:
+        if self._believed is None:
+            self._believed = await self._store.believed()
+        believed = self._believed
+        last = None if believed is None else Sighting.from_json(believed.sighting)
+        why = self._sweep_due(believed) or await self._client.probe(last)
+        if why is None:
+            return PollReport(PollOutcome.QUIET, holds=self._open_holds())
+        sweep = await self._client.sweep(last)
+        self._log_doubts(sweep)
+        if believed is None:
+            return await self._take_baseline(sweep, why)
+        return await self._take_sweep(believed, sweep, why)
+
+    def _sweep_due(self, believed: Believed | None) -> str | None:
+        if believed is None:
+            return "first poll"
+        if believed.holds:
+            return "something waits for confirmation"
+        age = self._now() - believed.swept_at
+        # A clock that was set back must not put off the sweep.
+        if not timedelta(0) <= age < self._rules.poll.full_sweep_every:
+            return "full sweep due"
+        return None
+
+    async def _take_baseline(self, sweep: Sweep, why: str) -> PollReport:
+        now = self._now()
+        snapshot = Snapshot.of(sweep.records, DOCUMENTED_USD_PER_CREDIT)
+        categories = Counter(record.interface for record in snapshot.records)
+        detail = {"models": len(snapshot.records), "categories": dict(categories.most_common())}
+        notice = Notice(NoticeKind.BASELINE, now, detail)
+        commit = Commit(
+            at=now,
+            usd_per_credit=snapshot.usd_per_credit,
+            sighting=sweep.sighting.to_json(),
+            baseline=snapshot.records,
+            notices=((notice, self._rules.receivers),),
+        )
+        await self._record(commit)
+        return PollReport(PollOutcome.BASELINE, why, notices=(notice,))
+
+    async def _take_sweep(self, believed: Believed, sweep: Sweep, why: str) -> PollReport:
+        now = self._now()
+        snapshot = Snapshot.of(sweep.records, believed.usd_per_credit)
+        departed = await self._store.gone(_more_than_known(believed, snapshot))
+        unreadable = {row.folded for row in sweep.unreadable if row.folded}
+        differences = compare(believed, departed, snapshot, unreadable)
+        models = len(believed.models)
+        verdict = judge(differences, believed.holds, models, self._rules.policy, now)
+        receivers = self._rules.receivers
+        commit = Commit(
+            at=now,
+            usd_per_credit=snapshot.usd_per_credit,
+            sighting=sweep.sighting.to_json(),
+            changes=tuple((change, self._route(change)) for change in verdict.changes),
+            updates=verdict.updates,
+            holds=verdict.holds,
+            notices=tuple((notice, receivers) for notice in verdict.notices),
+        )
+        ids = await self._record(commit)
+        return PollReport(
+            PollOutcome.CHANGED if verdict.changes else PollOutcome.UNCHANGED,
+            why,
+            tuple(
+                RecordedChange(number, now, change)
+                for number, change in zip(ids, verdict.changes, strict=True)
+            ),
+            verdict.notices,
+            len(verdict.holds),
+        )
+
+    async def _record(self, commit: Commit) -> tuple[int, ...]:
+        # What is believed is what the store says, never a copy that could drift from it: should
+        # anything fail from here on, the next poll asks the store whether this was recorded.
+        self._believed = None
+        ids = await self._store.record(commit)
+        self._believed = await self._store.believed()
+        return ids
+
+    def _route(self, change: Change) -> tuple[str, ...]:
+        return route(change, self._rules.announce, self._rules.receivers)
+
+    async def _note(self, report: PollReport) -> None:
+        try:
+            await self._store.note_poll(self._now(), report.outcome.value, report.why)
+        except StateError as error:
+            # A disk that is full is reported by the poll; that the note fails too adds nothing.
+            log.debug("poll.note_failed", why=str(error))
+
+    def _failed(self, why: str, retry_after: timedelta | None = None) -> PollReport:
+        return PollReport(
+            PollOutcome.FAILED, why, holds=self._open_holds(), retry_after=retry_after
+        )
+
+    def _open_holds(self) -> int:
+        return len(self._believed.holds) if self._believed else 0
+
+    def _log_edge(self, report: PollReport) -> None:
+        if report.outcome is PollOutcome.FAILED:
+            self._failures += 1
+        elif self._failures:
+            log.info("poll.recovered", after=self._failures)
+            self._failures = 0
+
+    def _log_doubts(self, sweep: Sweep) -> None:
+        if sweep.disagreement and not self._disagreement:
+            log.warning("sweep.disagreement", what=sweep.disagreement)
+        self._disagreement = sweep.disagreement
+        complaints = frozenset(row.why for row in sweep.unreadable)
+        for why in sorted(complaints - self._unreadable):
+            log.warning("record.not_understood", why=why, count=len(sweep.unreadable))
+        self._unreadable = complaints
+
+
+def compare(
+    believed: Believed,
+    departed: Sequence[KnownModel],
+    snapshot: Snapshot,
+    unreadable: Collection[str],
+) -> Differences:
+    """From what was believed to what a snapshot shows; pure.
+
+    `departed` are models removed earlier that may be back, `unreadable` the identities of rows
+    that had no safe reading: of those nothing is concluded.
+    """
+    known = [KnownRecord(model.id, model.record) for model in believed.models]
+    gone = [KnownRecord(model.id, model.record) for model in departed]
+    matching = match(
+        [model.record for model in known],
+        snapshot.records,
+        departed=[model.record for model in gone],
+        unreadable=unreadable,
+    )
+    return diff(known, gone, snapshot, matching, believed.usd_per_credit)
+
+
+def _more_than_known(believed: Believed, snapshot: Snapshot) -> Collection[str]:
+    """Identities the snapshot has more of than are believed: new, or back from long ago."""
+    surplus = Counter(record.folded for record in snapshot.records)
+    surplus.subtract(model.record.folded for model in believed.models)
+    return {folded for folded, count in surplus.items() if count > 0}
+
+
+def _level(report: PollReport, failures_before: int) -> int:
+    """First failure loud, repeats quiet: a night without the API is two lines."""
+    if report.outcome is PollOutcome.FAILED:
+        return _DEBUG if failures_before else _WARNING
+    return _WARNING if report.outcome is PollOutcome.INCONCLUSIVE else _INFO
+
+
+_DEBUG, _INFO, _WARNING = 10, 20, 30
+
+
+async def _first_of(stop: asyncio.Event, wait: timedelta) -> None:
+    try:
+        async with asyncio.timeout(wait.total_seconds()):
+            await stop.wait()
+    except TimeoutError:
+        return
