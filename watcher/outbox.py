@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from watcher.notify import Outcome, Receiver
     from watcher.store import Store, StoredMessage
 
-__all__ = ["Outbox"]
+__all__ = ["Outbox", "new_alert_id"]
 
 log = structlog.get_logger()
 
@@ -110,7 +110,7 @@ class Outbox:
         never = asyncio.Event()
         while not stop.is_set():
             try:
-                if await self._store.take_requests(self._now()):
+                if (await self._store.take_requests()).applied:
                     self.wake()
             except StateError as error:
                 log.warning("outbox.request_failed", why=str(error))
@@ -134,7 +134,7 @@ class Outbox:
         items = await self._store.gathered(receiver.name)
         if not items:
             return None
-        alert_id = "".join(self._rng.choices(_ALERT_ID_LETTERS, k=_ALERT_ID_LENGTH))
+        alert_id = new_alert_id(self._rng)
         rendered = render([item.content for item in items], receiver.service, alert_id)
         draft = Draft(alert_id, rendered.title, rendered.body, receiver.service.markup.value)
         return await self._store.fix_message(
@@ -158,7 +158,7 @@ class Outbox:
         if outcome.verdict is Verdict.ACCEPTED:
             await self._store.mark_sent(message.id, now)
             return timedelta(0)
-        too_old = now - message.created_at >= self._give_up_after
+        too_old = now - message.opened_at >= self._give_up_after
         if outcome.verdict is Verdict.REFUSED or too_old:
             why = outcome.reason if not too_old else f"given up: {outcome.reason}"
             await self._store.mark_dead(message.id, why, now)
@@ -180,6 +180,11 @@ class Outbox:
             emit = log.debug if receiver in self._failing else log.warning
             emit("message.failed", why=outcome.reason, attempts=message.attempts + 1, **fields)
             self._failing.add(receiver)
+
+
+def new_alert_id(rng: Random) -> str:
+    """A short name for a message, the same in every try: for people to quote and to search for."""
+    return "".join(rng.choices(_ALERT_ID_LETTERS, k=_ALERT_ID_LENGTH))
 
 
 async def _first_of(stop: asyncio.Event, news: asyncio.Event, wait: timedelta | None) -> None:

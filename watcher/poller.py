@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from enum import StrEnum
 from time import perf_counter
@@ -24,7 +24,7 @@ from watcher.kie import Sighting, SourceError, SourceReason
 from watcher.matching import match
 from watcher.routing import route
 from watcher.schedule import backoff
-from watcher.store import Commit, StateError
+from watcher.store import Commit, StateError, believed_after
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
@@ -32,10 +32,10 @@ if TYPE_CHECKING:
     from random import Random
 
     from watcher.changes import Change, Kind
-    from watcher.config import PollSettings
     from watcher.confirm import Policy
     from watcher.kie import KieClient, Sweep
-    from watcher.store import Believed, KnownModel, Store
+    from watcher.settings import PollSettings
+    from watcher.store import Believed, KnownModel, Recorded, Store
 
 __all__ = ["PollOutcome", "PollReport", "Poller", "Rules", "compare"]
 
@@ -116,17 +116,17 @@ class Poller:
 
     async def poll(self) -> PollReport:
         """One poll. Never raises: whatever goes wrong is logged, noted and reported."""
-        started, before = perf_counter(), self._client.traffic.copy()
+        started, before = perf_counter(), replace(self._client.traffic)
         report = await self._try_to_poll()
         await self._note(report)
-        spent = self._client.traffic - before
+        traffic = self._client.traffic
         log.log(
             _level(report, self._failures),
             "poll.done",
             outcome=report.outcome.value,
             why=report.why,
-            requests=spent.requests,
-            bytes=spent.bytes,
+            requests=traffic.requests - before.requests,
+            bytes=traffic.bytes - before.bytes,
             changes=len(report.changes),
             holds=report.holds,
             took=round(perf_counter() - started, 3),
@@ -202,7 +202,7 @@ class Poller:
             baseline=snapshot.records,
             notices=((notice, self._rules.receivers),),
         )
-        await self._record(commit)
+        await self._record(None, commit)
         return PollReport(PollOutcome.BASELINE, why, notices=(notice,))
 
     async def _take_sweep(self, believed: Believed, sweep: Sweep, why: str) -> PollReport:
@@ -223,25 +223,21 @@ class Poller:
             holds=verdict.holds,
             notices=tuple((notice, receivers) for notice in verdict.notices),
         )
-        ids = await self._record(commit)
+        recorded = await self._record(believed, commit)
         return PollReport(
-            PollOutcome.CHANGED if verdict.changes else PollOutcome.UNCHANGED,
+            PollOutcome.CHANGED if recorded.changes else PollOutcome.UNCHANGED,
             why,
-            tuple(
-                RecordedChange(number, now, change)
-                for number, change in zip(ids, verdict.changes, strict=True)
-            ),
+            recorded.changes,
             verdict.notices,
             len(verdict.holds),
         )
 
-    async def _record(self, commit: Commit) -> tuple[int, ...]:
-        # What is believed is what the store says, never a copy that could drift from it: should
-        # anything fail from here on, the next poll asks the store whether this was recorded.
+    async def _record(self, before: Believed | None, commit: Commit) -> Recorded:
+        # Should anything fail from here on, the next poll asks the store what was recorded.
         self._believed = None
-        ids = await self._store.record(commit)
-        self._believed = await self._store.believed()
-        return ids
+        recorded = await self._store.record(commit)
+        self._believed = believed_after(before, commit, recorded)
+        return recorded
 
     def _route(self, change: Change) -> tuple[str, ...]:
         return route(change, self._rules.announce, self._rules.receivers)
