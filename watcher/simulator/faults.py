@@ -1,0 +1,281 @@
+"""What can be wrong with a reply, as values.
+
+Some faults alter what a good reply says (a lower cap, a shifted page), the others take its place.
+Refuses to know how either is done on the wire, and when.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+__all__ = [
+    "Altering",
+    "Bomb",
+    "CountsOff",
+    "Drip",
+    "Drop",
+    "Empty",
+    "Envelope",
+    "Fault",
+    "HalfJson",
+    "Hang",
+    "Html",
+    "Huge",
+    "PageCap",
+    "Raw",
+    "Redirect",
+    "Replacing",
+    "RetryAfter",
+    "Shape",
+    "Shift",
+    "Status",
+    "TotalOff",
+    "WrongShape",
+]
+
+RetryAfter = timedelta | datetime | str | None
+MEBIBYTE = 2**20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Fault:
+    """`call` ("count" or "page") and `page` say what the fault is limited to, if to anything."""
+
+    call: str | None = None
+    page: int | None = None
+
+    def befalls(self, call: str, page: int | None) -> bool:
+        """Whether a request of that call, and for that page, is in for it."""
+        return self.call in (None, call) and self.page in (None, page)
+
+
+@dataclass(frozen=True, slots=True)
+class Status(_Fault):
+    """An HTTP status; Retry-After as seconds (timedelta), HTTP-date (aware datetime) or as is."""
+
+    status: int = 503
+    retry_after: RetryAfter = None
+
+    @property
+    def line(self) -> str:
+        return f"the API answers with HTTP {self.status}"
+
+
+@dataclass(frozen=True, slots=True)
+class Envelope(_Fault):
+    """HTTP 200 with another code inside, which is how this API says most of its errors."""
+
+    code: int = 4030
+    msg: str = "Not supported in the current region."
+    retry_after: RetryAfter = None
+
+    @property
+    def line(self) -> str:
+        return f"the API answers with HTTP 200 and code {self.code} inside"
+
+
+@dataclass(frozen=True, slots=True)
+class Hang(_Fault):
+    """No reply, until the client leaves or the server stops."""
+
+    @property
+    def line(self) -> str:
+        return "the API does not answer at all"
+
+
+@dataclass(frozen=True, slots=True)
+class Drip(_Fault):
+    """The good reply, trickled `chunk` bytes at a time."""
+
+    chunk: int = 16
+    every: timedelta = timedelta(milliseconds=50)
+
+    @property
+    def line(self) -> str:
+        return "the API answers in a trickle"
+
+
+@dataclass(frozen=True, slots=True)
+class HalfJson(_Fault):
+    """The first part of the good reply, sent as if it were the whole."""
+
+    share: float = 0.5
+
+    @property
+    def line(self) -> str:
+        return "the API answers with half a JSON"
+
+
+@dataclass(frozen=True, slots=True)
+class Html(_Fault):
+    """A web page where JSON is due."""
+
+    status: int = 200
+
+    @property
+    def line(self) -> str:
+        return "the API answers with a web page"
+
+
+class WrongShape(StrEnum):
+    """Valid JSON of a shape that does not fit; those of one call befall only that call."""
+
+    ENVELOPE_LIST = "envelope_list"
+    ENVELOPE_NULL = "envelope_null"
+    CODE_MISSING = "code_missing"
+    DATA_MISSING = "data_missing"
+    DATA_NULL = "data_null"
+    COUNTS_LIST = "counts_list"
+    COUNTS_TEXT = "counts_text"
+    COUNTS_NEGATIVE = "counts_negative"
+    RECORDS_MISSING = "records_missing"
+    RECORDS_OBJECT = "records_object"
+    RECORDS_NUMBERS = "records_numbers"
+    RECORDS_NAMELESS = "records_nameless"
+    TOTAL_MISSING = "total_missing"
+    TOTAL_TEXT = "total_text"
+    TOTAL_NEGATIVE = "total_negative"
+
+    @property
+    def call(self) -> str | None:
+        """The only call that can have this shape."""
+        what = self.partition("_")[0]
+        return {"counts": "count", "records": "page", "total": "page"}.get(what)
+
+
+@dataclass(frozen=True, slots=True)
+class Shape(_Fault):
+    """Valid JSON of a wrong shape."""
+
+    shape: WrongShape = WrongShape.DATA_MISSING
+
+    def befalls(self, call: str, page: int | None) -> bool:
+        return self.shape.call in (None, call) and _Fault.befalls(self, call, page)
+
+    @property
+    def line(self) -> str:
+        return f"the API answers in a wrong shape ({self.shape.replace('_', ' ')})"
+
+
+@dataclass(frozen=True, slots=True)
+class Huge(_Fault):
+    """A body of `size` bytes; endless where that is `None`."""
+
+    size: int | None = 17 * MEBIBYTE
+
+    @property
+    def line(self) -> str:
+        return "the API answers with far too much"
+
+
+@dataclass(frozen=True, slots=True)
+class Bomb(_Fault):
+    """A small compressed body that is `size` bytes once unpacked."""
+
+    size: int = 17 * MEBIBYTE
+
+    @property
+    def line(self) -> str:
+        return "the API answers with far too much, compressed"
+
+
+@dataclass(frozen=True, slots=True)
+class Redirect(_Fault):
+    """A redirect; without `to`, to the same server under another host name, where it would work."""
+
+    to: str | None = None
+    status: int = 302
+
+    @property
+    def line(self) -> str:
+        return "the API redirects to another host"
+
+
+@dataclass(frozen=True, slots=True)
+class Drop(_Fault):
+    """The connection is cut once `after` bytes of the body were sent; at 0, before any reply."""
+
+    after: int = 0
+
+    @property
+    def line(self) -> str:
+        return "the API hangs up"
+
+
+@dataclass(frozen=True, slots=True)
+class Raw(_Fault):
+    """Any other body, byte for byte."""
+
+    body: bytes = b""
+    content_type: str = "application/json"
+    content_encoding: str | None = None
+
+    @property
+    def line(self) -> str:
+        return f"the API answers with {len(self.body)} odd bytes"
+
+
+@dataclass(frozen=True, slots=True)
+class PageCap(_Fault):
+    """At most `size` records a page, whatever is asked for."""
+
+    size: int = 10
+
+    @property
+    def line(self) -> str:
+        return f"the API gives {self.size} records a page"
+
+
+@dataclass(frozen=True, slots=True)
+class Shift(_Fault):
+    """A page as if `by` rows had come in above it (negative: gone) since the page before.
+
+    Limit it to a page, else every page shifts alike and the sweep is whole but for its ends.
+    """
+
+    by: int = 1
+
+    @property
+    def line(self) -> str:
+        return "rows shift between two pages while they are read"
+
+
+@dataclass(frozen=True, slots=True)
+class CountsOff(_Fault):
+    """The count call is wrong about one category."""
+
+    by: int = 1
+    category: str = "all"
+
+    @property
+    def line(self) -> str:
+        return f"the API miscounts “{self.category}” by {self.by}"
+
+
+@dataclass(frozen=True, slots=True)
+class TotalOff(_Fault):
+    """A page is wrong about the total."""
+
+    by: int = 1
+
+    @property
+    def line(self) -> str:
+        return f"a page gives a total that is off by {self.by}"
+
+
+@dataclass(frozen=True, slots=True)
+class Empty(_Fault):
+    """A catalogue with nothing in it, well-formed."""
+
+    @property
+    def line(self) -> str:
+        return "the API says it sells nothing"
+
+
+Altering = PageCap | Shift | CountsOff | TotalOff | Empty
+Replacing = (
+    Status | Envelope | Hang | Drip | HalfJson | Html | Shape | Huge | Bomb | Redirect | Drop | Raw
+)
+Fault = Altering | Replacing

@@ -1,0 +1,144 @@
+"""The simulated API itself: a real HTTP server on loopback that serves a catalogue, well or badly.
+
+Knows the two documented calls and their manners. Refuses to know what a row means.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import TYPE_CHECKING, Any, Self
+
+from aiohttp import web
+
+from watcher.simulator.catalogue import Catalogue
+from watcher.simulator.faults import Altering
+from watcher.simulator.plan import FaultPlan
+from watcher.simulator.replies import PageQuery, Replies, envelope
+from watcher.simulator.spoiled import json_response, spoiled
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    from watcher.simulator.faults import Fault, Replacing
+
+__all__ = ["Simulator"]
+
+BASE_PATH = "/client/v1/"
+# Below this, compressing costs more than it saves; servers commonly start here.
+SMALLEST_COMPRESSED = 1000
+# A benchmark polls ten thousand times, and its memory must be its own.
+REQUESTS_KEPT = 10_000
+
+
+class Simulator:
+    """A Kie-like API on 127.0.0.1, for as long as the `async with` lasts.
+
+    `requests` lists the calls seen as (call, body), `headers` what came with the last of them,
+    `body_bytes` what was sent in good bodies, `most_at_once` how many calls were ever in hand.
+    """
+
+    def __init__(self, rows: Iterable[Mapping[str, Any]] = (), port: int = 0) -> None:
+        self.catalogue = Catalogue(rows)
+        self.faults = FaultPlan()
+        self.requests: list[tuple[str, Any]] = []
+        self.headers: Mapping[str, str] = {}
+        self.body_bytes = 0
+        self.most_at_once = 0
+        self._at_once = 0
+        self._port = port
+        self._replies = Replies(self.catalogue)
+        self._stopping = asyncio.Event()
+        self._runner: web.AppRunner | None = None
+        self._before_page: Callable[[Catalogue, int], None] | None = None
+
+    @property
+    def url(self) -> str:
+        """The base address, as `source.url` wants it."""
+        return f"http://127.0.0.1:{self._port}{BASE_PATH}"
+
+    def between_pages(self, hook: Callable[[Catalogue, int], None] | None) -> None:
+        """Call `hook(catalogue, page_number)` before each page reply is made; `None` ends it."""
+        self._before_page = hook
+
+    async def __aenter__(self) -> Self:
+        app = web.Application()
+        app.router.add_get(f"{BASE_PATH}model-pricing/count", self._count)
+        app.router.add_post(f"{BASE_PATH}model-pricing/page", self._page)
+        app.router.add_route("*", "/{path:.*}", self._not_found)
+        self._stopping.clear()
+        self._runner = web.AppRunner(
+            app, access_log=None, handler_cancellation=True, shutdown_timeout=1
+        )
+        await self._runner.setup()
+        await web.TCPSite(self._runner, "127.0.0.1", self._port).start()
+        self._port = self._runner.addresses[0][1]
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._stopping.set()
+        if self._runner is not None:
+            await self._runner.cleanup()
+
+    async def _count(self, request: web.Request) -> web.StreamResponse:
+        self._saw("count", None, request)
+        altering, replacing = _sorted(self.faults.take("count", None))
+        return await self._answer(request, self._replies.count(altering), replacing)
+
+    async def _page(self, request: web.Request) -> web.StreamResponse:
+        try:
+            body = json.loads(await request.read())
+            query = PageQuery.of(body)
+        except ValueError as why:
+            return json_response(envelope(None, 400, str(why)))
+        self._saw("page", body, request)
+        if self._before_page is not None:
+            self._before_page(self.catalogue, query.number)
+        altering, replacing = _sorted(self.faults.take("page", query.number))
+        return await self._answer(request, self._replies.page(query, altering), replacing)
+
+    async def _not_found(self, _: web.Request) -> web.StreamResponse:
+        """What the API says to GET on `page`: HTTP 200, and the 404 inside."""
+        return json_response(envelope(None, 404, "Not Found"))
+
+    async def _answer(
+        self, request: web.Request, good: bytes, fault: Replacing | None
+    ) -> web.StreamResponse:
+        self._at_once += 1
+        self.most_at_once = max(self.most_at_once, self._at_once)
+        try:
+            if fault is not None:
+                return await spoiled(fault, request, good, self._stopping)
+            return self._good(request, good)
+        finally:
+            self._at_once -= 1
+
+    def _good(self, request: web.Request, body: bytes) -> web.Response:
+        headers = {"Vary": "Accept-Encoding"}
+        if len(body) >= SMALLEST_COMPRESSED and _takes_gzip(request):
+            body = self._replies.packed(body)
+            headers["Content-Encoding"] = "gzip"
+        self.body_bytes += len(body)
+        return json_response(body, headers)
+
+    def _saw(self, call: str, body: Any, request: web.Request) -> None:
+        self.requests.append((call, body))
+        self.headers = request.headers
+        if len(self.requests) > 2 * REQUESTS_KEPT:
+            del self.requests[:-REQUESTS_KEPT]
+
+
+def _sorted(faults: Iterable[Fault]) -> tuple[list[Altering], Replacing | None]:
+    """All that alters the reply, and the first that takes its place."""
+    altering: list[Altering] = []
+    replacing: Replacing | None = None
+    for fault in faults:
+        if isinstance(fault, Altering):
+            altering.append(fault)
+        else:
+            replacing = replacing or fault
+    return altering, replacing
+
+
+def _takes_gzip(request: web.Request) -> bool:
+    return "gzip" in request.headers.get("Accept-Encoding", "")
