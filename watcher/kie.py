@@ -1,0 +1,249 @@
+"""The pricing API: its two calls, and a probe and a sweep made of them.
+
+All traffic with Kie.ai happens here: one session, a timeout and a cap for every reply, few
+requests at once. Refuses to know what a change is; whether a sweep is whole is judged in
+`completeness`, whether a reply is sound in `replies`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import aiohttp
+
+from watcher import __version__
+from watcher.completeness import (
+    Attempt,
+    Believed,
+    Page,
+    Sighting,
+    clashes,
+    first_difference,
+    judge,
+    pages_to_read,
+    schema_change,
+)
+from watcher.replies import (
+    Body,
+    SourceError,
+    SourceReason,
+    read_counts,
+    read_envelope,
+    read_page,
+    refuse_status,
+    retry_after,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+    from datetime import timedelta
+
+    from watcher.catalog import Record, Unreadable
+    from watcher.settings import PollSettings, SourceSettings
+
+__all__ = [
+    "KieClient",
+    "Sighting",
+    "SourceError",
+    "SourceReason",
+    "Sweep",
+    "Traffic",
+    "open_client",
+]
+
+PROJECT_URL = "https://github.com/kie-watcher/kie-watcher"
+USER_AGENT = f"kie-watcher/{__version__} (+{PROJECT_URL})"
+CHUNK = 64 * 1024
+# A server that gives one record a page must not be asked a million times.
+MOST_PAGES = 20_000
+# To believe what disagrees, and to begin at all, takes two attempts, whatever is configured.
+FEWEST_ATTEMPTS = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Sweep:
+    """A whole catalogue, in listing order, and what it looked like.
+
+    `disagreement` says what spoke against it where it was believed because it was seen twice.
+    """
+
+    records: tuple[Record, ...]
+    unreadable: tuple[Unreadable, ...]
+    sighting: Sighting
+    disagreement: str | None
+
+
+@dataclass(slots=True)
+class Traffic:
+    """What was asked of the API so far; bytes are those of the bodies as they came, compressed."""
+
+    requests: int = 0
+    bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Call:
+    name: str
+    method: str
+    path: str
+    payload: Mapping[str, int] | None = None
+
+
+@dataclass(slots=True)
+class KieClient:
+    """Asks the API. Every method gives something whole or raises `SourceError`."""
+
+    _session: aiohttp.ClientSession
+    _source: SourceSettings
+    _poll: PollSettings
+    _pause: Callable[[timedelta], Awaitable[None]]
+    traffic: Traffic = field(default_factory=Traffic)
+
+    async def probe(self, last: Sighting | None) -> str | None:
+        """What differs from the last accepted sweep, in words; `None` where nothing seems to.
+
+        Two small requests at most. It cannot see a price that moved beyond page 1.
+        """
+        if last is None:
+            return "there is nothing to compare with yet"
+        counts = await self._counts()
+        if counts != last.counts:
+            return "the counts are not as they were"
+        return first_difference(await self._page(1, self._source.probe_size), last)
+
+    async def sweep(self, last: Sighting | None) -> Sweep:
+        """Read the whole catalogue, again after a moment where records shifted meanwhile."""
+        previous: str | None = None
+        why = ""
+        attempts = max(self._poll.sweep_attempts, FEWEST_ATTEMPTS)
+        for number in range(attempts):
+            if number:
+                await self._pause(self._poll.settle_delay)
+            attempt = await self._attempt()
+            if (change := schema_change(attempt)) is not None:
+                raise SourceError("sweep", change, SourceReason.SCHEMA)
+            verdict = judge(attempt, previous, last)
+            if isinstance(verdict, Believed):
+                return _sweep(attempt, verdict)
+            previous, why = verdict.records, verdict.why
+        what = f"{attempts} attempts gave no whole catalogue; of the last, {why}"
+        raise SourceError("sweep", what, SourceReason.TORN)
+
+    async def _attempt(self) -> Attempt:
+        before = await self._counts()
+        pages = [await self._page(1, self._source.page_size)]
+        while numbers := pages_to_read(pages):
+            pages.extend(await self._pages(numbers, pages[0]))
+        return Attempt(before, tuple(pages), await self._counts())
+
+    async def _pages(self, numbers: range, first: Page) -> list[Page]:
+        """Read several pages, a few at once, as far as they can still make a whole."""
+        if numbers.stop > MOST_PAGES:
+            what = f"the catalogue comes in more than {MOST_PAGES} pages"
+            raise SourceError("sweep", what, SourceReason.CAP)
+        waiting, read = deque(numbers), list[Page]()
+        try:
+            async with asyncio.TaskGroup() as group:
+                for _ in range(min(self._source.concurrency, len(numbers))):
+                    group.create_task(self._read_from(waiting, first, read))
+        except* SourceError as failures:
+            # Raised below: what is raised here would be wrapped in a group again.
+            failed: BaseException | None = failures.exceptions[0]
+        else:
+            failed = None
+        if failed is not None:
+            raise failed
+        return sorted(read, key=lambda page: page.number)
+
+    async def _read_from(self, waiting: deque[int], first: Page, read: list[Page]) -> None:
+        while waiting:
+            page = await self._page(waiting.popleft(), self._source.page_size)
+            read.append(page)
+            if clashes(first, page):
+                # Torn already: the rest would be asked for in vain.
+                waiting.clear()
+
+    async def _counts(self) -> Mapping[str, int]:
+        call = _Call("GET model-pricing/count", "GET", "model-pricing/count")
+        return read_counts(call.name, await self._data(call))
+
+    async def _page(self, number: int, size: int) -> Page:
+        payload = {"pageNum": number, "pageSize": size}
+        name = f"POST model-pricing/page (page {number})"
+        call = _Call(name, "POST", "model-pricing/page", payload)
+        return read_page(name, await self._data(call), number)
+
+    async def _data(self, call: _Call) -> object:
+        seconds = self._source.timeout.total_seconds()
+        try:
+            async with asyncio.timeout(seconds):
+                text, wait = await self._exchange(call)
+        except TimeoutError:
+            what = f"no whole reply within {seconds:g} s"
+        except (aiohttp.ClientError, OSError, ValueError) as error:
+            what = _what_broke(error)
+        else:
+            return read_envelope(call.name, text, wait)
+        # Not chained: the texts of the HTTP client can hold the address, and what it carries.
+        raise SourceError(call.name, what, SourceReason.TRANSPORT)
+
+    async def _exchange(self, call: _Call) -> tuple[str, timedelta | None]:
+        self.traffic.requests += 1
+        url = f"{self._source.url.rstrip('/')}/{call.path}"
+        async with self._session.request(
+            call.method, url, json=call.payload, allow_redirects=False
+        ) as response:
+            headers = response.headers
+            wait = retry_after(headers.get("Retry-After"), datetime.now(UTC))
+            refuse_status(call.name, response.status, headers.get("Location"), wait)
+            body = Body(call.name, headers.get("Content-Encoding", ""))
+            async for chunk in response.content.iter_chunked(CHUNK):
+                self.traffic.bytes += len(chunk)
+                body.feed(chunk)
+            return body.text(), wait
+
+
+@asynccontextmanager
+async def open_client(
+    source: SourceSettings,
+    poll: PollSettings,
+    pause: Callable[[timedelta], Awaitable[None]],
+) -> AsyncIterator[KieClient]:
+    """A client with its one session; `pause` waits between two attempts of a sweep."""
+    async with aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(limit=source.concurrency),
+        cookie_jar=aiohttp.DummyCookieJar(),
+        headers={"User-Agent": USER_AGENT, "Accept-Encoding": "gzip, deflate"},
+        # Every request has its own, in `KieClient`, to the moment.
+        timeout=aiohttp.ClientTimeout(),
+        auto_decompress=False,
+    ) as session:
+        yield KieClient(session, source, poll, pause)
+
+
+def _sweep(attempt: Attempt, verdict: Believed) -> Sweep:
+    return Sweep(attempt.records(), attempt.unreadable(), verdict.sighting, verdict.disagreement)
+
+
+def _what_broke(error: Exception) -> str:
+    """A failed exchange in words of ours, for those of the HTTP client may hold the address."""
+    match error:
+        case aiohttp.ClientConnectorCertificateError() | aiohttp.ClientSSLError():
+            return "the server's certificate or encryption was refused"
+        case aiohttp.ClientConnectorDNSError():
+            return "the host's name could not be resolved"
+        case aiohttp.ClientConnectorError():
+            return f"cannot connect ({error.strerror or 'no reason given'})"
+        case aiohttp.ServerDisconnectedError() | aiohttp.ClientPayloadError():
+            return "the connection broke off before the reply was whole"
+        case aiohttp.InvalidURL():
+            return "source.url is no address that can be asked"
+        case OSError() if error.strerror:
+            return f"the connection failed ({error.strerror})"
+        case _:
+            return f"the exchange failed ({type(error).__name__})"
