@@ -1,0 +1,258 @@
+"""What a configuration means, where it is looked for, and the example that ships."""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from pydantic import BaseModel
+
+from watcher.changes import ANNOUNCED_BY_DEFAULT, Kind
+from watcher.config import (
+    PollSettings,
+    ReceiverSettings,
+    Settings,
+    SourceSettings,
+    example_text,
+    find,
+    load,
+)
+from watcher.confirm import Policy
+
+
+def accepts(url: str) -> list[str]:
+    return []
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "config.yaml"
+
+
+@pytest.mark.parametrize(
+    "text", ["", "\n\n", "# nothing\n", "---\n", "poll:\nlog:\nreceivers:\n", "{}", "\ufeff# BOM"]
+)
+def test_a_file_that_sets_nothing_means_the_defaults(file: Path, text: str) -> None:
+    file.write_text(text)
+
+    assert load(file, {}, accepts) == Settings() == load(None, {}, accepts)
+
+
+def test_every_value_is_read_as_people_write_it(file: Path) -> None:
+    file.write_text("""\
+source: {url: "http://127.9.9.9:8080/v1", page_size: "50", probe_size: 5, concurrency: 1, timeout: 0.2s}
+poll: {interval: 1s, jitter: 0, full_sweep_every: 90m, sweep_attempts: 5, settle_delay: 0.1s, max_backoff: 1d}
+confirm: {removals: 0, implausible: 0s, implausible_factor: 2.5, collapse: 0, collapse_share: 100%}
+state: {path: ~/somewhere/kie.db}
+delivery: {give_up_after: 12h}
+announce:
+  - corrected
+  - fal_up
+log: {level: debug, format: json}
+""")
+
+    read = load(file, {}, accepts)
+
+    assert read.source == SourceSettings(
+        url="http://127.9.9.9:8080/v1/",
+        page_size=50,
+        probe_size=5,
+        concurrency=1,
+        timeout=timedelta(milliseconds=200),
+    )
+    assert read.poll == PollSettings(
+        interval=timedelta(seconds=1),
+        jitter=Decimal(0),
+        full_sweep_every=timedelta(minutes=90),
+        sweep_attempts=5,
+        settle_delay=timedelta(milliseconds=100),
+        max_backoff=timedelta(days=1),
+    )
+    assert (
+        read.confirm.removals == read.confirm.implausible == read.confirm.collapse == timedelta(0)
+    )
+    assert (read.confirm.implausible_factor, read.confirm.collapse_share) == (
+        Decimal("2.5"),
+        Decimal(1),
+    )
+    assert read.state.path == Path.home() / "somewhere/kie.db"
+    assert read.delivery.give_up_after == timedelta(hours=12)
+    assert read.announce == {Kind.CORRECTED, Kind.FAL_UP}
+    assert (read.log.level, read.log.format) == ("debug", "json")
+
+
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "127.1.2.3", "[::1]", "LOCALHOST:80"])
+def test_an_api_on_this_machine_may_be_polled_as_often_as_one_likes(file: Path, host: str) -> None:
+    file.write_text(f"source: {{url: 'http://{host}/'}}\npoll: {{interval: 0.2s}}")
+
+    assert load(file, {}, accepts).poll.interval == timedelta(milliseconds=200)
+
+
+@pytest.mark.parametrize(
+    ("written", "read"),
+    [
+        ("${ROOM}/kie.db", "attic/kie.db"),
+        ("${ROOM}-${ROOM}", "attic-attic"),
+        ("$${ROOM}", "${ROOM}"),
+        ("$ROOM", "$ROOM"),
+        ("${NESTED}", "${ROOM}"),
+    ],
+)
+def test_variables_are_filled_into_values_once(file: Path, written: str, read: str) -> None:
+    file.write_text(f"state: {{path: '{written}'}}")
+
+    assert load(file, {"ROOM": "attic", "NESTED": "${ROOM}"}, accepts).state.path == Path(read)
+
+
+def test_a_receiver_has_its_url_from_the_file_a_variable_or_a_file_beside(file: Path) -> None:
+    (file.parent / "mail-url").write_text("json://from-file\n")
+    file.write_text("""\
+receivers:
+  one: {url: 'json://plain'}
+  two_2: {url: 'json://${HOST}/x'}
+  Three-3: {url_file: '${CREDENTIALS_DIRECTORY}/mail-url'}
+""")
+    asked: list[str] = []
+
+    def check(url: str) -> list[str]:
+        asked.append(url)
+        return []
+
+    environment = {"HOST": "there", "CREDENTIALS_DIRECTORY": str(file.parent)}
+    read = load(file, environment, check).receivers
+
+    urls = {name: receiver.url.get_secret_value() for name, receiver in read.items()}
+    assert urls == {"one": "json://plain", "two_2": "json://there/x", "Three-3": "json://from-file"}
+    assert asked == list(urls.values())
+
+
+def test_the_settings_know_every_secret_in_them_and_show_none(file: Path) -> None:
+    (file.parent / "mail-url").write_text("mailto://user:canary-pw@example.org\n")
+    file.write_text(
+        "receivers:\n  a: {url: 'json://host/${TOKEN}?x=canary-query'}\n  b: {url_file: 'mail-url'}"
+    )
+    text = file.read_text().replace("mail-url", f"{file.parent}/mail-url")
+    file.write_text(text)
+
+    read = load(file, {"TOKEN": "canary-token", "OTHER": "canary-other"}, accepts)
+
+    assert {
+        "canary-token",
+        "canary-query",
+        "canary-pw",
+        "mailto://user:canary-pw@example.org",
+    } <= read.secrets()
+    assert "canary-other" not in read.secrets()
+    assert "canary" not in f"{read!r} {read} {read.model_dump()} {read.model_dump_json()}"
+
+
+def test_aliases_serve_to_write_a_value_once(file: Path) -> None:
+    file.write_text("confirm: {removals: &long 20m, implausible: *long}")
+
+    assert load(file, {}, accepts).confirm.implausible == timedelta(minutes=20)
+
+
+def test_settings_can_be_made_by_a_program_and_do_not_change() -> None:
+    made = Settings(
+        source=SourceSettings(url="http://localhost:1/"),
+        poll=PollSettings(interval=timedelta(seconds=1)),
+    )
+
+    assert made.source.url == "http://localhost:1/"
+    with pytest.raises(ValueError, match="frozen"):
+        made.poll.interval = timedelta(0)  # type: ignore[misc]
+
+
+def test_the_default_settings_confirm_as_the_default_policy_does() -> None:
+    confirm = Settings().confirm
+
+    assert Policy(**confirm.model_dump()) == Policy()
+    assert Settings().announce == ANNOUNCED_BY_DEFAULT
+
+
+def test_a_receiver_made_by_a_program_knows_its_secrets_too() -> None:
+    receiver = ReceiverSettings(url="discord://123456789/canary-token")  # type: ignore[arg-type]
+
+    assert "canary-token" in receiver.secrets()
+
+
+class TestWhereTheFileIs:
+    def test_the_one_named_wins_even_where_it_is_missing(self, tmp_path: Path) -> None:
+        named = tmp_path / "x.yaml"
+
+        assert find(named, {"KIE_WATCHER_CONFIG": "y.yaml"}) == named
+
+    def test_then_the_environment_says(self) -> None:
+        assert find(None, {"KIE_WATCHER_CONFIG": "y.yaml"}) == Path("y.yaml")
+
+    def test_then_the_first_usual_one_that_is_there(self, tmp_path: Path) -> None:
+        usual = (tmp_path / "a.yaml", tmp_path / "b.yaml", tmp_path / "c.yaml")
+        usual[1].symlink_to("nowhere")
+        usual[2].touch()
+
+        assert find(None, {"KIE_WATCHER_CONFIG": ""}, usual) == usual[1]
+
+    def test_else_there_is_none(self, tmp_path: Path) -> None:
+        assert find(None, {}, (tmp_path / "a.yaml",)) is None
+
+
+class TestTheExample:
+    def test_it_loads_at_once_and_means_the_defaults(self, file: Path) -> None:
+        file.write_text(example_text())
+
+        assert load(file, {}, accepts) == Settings()
+
+    def test_it_loads_with_its_receivers_uncommented(self, file: Path) -> None:
+        (file.parent / "mail-url").write_text("mailto://me@example.org")
+        file.write_text(uncommented(example_text()))
+
+        read = load(
+            file,
+            {"DISCORD_URL": "discord://a/b", "CREDENTIALS_DIRECTORY": str(file.parent)},
+            accepts,
+        )
+
+        assert list(read.receivers) == ["team", "me"]
+        assert read.model_copy(update={"receivers": {}}) == Settings()
+
+    def test_it_has_every_key(self) -> None:
+        content = yaml.safe_load(uncommented(example_text()))
+
+        written = {
+            (section, key) for section, keys in content.items() for key in _keys_in(section, keys)
+        }
+        assert written == set(_setting_keys()) | {("receivers", "url"), ("receivers", "url_file")}
+
+    def test_every_key_of_it_has_a_comment(self) -> None:
+        lines = example_text().splitlines()
+        settings = [at for at, line in enumerate(lines) if re.match(r"  [a-z_]+: ", line)]
+
+        assert settings
+        assert [lines[at] for at in settings if "#" not in lines[at] + lines[at - 1]] == []
+
+    def test_it_names_every_kind_of_change(self) -> None:
+        assert [kind for kind in Kind if not re.search(rf"\b{kind}\b", example_text())] == []
+
+
+def uncommented(text: str) -> str:
+    """The example with its settings that are commented out (no space, or an even number, after the #)."""
+    return re.sub(r"^#(?=(?:  )*[a-z_]+:)", "", text, flags=re.MULTILINE)
+
+
+def _setting_keys() -> list[tuple[str, str | None]]:
+    keys: list[tuple[str, str | None]] = [("announce", None)]
+    for section, value in Settings():
+        if isinstance(value, BaseModel):
+            keys += [(section, key) for key in type(value).model_fields]
+    return keys
+
+
+def _keys_in(section: str, content: Any) -> list[str | None]:
+    if section == "receivers":
+        return [key for receiver in content.values() for key in receiver]
+    return [None] if isinstance(content, list) else list(content)
