@@ -17,7 +17,7 @@ import structlog
 from watcher.notify import Verdict
 from watcher.rendering import render
 from watcher.schedule import next_attempt
-from watcher.store import Draft, StateError
+from watcher.store import ConflictError, Draft, StateError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from random import Random
 
     from watcher.notify import Outcome, Receiver
-    from watcher.store import Store, StoredMessage
+    from watcher.store import Item, Store, StoredMessage
 
 __all__ = ["Outbox", "new_alert_id"]
 
@@ -134,6 +134,14 @@ class Outbox:
         items = await self._store.gathered(receiver.name)
         if not items:
             return None
+        while True:
+            try:
+                return await self._fix(receiver, items)
+            except ConflictError:
+                log.debug("message.id_taken", receiver=receiver.name)
+
+    async def _fix(self, receiver: Receiver, items: Sequence[Item]) -> StoredMessage:
+        """Word the items as one message that never changes again."""
         alert_id = new_alert_id(self._rng)
         rendered = render([item.content for item in items], receiver.service, alert_id)
         draft = Draft(alert_id, rendered.title, rendered.body, receiver.service.markup.value)
