@@ -811,8 +811,8 @@ def test_random_edits_can_always_be_played_and_keep_every_row_readable(seed: int
 
 
 def test_a_random_edit_that_means_nothing_or_a_label_leaves_price_and_identity_alone() -> None:
-    rng, catalogue = Random(9), Catalogue(generate(size=120))
-    for _ in range(300):
+    rng, catalogue = Random(9), Catalogue(generate(size=60))
+    for _ in range(120):
         chosen = random_edit(rng, catalogue)
         before = Snapshot.of(read(catalogue.rows).records, DOCUMENTED_USD_PER_CREDIT)
         chosen.edit.apply(catalogue)

@@ -165,7 +165,7 @@ def _mendable(cast: _Cast, wrong: str, right: str) -> Callable[[Row], bool]:
 
 
 def _the_rival_moves(cast: _Cast) -> Script:
-    if not (found := cast.take(_compared)):
+    if not (found := cast.take(lambda row: row["interfaceType"] == "image" and _compared(row))):
         return ()
     row, name = found
     fal = amount(row["falPrice"]) or Decimal(1)
@@ -173,7 +173,7 @@ def _the_rival_moves(cast: _Cast) -> Script:
 
 
 def _a_promotion_while_reading(cast: _Cast) -> Script:
-    found = cast.take(_compared)
+    found = cast.take(lambda row: row["interfaceType"] == "video" and _compared(row))
     return ((26, Shift(by=1, page=2)), (26, Promotion(found[1], active=True))) if found else ()
 
 
