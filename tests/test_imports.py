@@ -1,0 +1,153 @@
+"""The walls of the house: who may import whom, and what asking for help must not load."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parent.parent / "watcher"
+
+PURE = {
+    "catalog",
+    "changes",
+    "confirm",
+    "diff",
+    "matching",
+    "prices",
+    "renames",
+    "rendering",
+    "routing",
+    "units",
+}
+LOOSE_LIBRARIES = {"aiohttp", "aiosqlite", "apprise", "asyncio", "structlog", "time"}
+OUTSIDE = {
+    "kie": {"aiosqlite", "apprise"},
+    "store": {"aiohttp", "apprise"},
+    "migrations": {"aiohttp", "apprise"},
+    "notify": {"aiohttp", "aiosqlite"},
+}
+# `store` and `migrations` are one I/O module in two files.
+SHARED_ROOMS = {"store": {"migrations"}, "migrations": {"store"}}
+NO_ROOM_IS_CALLED = {"utils", "util", "helpers", "helper", "manager", "handler", "common", "misc"}
+
+
+def modules() -> list[Path]:
+    return sorted(PACKAGE.rglob("*.py"))
+
+
+def room_of(path: Path) -> str:
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def imported(path: Path) -> set[str]:
+    """Every module a file names in an import, wherever it stands, under `TYPE_CHECKING` too."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            names.add(node.module or "")
+            names |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return names
+
+
+def libraries(path: Path) -> set[str]:
+    return {name.partition(".")[0] for name in imported(path)} - {"watcher"}
+
+
+def rooms(path: Path) -> set[str]:
+    """The rooms of the package that a file imports from."""
+    return {name.split(".")[1] for name in imported(path) if name.startswith("watcher.")}
+
+
+def files_of(names: set[str]) -> list[Path]:
+    return [path for path in modules() if room_of(path) in names]
+
+
+@pytest.mark.parametrize("path", files_of(PURE), ids=str)
+def test_the_domain_knows_no_network_no_disk_no_loop_and_no_log(path: Path) -> None:
+    assert not libraries(path) & LOOSE_LIBRARIES
+    assert not rooms(path) - PURE
+
+
+@pytest.mark.parametrize("path", files_of(PURE), ids=str)
+def test_the_domain_never_looks_at_a_clock_or_rolls_dice(path: Path) -> None:
+    calls = {
+        f"{node.func.value.id}.{node.func.attr}"
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Attribute)
+        and isinstance(node.func.value, ast.Name)
+    }
+    assert not {call for call in calls if call in {"datetime.now", "datetime.utcnow", "date.today"}}
+    assert not {call for call in calls if call.startswith("random.")}
+
+
+@pytest.mark.parametrize("path", files_of(set(OUTSIDE)), ids=str)
+def test_no_io_room_knows_another(path: Path) -> None:
+    room = room_of(path)
+    others = set(OUTSIDE) - {room} - SHARED_ROOMS.get(room, set())
+    assert not libraries(path) & OUTSIDE[room]
+    assert not rooms(path) & (others | {"poller", "outbox", "daemon", "cli", "simulator"})
+
+
+@pytest.mark.parametrize("path", files_of({"config"}), ids=str)
+def test_configuration_knows_neither_apprise_nor_the_rooms_it_configures(path: Path) -> None:
+    assert not libraries(path) & {"apprise", "aiohttp", "aiosqlite", "structlog"}
+    assert not rooms(path) & (set(OUTSIDE) | {"poller", "outbox", "daemon", "cli", "simulator"})
+
+
+@pytest.mark.parametrize("path", files_of({"simulator"}), ids=str)
+def test_the_simulator_knows_nothing_of_the_rest(path: Path) -> None:
+    assert rooms(path) <= {"simulator"}
+
+
+def test_only_one_room_imports_apprise_one_sqlite_and_two_http() -> None:
+    users = {
+        library: {room_of(path) for path in modules() if library in libraries(path)}
+        for library in ("apprise", "aiosqlite", "sqlite3", "aiohttp")
+    }
+    assert users["apprise"] <= {"notify"}
+    assert users["aiosqlite"] | users["sqlite3"] <= {"store", "migrations"}
+    assert users["aiohttp"] <= {"kie", "simulator"}
+
+
+def test_only_the_composition_roots_import_the_composition_roots() -> None:
+    roots = {"cli", "daemon"}
+    users = {
+        room_of(path) for path in modules() if rooms(path) & roots and room_of(path) not in roots
+    }
+    assert users <= {"__main__"}
+
+
+def test_no_room_is_named_for_nothing() -> None:
+    assert not {path.stem for path in modules()} & NO_ROOM_IS_CALLED
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_every_room_says_what_it_knows(path: Path) -> None:
+    assert ast.get_docstring(ast.parse(path.read_text()))
+
+
+@pytest.mark.parametrize("command", [[], ["changes"], ["run"], ["outbox", "list"]], ids=str)
+def test_asking_for_help_loads_no_machinery(command: list[str]) -> None:
+    program = (
+        "import sys\n"
+        "from watcher.cli import main\n"
+        "try:\n"
+        f"    main({[*command, '--help']!r})\n"
+        "except SystemExit as end:\n"
+        "    assert not end.code, end.code\n"
+        "heavy = {'apprise', 'aiohttp', 'pydantic', 'aiosqlite', 'asyncio', 'structlog', 'rich'}\n"
+        "print(sorted(heavy & set(sys.modules)), file=sys.stderr)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False
+    )
+    assert done.stderr == "[]\n"
+    assert "Usage:" in done.stdout

@@ -1,0 +1,65 @@
+"""The commands, as a person types them.
+
+Knows arguments, exit codes and how things are shown. Refuses to know how anything is done, and
+loads what a command needs only when that command runs: `--help` must be instant.
+"""
+
+from __future__ import annotations
+
+import sys
+from contextlib import suppress
+from io import TextIOWrapper
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from watcher import __version__
+from watcher.cli.configured import Chosen
+from watcher.cli.endings import CarefulGroup
+from watcher.cli.outbox import outbox
+from watcher.cli.running import check, demo, run
+from watcher.cli.setup import init, test_notify, validate
+from watcher.cli.status import status
+from watcher.cli.views import changes, models
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = ["cli", "main"]
+
+
+@click.group(cls=CarefulGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option(
+    "--config",
+    "file",
+    type=click.Path(path_type=Path),
+    envvar="KIE_WATCHER_CONFIG",
+    show_envvar=True,
+    metavar="FILE",
+    help="The configuration; else ./config.yaml, then /etc/kie-watcher/config.yaml, else defaults.",
+)
+@click.version_option(__version__, prog_name="kie-watcher", message="%(prog)s %(version)s")
+@click.pass_context
+def cli(context: click.Context, file: Path | None) -> None:
+    """Watch Kie.ai's model prices and tell what really changed.
+
+    Works without any configuration: `kie-watcher run` watches and prints alerts here.
+
+    Exit codes: 0 well, 1 failed, 2 bad usage or configuration.
+    """
+    context.obj = Chosen(file)
+
+
+for command in (run, check, validate, test_notify, models, changes, outbox, status, demo, init):
+    cli.add_command(command)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line; ends the process with the exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        # A name in a script that the terminal cannot show must not end the command.
+        if isinstance(stream, TextIOWrapper):
+            with suppress(OSError, ValueError):
+                stream.reconfigure(errors="replace")
+    cli.main(args=None if arguments is None else list(arguments), prog_name="kie-watcher")

@@ -1,0 +1,156 @@
+"""The commands that do the work: `run` for good, `check` once, `demo` for show.
+
+Knows signals and exit codes. Refuses to know what a poll is: the daemon is handed everything.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import click
+
+from watcher.cli.configured import Chosen, settings, start_log
+from watcher.cli.endings import FAILED, complain
+from watcher.cli.printing import say
+from watcher.cli.views import changes_table
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from watcher.config import Settings
+    from watcher.daemon import CheckReport
+    from watcher.demo import DemoReport
+
+__all__ = ["check", "demo", "run"]
+
+
+@click.command(epilog="Example: kie-watcher --config /etc/kie-watcher/config.yaml run")
+@click.pass_obj
+def run(chosen: Chosen) -> None:
+    """Watch until stopped: poll, remember, tell.
+
+    Without a configuration it watches Kie.ai with sane defaults and prints alerts here. SIGTERM
+    and SIGINT (Ctrl-C) finish the work in hand and stop within seconds.
+    """
+    known = settings(chosen)
+    start_log(known)
+    asyncio.run(_run(known))
+
+
+@click.command(epilog="Example: */10 * * * *  cd /var/lib/kie-watcher && kie-watcher check")
+@click.pass_obj
+def check(chosen: Chosen) -> None:
+    """Poll once, send what is due, and exit; for cron.
+
+    It prints what changed; under cron, or in a pipe, nothing where nothing happened. What waits
+    for confirmation carries over to the next run. Exit 1 if the poll failed or a message was not
+    accepted.
+    """
+    known = settings(chosen)
+    # Each run would otherwise log its one poll, and cron would mail that line every time.
+    start_log(known, quietest="warning")
+    report = asyncio.run(_check(known))
+    # Without receivers, the alert that was just printed has said it all.
+    if known.receivers:
+        _print_news(report)
+    if sys.stdout.isatty():
+        say(_poll_line(report))
+    for line in _trouble(report):
+        complain(line)
+    if not report.ok:
+        raise click.exceptions.Exit(FAILED)
+
+
+@click.command(epilog="Example: kie-watcher demo --speed 2")
+@click.option(
+    "--speed",
+    type=click.FloatRange(0.1, 100),
+    default=1.0,
+    show_default=True,
+    metavar="N",
+    help="How many times faster than usual, 0.1 to 100.",
+)
+def demo(speed: float) -> None:
+    """Watch a made-up market for under a minute.
+
+    The real daemon runs against the simulator that ships with it, and prints alerts as they
+    happen. Nothing leaves the machine and no state is kept.
+    """
+    from watcher.settings import Settings  # noqa: PLC0415
+
+    # The story breaks things on purpose: what the log says of that would hide the alerts.
+    start_log(Settings(), quietest="error")
+    report = asyncio.run(_demo(speed))
+    say()
+    for line in report.lines():
+        say(line)
+    if report.unsent:
+        raise click.exceptions.Exit(FAILED)
+
+
+async def _run(known: Settings) -> None:
+    from watcher import daemon  # noqa: PLC0415
+
+    stop = asyncio.Event()
+    with _stopped_by_signals(stop):
+        await daemon.run(known, stop=stop, terminal=sys.stdout)
+
+
+async def _check(known: Settings) -> CheckReport:
+    from watcher import daemon  # noqa: PLC0415
+
+    return await daemon.check(known, terminal=sys.stdout)
+
+
+async def _demo(speed: float) -> DemoReport:
+    from watcher.demo import demo as played  # noqa: PLC0415
+
+    stop = asyncio.Event()
+    with _stopped_by_signals(stop):
+        return await played(speed, terminal=sys.stdout, stop=stop)
+
+
+@contextmanager
+def _stopped_by_signals(stop: asyncio.Event) -> Iterator[None]:
+    """Set `stop` on SIGTERM and SIGINT. A second one changes nothing: stopping is under way."""
+    loop = asyncio.get_running_loop()
+    both = (signal.SIGTERM, signal.SIGINT)
+    for number in both:
+        loop.add_signal_handler(number, stop.set)
+    try:
+        yield
+    finally:
+        for number in both:
+            loop.remove_signal_handler(number)
+
+
+def _print_news(report: CheckReport) -> None:
+    from watcher.wording import announcement  # noqa: PLC0415
+
+    for notice in report.poll.notices:
+        say(announcement(notice))
+    if report.changes:
+        changes_table(report.changes)
+
+
+def _poll_line(report: CheckReport) -> str:
+    poll = report.poll
+    holds = f", {poll.holds} waiting for confirmation" if poll.holds else ""
+    return f"Poll: {poll.outcome.value}, {len(report.changes)} changes{holds}."
+
+
+def _trouble(report: CheckReport) -> Iterator[str]:
+    """What went wrong, a line for each thing."""
+    from watcher.notify import Verdict  # noqa: PLC0415
+
+    if not report.poll.outcome.is_good:
+        yield f"the poll was {report.poll.outcome.value}: {report.poll.why}"
+    for name, outcome in report.deliveries.items():
+        if outcome is None or outcome.verdict is Verdict.ACCEPTED:
+            continue
+        later = "will be tried again" if outcome.verdict is Verdict.RETRY else "refused for good"
+        yield f"{name}: {later}: {outcome.reason}"

@@ -1,0 +1,150 @@
+"""The commands for setting up: `init` writes a configuration, `validate` checks it.
+
+And `test-notify` tries its receivers. Refuses to print a receiver's URL, whole or in part:
+receivers are known by their name and service.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from contextlib import suppress
+from pathlib import Path
+from tempfile import NamedTemporaryFile
+from typing import TYPE_CHECKING
+
+import click
+
+from watcher.cli.configured import Chosen, settings, start_log
+from watcher.cli.endings import FAILED, BadUsage, failed
+from watcher.cli.printing import say, seconds
+
+if TYPE_CHECKING:
+    from datetime import timedelta
+
+    from watcher.config import Settings
+    from watcher.notify import Outcome
+
+__all__ = ["init", "test_notify", "validate"]
+
+PRIVATE = 0o600
+
+
+@click.command(epilog="Example: kie-watcher init /etc/kie-watcher/config.yaml")
+@click.argument("path", type=click.Path(path_type=Path, dir_okay=False), default="config.yaml")
+@click.option("--force", is_flag=True, help="Replace the file if there is one.")
+def init(path: Path, force: bool) -> None:
+    """Write a configuration with every key explained.
+
+    It goes to PATH (default: config.yaml). Nobody else can read the file (mode 0600): secrets may
+    go into it. One that is there already is left alone unless --force is given.
+    """
+    from watcher.config import example_text  # noqa: PLC0415
+
+    write = _replace if force else _create
+    try:
+        write(path, example_text())
+    except FileExistsError:
+        raise failed(f"{path} is there already; name another file or give --force") from None
+    except OSError as error:
+        raise failed(f"{path} cannot be written: {error.strerror}") from None
+    say(f"Wrote {path}. Edit it, then: kie-watcher --config {path} validate")
+
+
+@click.command(epilog="Example: kie-watcher --config /etc/kie-watcher/config.yaml validate")
+@click.pass_obj
+def validate(chosen: Chosen) -> None:
+    """Check the configuration and list all its mistakes.
+
+    Each is a line: FILE:LINE:COLUMN: key: what is wrong; how to mend it. Nothing is polled or
+    sent. Exit 0: it is good. Exit 2: it is not.
+    """
+    from watcher.config import find  # noqa: PLC0415
+
+    known = settings(chosen)
+    file = find(chosen.file, os.environ)
+    say(f"{file}: good" if file else "No configuration file: the defaults")
+    for line in _found(known):
+        say(f"  {line}")
+
+
+@click.command("test-notify", epilog="Example: kie-watcher test-notify team")
+@click.argument("receivers", nargs=-1, metavar="[RECEIVER]...")
+@click.pass_obj
+def test_notify(chosen: Chosen, receivers: tuple[str, ...]) -> None:
+    """Send a sample alert the way real ones go.
+
+    It goes to each RECEIVER named (default: to all). One line says for each whether it was
+    accepted, else why not, and how long it took. Exit 1 if any failed.
+    """
+    from watcher.daemon import try_receivers  # noqa: PLC0415
+
+    known = settings(chosen)
+    configured = set(known.receivers)
+    for name in receivers:
+        if name not in configured:
+            there = ", ".join(sorted(configured)) or "none, alerts go to the terminal"
+            raise BadUsage(f"there is no receiver {name} (configured: {there})")
+    start_log(known, quietest="warning")
+    verdicts = [
+        _tell(name, outcome, took)
+        for name, outcome, took in asyncio.run(try_receivers(known, receivers, terminal=sys.stdout))
+    ]
+    if not all(verdicts):
+        raise click.exceptions.Exit(FAILED)
+
+
+def _found(known: Settings) -> list[str]:
+    from watcher.durations import duration_text  # noqa: PLC0415
+    from watcher.notify import open_receiver  # noqa: PLC0415
+
+    receivers = [
+        f"{name} ({open_receiver(name, receiver.url.get_secret_value()).service.name})"
+        for name, receiver in known.receivers.items()
+    ]
+    return [
+        f"source:    {known.source.url}, polled every {duration_text(known.poll.interval)}",
+        f"state:     {known.state.path.absolute()}",
+        f"receivers: {', '.join(receivers) or 'none, so alerts go to the terminal'}",
+        f"announced: {', '.join(kind for kind in _in_order(known))}",
+    ]
+
+
+def _in_order(known: Settings) -> list[str]:
+    from watcher.changes import Kind  # noqa: PLC0415
+
+    return [kind.value for kind in Kind if kind in known.announce]
+
+
+def _tell(name: str, outcome: Outcome, took: timedelta) -> bool:
+    """Print what came of one receiver; true where it accepted."""
+    from watcher.notify import Verdict  # noqa: PLC0415
+
+    match outcome.verdict:
+        case Verdict.ACCEPTED:
+            say(f"{name}: accepted ({seconds(took)})")
+        case Verdict.RETRY:
+            say(f"{name}: not accepted for now: {outcome.reason} ({seconds(took)})")
+        case Verdict.REFUSED:
+            say(f"{name}: refused: {outcome.reason} ({seconds(took)})")
+    return outcome.verdict is Verdict.ACCEPTED
+
+
+def _create(path: Path, text: str) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, PRIVATE)
+    with os.fdopen(descriptor, "w") as file:
+        file.write(text)
+
+
+def _replace(path: Path, text: str) -> None:
+    """Put a new file in the place of the old one at once: a full disk must not leave half."""
+    with NamedTemporaryFile("w", dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
+        try:
+            file.write(text)
+            file.flush()
+            Path(file.name).replace(path)
+        except OSError:
+            with suppress(OSError):
+                Path(file.name).unlink()
+            raise
