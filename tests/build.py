@@ -22,7 +22,7 @@ def row(description: str = "Reel 2, 1080p", **wire: Any) -> dict[str, Any]:
         "creditUnit": "per second",
         "usdPrice": "0.2",
         "falPrice": "0.4",
-        "discountRate": Decimal(50),
+        "discountRate": 50,
         "anchor": "https://kie.ai/reel-2",
         "discountPrice": False,
     } | wire

@@ -111,7 +111,7 @@ class Poller:
             report = await self.poll()
             if report.changes or report.notices:
                 told()
-            wait = await self.wait_after(report)
+            wait = self.wait_after(report)
             await _first_of(stop, wait)
 
     async def poll(self) -> PollReport:
@@ -134,7 +134,7 @@ class Poller:
         self._log_edge(report)
         return report
 
-    async def wait_after(self, report: PollReport) -> timedelta:
+    def wait_after(self, report: PollReport) -> timedelta:
         """How long until the next poll: early for what is due, polite after errors."""
         poll = self._rules.poll
         wait = backoff(

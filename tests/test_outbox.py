@@ -1,0 +1,318 @@
+"""From what is recorded to what is told."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from random import Random
+
+import pytest
+from structlog.testing import capture_logs
+
+from build import model, record
+from watcher.changes import Kind, ModelChange
+from watcher.notify import Outcome, Verdict
+from watcher.outbox import Outbox, new_alert_id
+from watcher.rendering import Markup, Service
+from watcher.store import Commit, MessageState, Store, open_store
+
+INBOX = Service("inbox", Markup.TEXT, 10_000, 200, None)
+START = datetime(2026, 11, 22, 7, 0, tzinfo=UTC)
+ACCEPTED = Outcome(Verdict.ACCEPTED, "")
+BUSY = Outcome(Verdict.RETRY, "the service failed (503)")
+GONE = Outcome(Verdict.REFUSED, "refused with 404: the address is gone or wrong")
+
+
+@dataclass
+class Inbox:
+    """A receiver that answers as told, and remembers what it accepted."""
+
+    name: str
+    answers: list[Outcome] = field(default_factory=list)
+    accepted: list[tuple[str, str, str]] = field(default_factory=list)
+    tried: list[tuple[str, str, str]] = field(default_factory=list)
+    service: Service = INBOX
+
+    async def send(self, title: str, body: str, alert_id: str) -> Outcome:
+        self.tried.append((title, body, alert_id))
+        answer = self.answers.pop(0) if self.answers else ACCEPTED
+        if answer.verdict is Verdict.ACCEPTED:
+            self.accepted.append((title, body, alert_id))
+        return answer
+
+    def names(self) -> list[list[str]]:
+        """Per message accepted, which of the models A to Z it speaks of."""
+        return [
+            [letter for letter in "ABCDEF" if f"Reel {letter}" in body]
+            for _, body, _ in self.accepted
+        ]
+
+
+@dataclass
+class Desk:
+    """A store, an outbox over it, and a clock in seconds."""
+
+    store: Store
+    team: Inbox
+    mail: Inbox
+    seconds: float = 0
+
+    def now(self) -> datetime:
+        return START + timedelta(seconds=self.seconds)
+
+    def outbox(self, *inboxes: Inbox) -> Outbox:
+        return Outbox(
+            self.store,
+            inboxes or (self.team, self.mail),
+            give_up_after=timedelta(days=7),
+            now=self.now,
+            rng=Random(self.seconds),
+        )
+
+    async def happens(self, *letters: str, to: tuple[str, ...] = ("team", "mail")) -> None:
+        changes = tuple(
+            (ModelChange((Kind.NEW,), None, model(f"Reel {letter}")), to) for letter in letters
+        )
+        await self.store.record(Commit(self.now(), model().usd_per_credit, {}, changes=changes))
+
+    async def round(self, at: float) -> None:
+        self.seconds = at
+        await self.outbox().deliver_all()
+
+
+@pytest.fixture
+async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
+    async with open_store(tmp_path / "state.db") as store:
+        await store.record(Commit(START, model().usd_per_credit, {}, baseline=(record("Reel"),)))
+        yield Desk(store, Inbox("team"), Inbox("mail"))
+
+
+async def test_everything_a_poll_found_is_one_message_for_each_receiver(desk: Desk) -> None:
+    await desk.happens("A", "B", "C")
+
+    await desk.round(at=0)
+
+    assert desk.team.names() == desk.mail.names() == [["A", "B", "C"]]
+
+
+async def test_what_was_told_is_not_told_again(desk: Desk) -> None:
+    await desk.happens("A")
+    await desk.round(at=0)
+    await desk.round(at=60)
+
+    assert desk.team.names() == [["A"]]
+
+
+async def test_a_receiver_hears_only_what_is_due_to_it(desk: Desk) -> None:
+    await desk.happens("A", to=("mail",))
+
+    await desk.round(at=0)
+
+    assert (desk.team.names(), desk.mail.names()) == ([], [["A"]])
+
+
+async def test_a_retry_sends_the_same_text_under_the_same_id(desk: Desk) -> None:
+    desk.team.answers = [BUSY, BUSY]
+    await desk.happens("A")
+    await desk.round(at=0)
+    await desk.happens("B")
+    await desk.round(at=60)
+    await desk.round(at=600)
+
+    first, second, third, fourth = desk.team.tried
+    assert first == second == third
+    assert first[2] in first[1]
+    assert fourth != first
+
+
+async def test_what_is_found_while_a_receiver_fails_gathers_into_its_next_message(
+    desk: Desk,
+) -> None:
+    desk.team.answers = [BUSY]
+    await desk.happens("A")
+    await desk.round(at=0)
+    await desk.happens("B")
+    await desk.happens("C")
+
+    await desk.round(at=3600)
+
+    assert desk.team.names() == [["A"], ["B", "C"]]
+
+
+async def test_a_failing_receiver_holds_up_no_other(desk: Desk) -> None:
+    desk.team.answers = [BUSY] * 50
+    for number, letter in enumerate("ABC"):
+        await desk.happens(letter)
+        await desk.round(at=number)
+
+    assert desk.mail.names() == [["A"], ["B"], ["C"]]
+
+
+async def test_a_message_is_not_tried_before_its_time(desk: Desk) -> None:
+    desk.team.answers = [BUSY]
+    await desk.happens("A")
+    await desk.round(at=0)
+    await desk.round(at=4)
+
+    assert len(desk.team.tried) == 1
+
+
+async def test_the_schedule_of_retries_survives_a_restart(tmp_path: Path) -> None:
+    team = Inbox("team", [Outcome(Verdict.RETRY, "told to slow down (429)", timedelta(hours=3))])
+    tries = []
+    for hour in (0, 2.9, 3.1):
+        async with open_store(tmp_path / "state.db") as store:
+            desk = Desk(store, team, Inbox("mail"), seconds=hour * 3600)
+            if not hour:
+                await desk.happens("A", to=("team",))
+            await desk.outbox().deliver_all()
+            tries.append(len(team.tried))
+
+    assert tries == [1, 1, 2]
+
+
+async def test_retries_get_rarer_up_to_a_quarter_of_an_hour(desk: Desk) -> None:
+    desk.team.answers = [BUSY] * 14
+    await desk.happens("A", to=("team",))
+    waits: list[timedelta] = []
+    outbox = desk.outbox()
+    for _ in range(14):
+        _, wait = await outbox.deliver(desk.team)
+        assert wait is not None
+        waits.append(wait)
+        desk.seconds += wait.total_seconds() + 0.001
+
+    assert timedelta(seconds=2.5) <= waits[0] <= timedelta(seconds=10)
+    assert timedelta(minutes=7) <= waits[-1] <= timedelta(minutes=15)
+
+
+@pytest.mark.parametrize(
+    ("answer", "at"), [(GONE, 0.0), (BUSY, 7 * 86400.0)], ids=["refused", "not accepted for a week"]
+)
+async def test_what_cannot_succeed_becomes_a_dead_letter_and_blocks_nothing(
+    desk: Desk, answer: Outcome, at: float
+) -> None:
+    await desk.happens("A", to=("team",))
+    if at:
+        desk.team.answers = [BUSY]
+        await desk.round(at=0)
+    desk.team.answers = [answer]
+    with capture_logs() as logs:
+        await desk.round(at=at)
+    await desk.happens("B", to=("team",))
+    await desk.round(at=at + 1)
+
+    (dead,) = (await desk.store.outbox()).messages
+    assert dead.state is MessageState.DEAD
+    assert desk.team.names() == [["B"]]
+    assert [it["log_level"] for it in logs if it["event"] == "message.dead"] == ["error"]
+
+
+async def test_a_dead_letter_can_be_sent_again_with_its_text(desk: Desk) -> None:
+    desk.team.answers = [GONE]
+    await desk.happens("A", to=("team",))
+    await desk.round(at=0)
+    await desk.store.retry(at=desk.now())
+
+    await desk.round(at=1)
+
+    assert desk.team.accepted == desk.team.tried[:1]
+
+
+async def test_a_failing_receiver_is_logged_once_and_so_is_its_recovery(desk: Desk) -> None:
+    desk.team.answers = [BUSY] * 3
+    await desk.happens("A", to=("team",))
+    outbox = desk.outbox(desk.team)
+    with capture_logs() as logs:
+        for hour in range(5):
+            desk.seconds = hour * 3600
+            await outbox.deliver_all()
+
+    seen = [(it["event"], it["log_level"]) for it in logs]
+    assert seen == [
+        ("message.failed", "warning"),
+        ("message.failed", "debug"),
+        ("message.failed", "debug"),
+        ("message.sent", "info"),
+        ("receiver.recovered", "info"),
+    ]
+
+
+async def test_an_alert_id_that_is_taken_is_drawn_again(desk: Desk) -> None:
+    for letter in "AB":
+        await desk.happens(letter, to=("team",))
+        # The same seed each time: the same first id.
+        await Outbox(
+            desk.store, [desk.team], give_up_after=timedelta(days=7), now=desk.now, rng=Random(5)
+        ).deliver_all()
+
+    ids = [alert_id for _, _, alert_id in desk.team.accepted]
+    assert len(set(ids)) == 2
+
+
+def test_an_alert_id_is_short_and_can_be_read_out() -> None:
+    ids = [new_alert_id(Random(n)) for n in range(200)]
+    assert all(re.fullmatch("[a-z2-9]{8}", it) for it in ids)
+
+
+async def until(truth: Callable[[], bool]) -> None:
+    while not truth():  # noqa: ASYNC110 - a turn of the loop, not a wait
+        await asyncio.sleep(0)
+
+
+class Patient(Inbox):
+    """A receiver that takes as long as it is made to."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.begun, self.may_end = asyncio.Event(), asyncio.Event()
+
+    async def send(self, title: str, body: str, alert_id: str) -> Outcome:
+        self.begun.set()
+        await self.may_end.wait()
+        return await super().send(title, body, alert_id)
+
+
+async def test_a_slow_receiver_holds_up_no_other_in_the_daemon(desk: Desk) -> None:
+    slow, stop = Patient("team"), asyncio.Event()
+    outbox = desk.outbox(slow, desk.mail)
+    await desk.happens("A")
+    working = asyncio.create_task(outbox.run(stop))
+    await asyncio.wait_for(slow.begun.wait(), 10)
+
+    await desk.happens("B")
+    outbox.wake()
+    await until(lambda: desk.mail.names() == [["A"], ["B"]])
+
+    assert slow.accepted == []
+    slow.may_end.set()
+    await until(lambda: len(slow.accepted) == 2)
+    stop.set()
+    await working
+
+
+async def test_a_receiver_that_breaks_inside_is_tried_again_and_takes_nothing_down(
+    desk: Desk,
+) -> None:
+    class Broken(Inbox):
+        async def send(self, title: str, body: str, alert_id: str) -> Outcome:
+            self.tried.append((title, body, alert_id))
+            raise RuntimeError("a bug of ours")
+
+    broken, stop = Broken("team"), asyncio.Event()
+    outbox = desk.outbox(broken, desk.mail)
+    await desk.happens("A")
+    with capture_logs() as logs:
+        working = asyncio.create_task(outbox.run(stop))
+        await until(lambda: bool(broken.tried and desk.mail.accepted))
+        await until(lambda: any(it["event"] == "outbox.crashed" for it in logs))
+        stop.set()
+        await working
+
+    assert desk.mail.names() == [["A"]]
+    (kept,) = (await desk.store.outbox()).messages
+    assert kept.state is MessageState.OPEN

@@ -1,0 +1,370 @@
+"""A poll: what it asks, what it records, and when the next one comes."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pytest
+from structlog.testing import capture_logs
+
+from build import row
+from watcher.changes import ANNOUNCED_BY_DEFAULT, ModelChange
+from watcher.confirm import Policy
+from watcher.kie import open_client
+from watcher.poller import Poller, PollOutcome, PollReport, Rules
+from watcher.settings import PollSettings, SourceSettings
+from watcher.simulator import CountsOff, Empty, Envelope, HalfJson, Html, Simulator, Status
+from watcher.store import Store, open_store
+
+START = datetime(2026, 11, 22, 7, 0, tzinfo=UTC)
+
+
+def rows(count: int = 30, **wire: Any) -> list[dict[str, Any]]:
+    return [
+        row(f"Reel {n}, {n}s", creditPrice=str(n + 1), usdPrice=str((n + 1) / 200), **wire)
+        for n in range(count)
+    ]
+
+
+@dataclass
+class World:
+    """A simulator, a state and a clock; `poller` is the daemon's, until it is started anew."""
+
+    simulator: Simulator
+    path: Path
+    poll: PollSettings
+    minute: float = 0
+    poller: Poller = field(init=False)
+    store: Store = field(init=False)
+
+    def now(self) -> datetime:
+        return START + timedelta(minutes=self.minute)
+
+    async def sees(self, minute: float) -> PollReport:
+        self.minute = minute
+        return await self.poller.poll()
+
+    def asked(self) -> list[str]:
+        """The calls since the last time this was asked."""
+        calls = [call for call, _ in self.simulator.requests]
+        self.simulator.requests.clear()
+        return calls
+
+    @asynccontextmanager
+    async def started(self) -> AsyncIterator[World]:
+        source = SourceSettings(url=self.simulator.url, page_size=10, probe_size=5)
+
+        async def at_once(_: timedelta) -> None:
+            return
+
+        async with (
+            open_store(self.path) as self.store,
+            open_client(source, self.poll, at_once) as client,
+        ):
+            rules = Rules(self.poll, Policy(), ANNOUNCED_BY_DEFAULT, ("team",))
+            self.poller = Poller(client, self.store, rules, now=self.now, rng=Random(1))
+            yield self
+
+
+@pytest.fixture
+async def world(tmp_path: Path) -> AsyncIterator[World]:
+    async with (
+        Simulator(rows()) as simulator,
+        World(simulator, tmp_path / "state.db", PollSettings()).started() as it,
+    ):
+        yield it
+
+
+def told(report: PollReport) -> list[tuple[str, str]]:
+    return [
+        (kind.value, recorded.change.model.record.description)
+        for recorded in report.changes
+        if isinstance(recorded.change, ModelChange)
+        for kind in recorded.change.kinds[:1]
+    ]
+
+
+async def test_the_first_snapshot_is_a_baseline_and_announces_no_model(world: World) -> None:
+    report = await world.sees(minute=0)
+
+    assert (report.outcome, report.changes) == (PollOutcome.BASELINE, ())
+    (item,) = await world.store.gathered("team")
+    assert item.content.detail == {"models": 30, "categories": {"video": 30}}  # type: ignore[union-attr]
+
+
+async def test_a_quiet_poll_is_two_small_requests_and_no_news(world: World) -> None:
+    await world.sees(minute=0)
+    world.asked()
+
+    report = await world.sees(minute=5)
+
+    assert report.outcome is PollOutcome.QUIET
+    assert world.asked() == ["count", "page"]
+
+
+async def test_quiet_polls_do_not_grow_the_state(world: World) -> None:
+    await world.sees(minute=0)
+    await world.sees(minute=1)
+    before = world.path.stat().st_size
+
+    for minute in range(200):
+        await world.sees(minute=2 + minute / 100)
+
+    assert world.path.stat().st_size == before
+
+
+async def test_counts_that_moved_call_for_a_sweep(world: World) -> None:
+    await world.sees(minute=0)
+    world.simulator.catalogue.insert(row("Aria, 4k"), at=15)
+
+    report = await world.sees(minute=5)
+
+    assert told(report) == [("new", "Aria, 4k")]
+
+
+async def test_a_first_page_that_moved_calls_for_a_sweep(world: World) -> None:
+    await world.sees(minute=0)
+    world.simulator.catalogue.edit("Reel 3, 3s", creditPrice="5", usdPrice="0.025")
+
+    assert told(await world.sees(minute=5)) == [("price_up", "Reel 3, 3s")]
+
+
+async def test_a_first_page_in_another_order_is_no_news(world: World) -> None:
+    await world.sees(minute=0)
+    moved = world.simulator.catalogue.remove("Reel 4, 4s")
+    world.simulator.catalogue.insert(moved, at=0)
+    world.asked()
+
+    assert (await world.sees(minute=5)).outcome is PollOutcome.QUIET
+    assert len(world.asked()) == 2
+
+
+async def test_a_price_deep_in_the_list_is_found_by_the_next_full_sweep(world: World) -> None:
+    await world.sees(minute=0)
+    world.simulator.catalogue.edit("Reel 25, 25s", creditPrice="30", usdPrice="0.15")
+
+    assert (await world.sees(minute=29)).outcome is PollOutcome.QUIET
+    report = await world.sees(minute=30)
+
+    assert (report.why, told(report)) == ("full sweep due", [("price_up", "Reel 25, 25s")])
+
+
+async def test_a_poll_comes_early_enough_for_a_full_sweep_in_time(world: World) -> None:
+    await world.sees(minute=0)
+    report = await world.sees(minute=28)
+
+    assert world.poller.wait_after(report) == timedelta(minutes=2)
+
+
+async def test_a_poll_comes_early_enough_to_settle_a_hold_and_always_sweeps(world: World) -> None:
+    await world.sees(minute=0)
+    world.simulator.catalogue.remove("Reel 25, 25s")
+    report = await world.sees(minute=5)
+    assert (report.outcome, report.holds) == (PollOutcome.UNCHANGED, 1)
+
+    report = await world.sees(minute=13)
+
+    assert report.why == "something waits for confirmation"
+    assert world.poller.wait_after(report) == timedelta(minutes=2)
+    assert told(await world.sees(minute=15)) == [("removed", "Reel 25, 25s")]
+
+
+async def test_a_hold_survives_a_restart(tmp_path: Path) -> None:
+    async with Simulator(rows()) as simulator:
+        world = World(simulator, tmp_path / "state.db", PollSettings())
+        async with world.started():
+            await world.sees(minute=0)
+            simulator.catalogue.remove("Reel 25, 25s")
+            await world.sees(minute=5)
+        async with world.started():
+            assert told(await world.sees(minute=14)) == []
+        async with world.started():
+            assert told(await world.sees(minute=15)) == [("removed", "Reel 25, 25s")]
+
+
+async def test_a_restart_announces_nothing_and_asks_little(tmp_path: Path) -> None:
+    async with Simulator(rows()) as simulator:
+        world = World(simulator, tmp_path / "state.db", PollSettings())
+        async with world.started():
+            await world.sees(minute=0)
+        world.asked()
+        async with world.started():
+            assert (await world.sees(minute=5)).outcome is PollOutcome.QUIET
+        assert world.asked() == ["count", "page"]
+
+
+async def test_what_changed_while_the_watcher_was_down_is_found(tmp_path: Path) -> None:
+    async with Simulator(rows()) as simulator:
+        world = World(simulator, tmp_path / "state.db", PollSettings())
+        async with world.started():
+            await world.sees(minute=0)
+        simulator.catalogue.edit("Reel 25, 25s", discountPrice=True)
+        async with world.started():
+            assert told(await world.sees(minute=600)) == [("promotion_started", "Reel 25, 25s")]
+
+
+async def test_a_model_that_was_gone_and_is_back_keeps_its_number(world: World) -> None:
+    await world.sees(minute=0)
+    gone = world.simulator.catalogue.remove("Reel 25, 25s")
+    await world.sees(minute=5)
+    (removed,) = (await world.sees(minute=15)).changes
+    world.simulator.catalogue.insert(gone)
+
+    (returned,) = (await world.sees(minute=20)).changes
+
+    assert [kind.value for kind in returned.change.kinds] == ["returned"]
+    assert returned.change.model_id == removed.change.model_id  # type: ignore[union-attr]
+
+
+async def test_a_renamed_model_keeps_its_number_under_the_new_name(world: World) -> None:
+    world.simulator.catalogue.insert(row("Aria, lip sync avtar"))
+    await world.sees(minute=0)
+    world.simulator.catalogue.rename("Aria, lip sync avtar", "Aria, lip sync avatar")
+    await world.sees(minute=5)
+    (renamed,) = (await world.sees(minute=15)).changes
+    world.simulator.catalogue.edit("Aria, lip sync avatar", creditPrice="50", usdPrice="0.25")
+
+    (dearer,) = (await world.sees(minute=20)).changes
+
+    assert [kind.value for kind in renamed.change.kinds] == ["renamed"]
+    assert dearer.change.model_id == renamed.change.model_id  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [Status(503), Envelope(4030), Envelope(429), HalfJson(), Html()],
+    ids=["status", "region", "rate", "half", "html"],
+)
+async def test_an_error_never_looks_like_an_empty_catalogue(world: World, fault: Any) -> None:
+    await world.sees(minute=0)
+    world.simulator.faults.always(fault)
+
+    report = await world.sees(minute=60)
+
+    assert (report.outcome, report.changes, report.notices) == (PollOutcome.FAILED, (), ())
+    world.simulator.faults.clear()
+    assert (await world.sees(minute=61)).outcome is PollOutcome.UNCHANGED
+
+
+async def test_after_failures_polls_get_rarer_until_the_first_success(world: World) -> None:
+    await world.sees(minute=0)
+    world.simulator.faults.always(Status(500))
+    waits = [world.poller.wait_after(await world.sees(minute=minute)) for minute in range(1, 9)]
+    world.simulator.faults.clear()
+    recovered = world.poller.wait_after(await world.sees(minute=10))
+
+    assert all(timedelta(minutes=5) <= wait <= timedelta(hours=1) for wait in waits)
+    assert max(waits) > timedelta(minutes=20)
+    assert recovered < timedelta(minutes=5, seconds=31)
+
+
+async def test_retry_after_is_honoured(world: World) -> None:
+    await world.sees(minute=0)
+    world.simulator.faults.next(Status(429, retry_after=timedelta(hours=2)))
+
+    assert world.poller.wait_after(await world.sees(minute=5)) >= timedelta(hours=2)
+
+
+async def test_a_failure_is_logged_once_and_so_is_its_end(world: World) -> None:
+    await world.sees(minute=0)
+    world.simulator.faults.always(Status(500))
+    with capture_logs() as logs:
+        for minute in range(4):
+            await world.sees(minute=minute)
+        world.simulator.faults.clear()
+        await world.sees(minute=9)
+
+    assert [(it["event"], it["log_level"]) for it in logs] == [
+        ("poll.done", "warning"),
+        *[("poll.done", "debug")] * 3,
+        ("poll.done", "info"),
+        ("poll.recovered", "info"),
+    ]
+
+
+async def test_an_empty_catalogue_is_a_collapse_that_is_said_once(world: World) -> None:
+    await world.sees(minute=0)
+    world.simulator.faults.always(Empty())
+
+    reports = [await world.sees(minute=minute) for minute in (5, 10, 60)]
+    world.simulator.faults.clear()
+    recovered = await world.sees(minute=65)
+
+    assert [[it.kind.value for it in report.notices] for report in reports] == [
+        ["collapse"],
+        [],
+        [],
+    ]
+    assert [it.kind.value for it in recovered.notices] == ["recovered"]
+    assert recovered.changes == ()
+
+
+async def test_counts_that_lastingly_disagree_do_not_blind_the_watcher(world: World) -> None:
+    await world.sees(minute=0)
+    world.simulator.faults.always(CountsOff(3))
+    world.simulator.catalogue.edit("Reel 25, 25s", creditPrice="30", usdPrice="0.15")
+
+    with capture_logs() as logs:
+        found = [told(await world.sees(minute=minute)) for minute in (5, 40, 80)]
+
+    assert found == [[("price_up", "Reel 25, 25s")], [], []]
+    assert [it["event"] for it in logs].count("sweep.disagreement") == 1
+
+
+async def test_a_row_that_cannot_be_read_is_logged_and_its_model_stands(world: World) -> None:
+    await world.sees(minute=0)
+    world.simulator.catalogue.edit("Reel 3, 3s", creditPrice="NaN", usdPrice="NaN")
+
+    with capture_logs() as logs:
+        reports = [await world.sees(minute=minute) for minute in (5, 40)]
+
+    assert [(report.changes, report.holds) for report in reports] == [((), 0)] * 2
+    assert [it["event"] for it in logs].count("record.not_understood") == 1
+
+
+async def test_too_many_rows_that_cannot_be_read_are_a_change_of_schema(world: World) -> None:
+    await world.sees(minute=0)
+    for n in range(4):
+        world.simulator.catalogue.edit(f"Reel {n}, {n}s", modelDescription="")
+
+    report = await world.sees(minute=5)
+
+    assert (report.outcome, report.holds) == (PollOutcome.FAILED, 0)
+
+
+async def test_what_is_announced_is_queued_for_every_receiver_and_the_rest_only_remembered(
+    world: World,
+) -> None:
+    await world.sees(minute=0)
+    world.simulator.catalogue.edit("Reel 3, 3s", anchor="https://kie.ai/mended")
+    world.simulator.catalogue.edit("Reel 4, 4s", discountPrice=True)
+
+    await world.sees(minute=5)
+
+    queued = [item.content for item in await world.store.gathered("team")]
+    assert [it.change.kinds[0].value for it in queued[1:]] == ["promotion_started"]  # type: ignore[union-attr]
+    kinds = {it.change.kinds[0].value for it in await world.store.changes()}
+    assert kinds == {"promotion_started", "relabelled"}
+
+
+async def test_a_clock_set_back_does_not_put_off_the_full_sweep(world: World) -> None:
+    await world.sees(minute=600)
+    world.simulator.catalogue.edit("Reel 25, 25s", discountPrice=True)
+
+    assert told(await world.sees(minute=0)) == [("promotion_started", "Reel 25, 25s")]
+
+
+async def test_the_loop_stops_at_once_when_asked_while_it_waits(world: World) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.create_task(world.poller.run(stop, stop.set))
+
+    await asyncio.wait_for(loop, timeout=10)
+
+    assert stop.is_set()
