@@ -1,0 +1,76 @@
+"""Builders for what goes into the store: one line where a test cares about one thing."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+from watcher.catalog import Model, Record, fold
+from watcher.changes import Kind, ModelChange
+from watcher.memory import Commit, Draft, KnownModel
+from watcher.units import parse_unit
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+START = datetime(2026, 11, 22, 7, 30, tzinfo=UTC)
+VALUE = Decimal("0.005")
+SIGHTING: dict[str, Any] = {"counts": {"all": 3}, "total": 3, "page_one": ["a"], "records": "b"}
+
+
+def minutes(count: float) -> datetime:
+    return START + timedelta(minutes=count)
+
+
+def record(description: str = "Kling 2.6, text-to-video", **differences: Any) -> Record:
+    fields: dict[str, Any] = {
+        "description": description,
+        "folded": fold(description),
+        "interface": "video",
+        "provider": "Kling",
+        "credits": Decimal(84),
+        "unit": parse_unit("per 2 videos"),
+        "usd_listed": Decimal("0.42"),
+        "fal": None,
+        "rate": Decimal("-12.5"),
+        "anchor": "https://kie.ai/kling",
+        "promotion": False,
+    }
+    return Record(**{**fields, **differences})
+
+
+def model(of: Record, value: Decimal = VALUE) -> Model:
+    return Model(of, value)
+
+
+def new(of: Record) -> ModelChange:
+    return ModelChange((Kind.NEW,), None, model(of))
+
+
+def edited(known: KnownModel, after: Record, *kinds: Kind) -> ModelChange:
+    return ModelChange(kinds or (Kind.PRICE_UP,), model(known.record), model(after), {}, known.id)
+
+
+def removed(known: KnownModel) -> ModelChange:
+    return ModelChange((Kind.REMOVED,), model(known.record), None, {}, known.id)
+
+
+def commit(at: datetime = START, *changes: Any, **more: Any) -> Commit:
+    """A commit of changes that are due to nobody; `(change, receivers)` pairs are due to them."""
+    due = tuple(change if isinstance(change, tuple) else (change, ()) for change in changes)
+    return Commit(
+        **{"at": at, "usd_per_credit": VALUE, "sighting": SIGHTING, "changes": due, **more}
+    )
+
+
+def draft(alert_id: str = "7KQ2M9XA") -> Draft:
+    return Draft(alert_id, "1 change", "Kling 2.6: 84 → 96", "markdown")
+
+
+def look(path: Path, sql: str, *parameters: Any) -> list[Any]:
+    """What the database holds, asked past the store."""
+    with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as connection:
+        return connection.execute(sql, parameters).fetchall()
