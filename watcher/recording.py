@@ -1,0 +1,224 @@
+"""The one transaction that an accepted sweep makes: models, history, changes, holds, deliveries.
+
+Knows what each kind of change does to what is remembered. Refuses to know why it was believed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from watcher.changes import Change, Kind, ModelChange, RecordedChange
+from watcher.memory import Commit, KnownModel, Recorded
+from watcher.rows import (
+    change_row,
+    hold_row,
+    json_text,
+    money_text,
+    read_time,
+    read_time_or_none,
+    record_text,
+    time_text,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from datetime import datetime
+
+    import aiosqlite
+
+    from watcher.catalog import Record
+
+_Numbered = tuple[int, "Record"]
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """What happens to the models: by number, each in one list only, but for mends."""
+
+    new: list[_Numbered]
+    edited: list[_Numbered]
+    removed: list[_Numbered]
+    mended: list[_Numbered]
+
+
+async def record(db: aiosqlite.Connection, commit: Commit) -> Recorded:
+    """Store the commit; to be run as one transaction."""
+    first_model = await _next_id(db, "SELECT max(id) FROM models")
+    first_change = await _next_id(db, "SELECT max(id) FROM changes")
+    changes = _numbered(commit, first_change, first_model + len(commit.baseline))
+    plan = _plan(commit, changes, first_model)
+    at = time_text(commit.at)
+    await _write_models(db, plan, at)
+    await _write_history(db, plan, at)
+    await _write_notices(db, commit)
+    await _write_changes(db, commit, changes)
+    await _write_holds(db, commit)
+    await _write_sweep(db, commit)
+    return Recorded(tuple(changes), await _as_they_stand(db, plan, commit.at))
+
+
+async def _next_id(db: aiosqlite.Connection, highest: str) -> int:
+    """The number a new row gets. Only this transaction writes, and no row is ever deleted."""
+    return (next(iter(await db.execute_fetchall(highest)))[0] or 0) + 1
+
+
+def _numbered(commit: Commit, first_change: int, model_id: int) -> list[RecordedChange]:
+    """Give each change its number, and each new model its own from `model_id` on."""
+    numbered: list[RecordedChange] = []
+    for number, (change, _) in enumerate(commit.changes, start=first_change):
+        kept: Change = change
+        if isinstance(change, ModelChange) and Kind.NEW in change.kinds:
+            kept = replace(change, model_id=model_id)
+            model_id += 1
+        numbered.append(RecordedChange(number, commit.at, kept))
+    return numbered
+
+
+def _plan(commit: Commit, changes: Iterable[RecordedChange], first_model: int) -> _Plan:
+    plan = _Plan(list(enumerate(commit.baseline, start=first_model)), [], [], list(commit.updates))
+    for change in (recorded.change for recorded in changes):
+        if not isinstance(change, ModelChange):
+            continue
+        if change.model_id is None:
+            raise ValueError(f"{change.kinds}: only a new model has no number yet")
+        if Kind.NEW in change.kinds:
+            fate = plan.new
+        else:
+            fate = plan.removed if change.after is None else plan.edited
+        fate.append((change.model_id, change.model.record))
+    return plan
+
+
+async def _write_models(db: aiosqlite.Connection, plan: _Plan, at: str) -> None:
+    await db.executemany(
+        "INSERT INTO models"
+        " (id, folded, description, interface, provider, first_seen_at, last_changed_at)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?)",
+        ((number, *_handles(record), at, at) for number, record in plan.new),
+    )
+    await _update_each(
+        db,
+        "UPDATE models SET folded = ?, description = ?, interface = ?, provider = ?,"
+        " last_changed_at = ?, gone_at = NULL WHERE id = ?",
+        [(*_handles(record), at, number) for number, record in plan.edited],
+    )
+    await _update_each(
+        db,
+        "UPDATE models SET last_changed_at = ?, gone_at = ? WHERE id = ? AND gone_at IS NULL",
+        [(at, at, number) for number, _ in plan.removed],
+    )
+    await _update_each(
+        db,
+        "UPDATE models SET folded = ?, description = ?, interface = ?, provider = ? WHERE id = ?",
+        [(*_handles(record), number) for number, record in plan.mended],
+    )
+
+
+async def _update_each(db: aiosqlite.Connection, sql: str, rows: list[tuple[Any, ...]]) -> None:
+    if not rows:
+        return
+    cursor = await db.executemany(sql, rows)
+    if cursor.rowcount != len(rows):
+        raise LookupError(f"{len(rows)} models were to be changed, {cursor.rowcount} are there")
+
+
+async def _write_history(db: aiosqlite.Connection, plan: _Plan, at: str) -> None:
+    await _hold_from_now(db, plan.new, at)
+    await _close(db, [*plan.edited, *plan.removed], at)
+    await _hold_from_now(db, plan.edited, at)
+    await _close(db, plan.mended, at)
+    await _hold_from_now(db, plan.mended, at)
+
+
+async def _close(db: aiosqlite.Connection, models: list[_Numbered], at: str) -> None:
+    await db.executemany(
+        "UPDATE history SET to_at = ? WHERE model_id = ? AND to_at IS NULL",
+        ((at, number) for number, _ in models),
+    )
+
+
+async def _hold_from_now(db: aiosqlite.Connection, models: list[_Numbered], at: str) -> None:
+    # The rows are made while they are written, in the connection's thread: the loop stays free.
+    await db.executemany(
+        "INSERT INTO history (model_id, from_at, record) VALUES (?, ?, ?)",
+        ((number, at, record_text(record)) for number, record in models),
+    )
+
+
+async def _write_changes(
+    db: aiosqlite.Connection, commit: Commit, changes: list[RecordedChange]
+) -> None:
+    await db.executemany(
+        "INSERT INTO changes (id, at, model_id, kinds, causes,"
+        " before, before_usd_per_credit, after, after_usd_per_credit)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (change_row(change) for change in changes),
+    )
+    at = time_text(commit.at)
+    await db.executemany(
+        "INSERT INTO deliveries (receiver, change_id, queued_at) VALUES (?, ?, ?)",
+        (
+            (receiver, recorded.id, at)
+            for recorded, (_, receivers) in zip(changes, commit.changes, strict=True)
+            for receiver in receivers
+        ),
+    )
+
+
+async def _write_notices(db: aiosqlite.Connection, commit: Commit) -> None:
+    first = await _next_id(db, "SELECT max(id) FROM notices")
+    at = time_text(commit.at)
+    for number, (notice, receivers) in enumerate(commit.notices, start=first):
+        await db.execute(
+            "INSERT INTO notices (id, at, kind, detail) VALUES (?, ?, ?, ?)",
+            (number, time_text(notice.at), notice.kind.value, json_text(notice.detail)),
+        )
+        await db.executemany(
+            "INSERT INTO deliveries (receiver, notice_id, queued_at) VALUES (?, ?, ?)",
+            [(receiver, number, at) for receiver in receivers],
+        )
+
+
+async def _write_holds(db: aiosqlite.Connection, commit: Commit) -> None:
+    await db.execute("DELETE FROM holds")
+    await db.executemany(
+        "INSERT INTO holds (reason, model_id, subject, since_at, until_at) VALUES (?, ?, ?, ?, ?)",
+        [hold_row(hold) for hold in commit.holds],
+    )
+
+
+async def _write_sweep(db: aiosqlite.Connection, commit: Commit) -> None:
+    at, usd_per_credit = time_text(commit.at), money_text(commit.usd_per_credit)
+    await db.execute(
+        "INSERT INTO credit_values (from_at, usd_per_credit) SELECT ?1, ?2 WHERE ?2 IS NOT"
+        " (SELECT usd_per_credit FROM credit_values ORDER BY id DESC LIMIT 1)",
+        (at, usd_per_credit),
+    )
+    await db.execute(
+        "INSERT INTO sweep (id, at, usd_per_credit, sighting) VALUES (1, ?, ?, ?)"
+        " ON CONFLICT (id) DO UPDATE SET at = excluded.at,"
+        " usd_per_credit = excluded.usd_per_credit, sighting = excluded.sighting",
+        (at, usd_per_credit, json_text(commit.sighting)),
+    )
+
+
+async def _as_they_stand(
+    db: aiosqlite.Connection, plan: _Plan, at: datetime
+) -> tuple[KnownModel, ...]:
+    """Every model the plan touched, with the times it now has."""
+    records = dict([*plan.edited, *plan.removed, *plan.mended])
+    rows = await db.execute_fetchall(
+        "SELECT id, first_seen_at, last_changed_at, gone_at FROM models"
+        " WHERE id IN (SELECT value FROM json_each(?)) ORDER BY id",
+        (json_text(list(records)),),
+    )
+    known = [KnownModel(number, record, at, at) for number, record in plan.new]
+    for number, first_seen_at, last_changed_at, gone_at in rows:
+        times = (read_time(first_seen_at), read_time(last_changed_at))
+        known.append(KnownModel(number, records[number], *times, read_time_or_none(gone_at)))
+    return tuple(known)
+
+
+def _handles(record: Record) -> tuple[str, str, str, str]:
+    return (record.folded, record.description, record.interface, record.provider)

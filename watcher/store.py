@@ -1,0 +1,179 @@
+"""The memory of the watcher: what it believes, what happened, and what is still to be told.
+
+The way in to the state: whoever writes it opens a `Store`, whoever only looks opens `Views`.
+Knows no network and no clock; the time comes in with what is stored.
+"""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+from watcher import requests
+from watcher.database import open_reading, open_writing
+from watcher.memory import (
+    Believed,
+    Catalogue,
+    Commit,
+    Draft,
+    Item,
+    KnownModel,
+    MessageState,
+    OpenHold,
+    OutboxRequest,
+    OutboxView,
+    PollStatus,
+    ReceiverStatus,
+    Recorded,
+    Status,
+    StoredMessage,
+    TakenRequests,
+    Waiting,
+    Wish,
+    believed_after,
+)
+from watcher.migrations import NEWEST, migrate
+from watcher.outbox_store import OutboxTable
+from watcher.recording import record
+from watcher.rows import json_text, read_hold, read_json, read_known, read_time, storable, time_text
+from watcher.statefile import ConflictError, InUseError, NoStateError, StateError
+from watcher.views import ON_SALE, Views
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Collection
+    from datetime import datetime
+    from pathlib import Path
+
+    import aiosqlite
+
+__all__ = [
+    "FAILED",
+    "INCONCLUSIVE",
+    "Believed",
+    "Catalogue",
+    "Commit",
+    "ConflictError",
+    "Draft",
+    "InUseError",
+    "Item",
+    "KnownModel",
+    "MessageState",
+    "NoStateError",
+    "OpenHold",
+    "OutboxRequest",
+    "OutboxView",
+    "PollStatus",
+    "ReceiverStatus",
+    "Recorded",
+    "StateError",
+    "Status",
+    "Store",
+    "StoredMessage",
+    "TakenRequests",
+    "Views",
+    "Waiting",
+    "Wish",
+    "believed_after",
+    "open_reader",
+    "open_store",
+]
+
+# The outcomes of a poll that count as failures; any other word is a success.
+FAILED = "failed"
+INCONCLUSIVE = "inconclusive"
+
+
+class Store(Views, OutboxTable):
+    """All that is remembered. Every method is one transaction, whole or not at all."""
+
+    async def believed(self) -> Believed | None:
+        """The catalogue as last believed; `None` before the first complete sweep."""
+
+        async def ask(db: aiosqlite.Connection) -> tuple[list[Any], ...]:
+            sweep = await db.execute_fetchall("SELECT at, usd_per_credit, sighting FROM sweep")
+            holds = await db.execute_fetchall(
+                "SELECT reason, model_id, subject, since_at, until_at FROM holds ORDER BY id"
+            )
+            return list(sweep), list(holds), list(await db.execute_fetchall(ON_SALE))
+
+        sweep, holds, models = await self._database.read(ask)
+        if not sweep:
+            return None
+        at, usd_per_credit, sighting = sweep[0]
+        return Believed(
+            models=tuple(map(read_known, models)),
+            usd_per_credit=Decimal(usd_per_credit),
+            sighting=read_json(sighting),
+            swept_at=read_time(at),
+            holds=tuple(map(read_hold, holds)),
+        )
+
+    async def gone(self, folded: Collection[str]) -> tuple[KnownModel, ...]:
+        """Models once sold under one of these identities and gone now, as they were last seen."""
+        rows = await self._database.rows(
+            "SELECT models.id, first_seen_at, last_changed_at, gone_at, record FROM models"
+            " JOIN history ON history.id ="
+            " (SELECT max(id) FROM history WHERE model_id = models.id)"
+            " WHERE gone_at IS NOT NULL AND folded IN (SELECT value FROM json_each(?))"
+            " ORDER BY models.id",
+            (json_text(list(folded)),),
+        )
+        return tuple(map(read_known, rows))
+
+    async def record(self, commit: Commit) -> Recorded:
+        """Store what an accepted sweep leaves behind, with what is to be told of it."""
+
+        async def work(db: aiosqlite.Connection) -> Recorded:
+            return await record(db, commit)
+
+        return await self._database.write(work)
+
+    async def note_poll(self, at: datetime, outcome: str, reason: str | None = None) -> None:
+        """Keep when the last poll was and how it went, over what was kept of the one before.
+
+        `FAILED` and `INCONCLUSIVE` count as failures, everything else as a success.
+        """
+        failed = outcome in {FAILED, INCONCLUSIVE}
+        moment = time_text(at)
+
+        async def work(db: aiosqlite.Connection) -> None:
+            await db.execute(
+                "INSERT INTO poll (id, at, outcome, reason, last_success_at, failures)"
+                " VALUES (1, ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET"
+                " at = excluded.at, outcome = excluded.outcome, reason = excluded.reason,"
+                " last_success_at = coalesce(excluded.last_success_at, last_success_at),"
+                " failures = iif(excluded.failures, failures + 1, 0)",
+                (moment, outcome, storable(reason), None if failed else moment, int(failed)),
+            )
+
+        await self._database.write(work)
+
+    async def take_requests(self) -> TakenRequests:
+        """Do what commands asked while this process held the state."""
+        spool = requests.look(self._database.path)
+        asked = [request for _, request in spool.requests]
+        if not asked:
+            return TakenRequests(set_aside=spool.set_aside)
+        done = await self.apply_all(asked)
+        requests.forget(spool)
+        return TakenRequests(tuple(zip(asked, done, strict=True)), spool.set_aside)
+
+
+@asynccontextmanager
+async def open_store(path: Path) -> AsyncIterator[Store]:
+    """Open the state for writing; raises `InUseError` while another process does.
+
+    Makes what is missing and brings an older format up to date. Raises `StateError`, and leaves
+    the file alone, where it is not ours, damaged, or newer.
+    """
+    async with open_writing(path, NEWEST) as database:
+        await migrate(database)
+        yield Store(database)
+
+
+@asynccontextmanager
+async def open_reader(path: Path) -> AsyncIterator[Views]:
+    """Open the state for reading, whether a daemon runs or not; raises `NoStateError` for none."""
+    async with open_reading(path, NEWEST) as database:
+        yield Views(database)
