@@ -110,7 +110,10 @@ class Outbox:
         never = asyncio.Event()
         while not stop.is_set():
             try:
-                if (await self._store.take_requests()).applied:
+                taken = await self._store.take_requests()
+                if taken.set_aside:
+                    log.warning("outbox.request_set_aside", files=list(taken.set_aside))
+                if taken.applied:
                     self.wake()
             except StateError as error:
                 log.warning("outbox.request_failed", why=str(error))
@@ -131,14 +134,13 @@ class Outbox:
         message = await self._store.open_message(receiver.name)
         if message is not None:
             return message
-        items = await self._store.gathered(receiver.name)
-        if not items:
-            return None
-        while True:
+        # Gathered anew each time: a person may have discarded some of it meanwhile.
+        while items := await self._store.gathered(receiver.name):
             try:
                 return await self._fix(receiver, items)
-            except ConflictError:
-                log.debug("message.id_taken", receiver=receiver.name)
+            except ConflictError as conflict:
+                log.debug("message.fixed_anew", receiver=receiver.name, why=str(conflict))
+        return None
 
     async def _fix(self, receiver: Receiver, items: Sequence[Item]) -> StoredMessage:
         """Word the items as one message that never changes again."""
