@@ -15,7 +15,7 @@ import click
 
 from watcher.cli.configured import Chosen, memory
 from watcher.cli.endings import BadUsage, failed
-from watcher.cli.printing import Column, age, json_line, say, table, utc
+from watcher.cli.printing import Column, age, json_line, news_count, say, table, utc
 from watcher.cli.views import opened
 
 if TYPE_CHECKING:
@@ -140,7 +140,17 @@ def _carry_out(chosen: Chosen, wish: Wish, aim: Aim) -> None:
     elif not count:
         say(f"There is nothing to {wish.value}.")
     else:
-        say(f"{count} to be tried again." if wish.value == "retry" else f"{count} discarded.")
+        say(_done(wish, count))
+
+
+def _done(wish: Wish, count: int) -> str:
+    from watcher.memory import Wish  # noqa: PLC0415
+    from watcher.numbers import counted  # noqa: PLC0415
+
+    if wish is Wish.RETRY:
+        what = counted(count, "message is", "messages are")
+        return f"{what} open again; the next `kie-watcher run` or `check` sends."
+    return f"{counted(count, 'message or waiting piece', 'messages and waiting pieces')} discarded."
 
 
 async def _done_or_left(chosen: Chosen, wish: Wish, aim: Aim) -> int | None:
@@ -166,8 +176,8 @@ def _outbox_table(found: OutboxView, receivers: Collection[str]) -> None:
         rows = [_message_row(message, receivers, now) for message in found.messages]
         table(COLUMNS, rows)
     for waiting in found.waiting:
-        name = _named(waiting.receiver, receivers)
-        say(f"{name}: {waiting.items} in no message yet, oldest {age(waiting.oldest_at, now)}")
+        name, news = _named(waiting.receiver, receivers), news_count(waiting.items)
+        say(f"{name}: {news} in no message yet, oldest {age(waiting.oldest_at, now)}")
     if not found.messages and not found.waiting:
         say("Nothing waits and nothing died.")
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import datetime
 
-__all__ = ["Column", "age", "json_line", "moment", "say", "seconds", "table", "utc"]
+__all__ = ["Column", "age", "json_line", "moment", "news_count", "say", "seconds", "table", "utc"]
 
 _STEPS = (
     ("d", timedelta(days=1), timedelta(days=2)),
@@ -68,6 +68,11 @@ def moment(at: datetime | None, now: datetime) -> str:
 def utc(at: datetime | None) -> str | None:
     """A time for programs: `2026-11-22T07:30:00Z`."""
     return None if at is None else at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def news_count(count: int) -> str:
+    """How much there is to tell: `1 change or notice`, `12 changes and notices`."""
+    return f"{count} change or notice" if count == 1 else f"{count} changes and notices"
 
 
 def seconds(took: timedelta) -> str:

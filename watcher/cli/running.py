@@ -148,7 +148,7 @@ def _trouble(report: CheckReport) -> Iterator[str]:
     from watcher.notify import Verdict  # noqa: PLC0415
 
     if not report.poll.outcome.is_good:
-        yield f"the poll was {report.poll.outcome.value}: {report.poll.why}"
+        yield f"poll {report.poll.outcome.value}: {report.poll.why}"
     for name, outcome in report.deliveries.items():
         if outcome is None or outcome.verdict is Verdict.ACCEPTED:
             continue

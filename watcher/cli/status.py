@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from watcher.cli.configured import Chosen, memory
-from watcher.cli.printing import json_line, moment, say, utc
+from watcher.cli.printing import json_line, moment, news_count, say, utc
 from watcher.cli.views import opened
 
 if TYPE_CHECKING:
@@ -99,7 +99,8 @@ def _receivers(found: Status, receivers: Collection[str], now: datetime) -> Iter
 def _pending(receiver: ReceiverStatus, now: datetime) -> str:
     said = []
     if receiver.waiting or receiver.open:
-        said.append(f"{receiver.open} messages and {receiver.waiting} more news pending")
+        messages = "1 message" if receiver.open == 1 else f"{receiver.open} messages"
+        said.append(f"{messages} and {news_count(receiver.waiting)} pending")
     if receiver.oldest_at:
         said.append(f"oldest {moment(receiver.oldest_at, now)}")
     if receiver.next_attempt_at:
