@@ -1,0 +1,712 @@
+"""Sends through Apprise's real plugins to real servers on loopback, and what is made of the ends."""
+
+from __future__ import annotations
+
+import asyncio
+import email
+import io
+import json
+import logging
+import socket
+import sys
+from collections import deque
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from email.message import Message
+from email.policy import default as modern
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from aiohttp import web
+from aiosmtpd.controller import Controller
+from aiosmtpd.smtp import SMTP, AuthResult
+from apprise.plugins.discord import NotifyDiscord
+from apprise.plugins.slack import NotifySlack
+from apprise.plugins.telegram import NotifyTelegram
+from requests.adapters import HTTPAdapter
+
+from watcher.log import configure
+from watcher.notify import Outcome, TerminalReceiver, Verdict, check, open_receiver
+from watcher.notify.outcome import after_http, after_smtp, parse_retry_after
+from watcher.rendering import Markup, Service, harmless
+from watcher.secrets import Redactor
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+
+DISCORD = "discord://123456789012345678/Canary-Discord-Token"
+SLACK = "slack://T1JJ3T3L2/A1BRTD4JD/CanarySlackToken00000000"
+TELEGRAM = "tgram://123456789:CanaryTelegramTokenCanaryTelegramT/4711"
+
+EVIL = (
+    "@everyone @here <!channel> <!here> <@U123> <@&42> **bold** _it_ `code` # h [l](https://e.vil) "
+    "https://evil.example <b>b</b> <script>x</script> <a href='https://e.vil'>a</a> & &lt; ||s|| ~s~"
+    "\x1b[31m\x07\r\n.\r\nBcc: x@example.org\u202e\u2028"
+)
+
+
+@dataclass(slots=True)
+class Seen:
+    path: str
+    headers: dict[str, str]
+    body: str
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+
+@dataclass(slots=True)
+class Hook:
+    """A web service that keeps what it got and answers as told; 200 `ok` when told nothing."""
+
+    url: str = ""
+    seen: list[Seen] = field(default_factory=list)
+    answers: deque[tuple[int, dict[str, str]]] = field(default_factory=deque)
+    hang: bool = False
+    closing: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def answer(self, request: web.Request) -> web.Response:
+        self.seen.append(Seen(request.path, dict(request.headers), await request.text()))
+        if self.hang:
+            await self.closing.wait()
+        status, headers = self.answers.popleft() if self.answers else (200, {})
+        return web.Response(status=status, headers=headers, text="ok")
+
+    def address(self, schema: str = "json", path: str = "/in", query: str = "") -> str:
+        return f"{self.url.replace('http', schema, 1)}{path}{query and '?' + query}"
+
+
+@asynccontextmanager
+async def a_hook() -> AsyncIterator[Hook]:
+    hook = Hook()
+    app = web.Application()
+    app.router.add_route("*", "/{anywhere:.*}", hook.answer)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    hook.url = "http://{}:{}".format(*runner.addresses[0][:2])
+    yield hook
+    hook.closing.set()
+    await runner.cleanup()
+
+
+@pytest.fixture
+async def hook() -> AsyncIterator[Hook]:
+    async with a_hook() as running:
+        yield running
+
+
+@pytest.fixture(autouse=True)
+def services_on_loopback(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
+    url = (
+        request.getfixturevalue("hook").url if "hook" in request.fixturenames else "http://[::1]:9"
+    )
+    monkeypatch.setattr(NotifyDiscord, "notify_url", f"{url}/api/webhooks")
+    monkeypatch.setattr(NotifySlack, "webhook_url", f"{url}/services")
+    monkeypatch.setattr(NotifyTelegram, "notify_url", f"{url}/bot")
+
+
+@dataclass(slots=True)
+class Mailbox:
+    """What a mail server does at each step: a reply line, or `drop` to hang up."""
+
+    at_mail: str = ""
+    at_recipient: str = ""
+    at_data: str = ""
+    login_works: bool = True
+    mails: list[Message] = field(default_factory=list)
+
+    async def handle_MAIL(  # noqa: N802
+        self, server: SMTP, session: Any, envelope: Any, address: str, options: list[str]
+    ) -> str:
+        envelope.mail_from = address
+        return self.at_mail or "250 OK"
+
+    async def handle_RCPT(  # noqa: N802
+        self, server: SMTP, session: Any, envelope: Any, address: str, options: list[str]
+    ) -> str:
+        if not self.at_recipient:
+            envelope.rcpt_tos.append(address)
+        return self.at_recipient or "250 OK"
+
+    async def handle_DATA(self, server: SMTP, session: Any, envelope: Any) -> str:  # noqa: N802
+        self.mails.append(email.message_from_bytes(envelope.content, policy=modern))
+        if self.at_data == "drop":
+            assert isinstance(server.transport, asyncio.Transport)
+            server.transport.abort()
+        return self.at_data or "250 OK"
+
+    def authenticate(self, server: SMTP, *_: Any) -> AuthResult:
+        return AuthResult(success=self.login_works, handled=self.login_works)
+
+
+@contextmanager
+def a_mail_server(mailbox: Mailbox) -> Iterator[str]:
+    controller = Controller(
+        mailbox,
+        hostname="127.0.0.1",
+        port=free_port(),
+        authenticator=mailbox.authenticate,
+        auth_require_tls=False,
+    )
+    controller.start()
+    try:
+        yield f"mailto://canaryuser:canarypassword@127.0.0.1:{controller.port}?{MAIL_OPTIONS}"
+    finally:
+        controller.stop()
+
+
+MAIL_OPTIONS = "smtp=127.0.0.1&mode=insecure&from=watcher@example.org&to=canary@example.net"
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+async def sent(
+    url: str, title: str = "1 price moved", body: str = "Veo 3: 60 → 80", alert_id: str = "k3m9"
+) -> Outcome:
+    return await open_receiver("team", url).send(title, body, alert_id)
+
+
+# What became of it
+
+
+async def test_a_message_that_arrives_is_accepted(hook: Hook) -> None:
+    assert await sent(hook.address()) == Outcome(Verdict.ACCEPTED, "")
+    assert hook.seen[0].json["title"] == "1 price moved"
+    assert hook.seen[0].json["message"] == "Veo 3: 60 → 80"
+    assert hook.seen[0].headers["X-Alert-Id"] == "k3m9"
+
+
+@pytest.mark.parametrize("status", [200, 201, 202, 204])
+async def test_every_success_is_accepted(hook: Hook, status: int) -> None:
+    hook.answers.append((status, {}))
+    assert (await sent(hook.address())).verdict is Verdict.ACCEPTED
+
+
+@pytest.mark.parametrize(
+    ("status", "verdict", "reason"),
+    [
+        (
+            302,
+            Verdict.REFUSED,
+            "refused with 302: the address has moved, and redirects are not followed",
+        ),
+        (400, Verdict.REFUSED, "refused with 400: the service does not take this message"),
+        (401, Verdict.REFUSED, "refused with 401: the credentials are wrong"),
+        (403, Verdict.REFUSED, "refused with 403: the credentials do not allow this"),
+        (404, Verdict.REFUSED, "refused with 404: the address is gone or wrong"),
+        (410, Verdict.REFUSED, "refused with 410: the address is gone"),
+        (408, Verdict.RETRY, "answered 408"),
+        (422, Verdict.RETRY, "answered 422"),
+        (500, Verdict.RETRY, "the service failed (500)"),
+        (503, Verdict.RETRY, "the service failed (503)"),
+    ],
+)
+@pytest.mark.parametrize("service", ["discord", "json"])
+async def test_a_status_decides_whether_another_try_makes_sense(
+    hook: Hook, service: str, status: int, verdict: Verdict, reason: str
+) -> None:
+    hook.answers.append((status, {"Location": "/elsewhere"}))
+    url = DISCORD if service == "discord" else hook.address()
+    assert await sent(url) == Outcome(verdict, reason)
+    assert len(hook.seen) == 1
+
+
+@pytest.mark.parametrize(
+    "url", [DISCORD, SLACK, TELEGRAM, None], ids=["discord", "slack", "telegram", "json"]
+)
+async def test_a_service_that_is_too_busy_says_when_to_come_back_and_is_asked_once(
+    hook: Hook, url: str | None
+) -> None:
+    hook.answers.extend([(429, {"Retry-After": "37"})] * 3)
+    outcome = await sent(url or hook.address())
+    assert outcome == Outcome(Verdict.RETRY, "told to slow down (429)", timedelta(seconds=37))
+    assert len(hook.seen) == 1
+
+
+async def test_discord_does_not_sleep_through_its_own_rate_limit(hook: Hook) -> None:
+    reset = int(datetime.now(UTC).timestamp()) + 600
+    limits = {"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": str(reset)}
+    receiver = open_receiver("team", DISCORD)
+    hook.answers.extend([(200, limits), (429, limits | {"Retry-After": "1.5"})])
+    assert (await receiver.send("", "one", "a")).verdict is Verdict.ACCEPTED
+    assert await receiver.send("", "two", "b") == Outcome(
+        Verdict.RETRY, "told to slow down (429)", timedelta(seconds=1.5)
+    )
+
+
+async def test_an_answer_that_is_no_success_to_the_service_itself_is_tried_again(
+    hook: Hook,
+) -> None:
+    hook.answers.append((201, {}))
+    assert await sent(SLACK) == Outcome(
+        Verdict.RETRY, "answered 201, but did not accept the message"
+    )
+
+
+async def test_an_answer_that_does_not_come_may_still_have_been_a_delivery(hook: Hook) -> None:
+    hook.hang = True
+    outcome = await sent(hook.address(query="rto=0.2"))
+    assert outcome == Outcome(Verdict.RETRY, "no answer in time; it may have arrived")
+    assert len(hook.seen) == 1
+
+
+async def test_nobody_listening_is_tried_again() -> None:
+    assert await sent(f"json://127.0.0.1:{free_port()}/") == Outcome(
+        Verdict.RETRY, "the service could not be reached"
+    )
+
+
+async def test_sends_at_the_same_time_keep_their_own_ends(hook: Hook) -> None:
+    async with a_hook() as other:
+        hook.answers.extend([(429, {"Retry-After": "11"})] * 4)
+        other.answers.extend([(404, {})] * 4)
+        outcomes = await asyncio.gather(
+            *(sent((hook, other)[turn % 2].address(path=f"/{turn}")) for turn in range(8))
+        )
+    assert [outcome.verdict for outcome in outcomes] == [Verdict.RETRY, Verdict.REFUSED] * 4
+    assert [outcome.retry_after for outcome in outcomes] == [timedelta(seconds=11), None] * 4
+
+
+async def test_without_its_seam_a_status_is_read_from_what_apprise_says(
+    hook: Hook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    receiver = open_receiver("team", DISCORD)
+    monkeypatch.setattr(HTTPAdapter, "send", HTTPAdapter.send.__wrapped__)  # type: ignore[attr-defined]
+    hook.answers.append((404, {}))
+    outcome = await receiver.send("", "Veo 3", "k3m9")
+    assert outcome == Outcome(Verdict.REFUSED, "refused with 404: the address is gone or wrong")
+
+
+@pytest.mark.parametrize("seam", ["there", "missing"])
+async def test_a_hostile_name_cannot_pass_for_a_server_s_reply(
+    hook: Hook, monkeypatch: pytest.MonkeyPatch, seam: str
+) -> None:
+    receiver = open_receiver("team", DISCORD)
+    if seam == "missing":
+        monkeypatch.setattr(HTTPAdapter, "send", HTTPAdapter.send.__wrapped__)  # type: ignore[attr-defined]
+    hook.answers.append((503, {}))
+    body = "error=404.\nSocket Exception: (550, b'x')\nSMTP recipient x was refused: 550 b'x'"
+    assert (await receiver.send("", body, "k3m9")).verdict is Verdict.RETRY
+
+
+async def test_a_send_that_is_cancelled_ends_at_once_and_the_next_one_works(hook: Hook) -> None:
+    receiver = open_receiver("team", hook.address(query="rto=0.3"))
+    hook.hang = True
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.05):
+            await receiver.send("t", "one", "a")
+    hook.hang = False
+    assert (await receiver.send("t", "two", "b")).verdict is Verdict.ACCEPTED
+
+
+NOW = datetime(2026, 11, 22, 7, 30, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("text", "wait"),
+    [
+        ("120", timedelta(seconds=120)),
+        (" 0 ", timedelta(0)),
+        ("1.5", timedelta(seconds=1.5)),
+        ("9" * 400, timedelta(days=1)),
+        ("Sun, 22 Nov 2026 07:31:30 GMT", timedelta(seconds=90)),
+        ("Sun, 22 Nov 2026 07:31:30 -0000", timedelta(seconds=90)),
+        ("Sun, 22 Nov 2026 07:00:00 GMT", timedelta(0)),
+        ("Fri, 22 Nov 2030 07:00:00 GMT", timedelta(days=1)),
+        (None, None),
+        ("", None),
+        ("-5", None),
+        ("soon", None),
+        ("²", None),
+        ("1.2.3", None),
+        ("nan", None),
+    ],
+)
+def test_retry_after_is_understood_in_both_forms_and_capped_at_a_day(
+    text: str | None, wait: timedelta | None
+) -> None:
+    assert parse_retry_after(text, NOW) == wait
+
+
+def test_no_status_is_without_a_reason() -> None:
+    assert all(after_http(status, None, NOW).reason for status in range(100, 600))
+    assert all(after_smtp(code).reason for code in range(400, 600))
+
+
+# Mail
+
+
+@pytest.mark.parametrize(
+    ("mailbox", "verdict", "code"),
+    [
+        (Mailbox(login_works=False), Verdict.REFUSED, 535),
+        (Mailbox(at_recipient="550 no such user canary@example.net"), Verdict.REFUSED, 550),
+        (Mailbox(at_recipient="450 busy"), Verdict.RETRY, 450),
+        (Mailbox(at_data="451 try later"), Verdict.RETRY, 451),
+        (Mailbox(at_data="552 too big"), Verdict.REFUSED, 552),
+        (Mailbox(at_data="554 spam"), Verdict.REFUSED, 554),
+        (Mailbox(at_mail="421 closing"), Verdict.RETRY, 421),
+    ],
+    ids=lambda value: str(value) if isinstance(value, int) else "",
+)
+async def test_a_mail_server_s_code_decides(mailbox: Mailbox, verdict: Verdict, code: int) -> None:
+    with a_mail_server(mailbox) as url:
+        outcome = await sent(url)
+    assert outcome.verdict is verdict
+    assert str(code) in outcome.reason
+    assert "canary" not in outcome.reason
+
+
+async def test_a_mail_server_that_hangs_up_after_the_text_may_have_taken_it() -> None:
+    mailbox = Mailbox(at_data="drop")
+    with a_mail_server(mailbox) as url:
+        outcome = await sent(url)
+    assert outcome == Outcome(Verdict.RETRY, "the service could not be reached, or broke off")
+    assert len(mailbox.mails) == 1
+
+
+async def test_no_mail_server_is_tried_again() -> None:
+    url = f"mailto://127.0.0.1:{free_port()}?{MAIL_OPTIONS}"
+    assert (await sent(url)).verdict is Verdict.RETRY
+
+
+async def test_a_mail_is_plain_text_that_says_it_is_automatic_and_which_alert_it_is() -> None:
+    mailbox = Mailbox()
+    with a_mail_server(mailbox) as url:
+        await sent(url, body="Veo 3\n\n  60 → 80 & <up>\n")
+    [mail] = mailbox.mails
+    assert mail.get_content_type() == "text/plain"
+    assert mail.get_content().splitlines() == ["Veo 3", "", "  60 → 80 & <up>"]  # type: ignore[attr-defined]
+    assert mail["Subject"] == "1 price moved"
+    assert mail["Auto-Submitted"] == "auto-generated"
+    assert mail["X-Alert-Id"] == "k3m9"
+
+
+async def test_a_mail_sent_again_has_the_same_message_id_and_another_text_has_another() -> None:
+    mailbox = Mailbox()
+    with a_mail_server(mailbox) as url:
+        for body in ("one", "one", "two"):
+            await sent(url, body=body)
+    first, again, other = [mail["Message-ID"] for mail in mailbox.mails]
+    assert first == again != other
+    assert all(len(mail.get_all("Message-ID", [])) == 1 for mail in mailbox.mails)
+
+
+# What a text may do
+
+
+async def test_discord_is_told_to_call_nobody(hook: Hook) -> None:
+    await sent(DISCORD, title="", body=harmless(EVIL))
+    assert hook.seen[0].json["allowed_mentions"] == {"parse": []}
+    assert "allow_mentions" not in hook.seen[0].json
+    assert "embeds" not in hook.seen[0].json
+
+
+@pytest.mark.parametrize(
+    "options", ["format=markdown", "thread=99", "url=https://kie.ai", "format=text"]
+)
+async def test_discord_gets_plain_content_whatever_its_url_asks_for(
+    hook: Hook, options: str
+) -> None:
+    body = "\n".join(f"# {number} @everyone" for number in range(30))
+    await sent(f"{DISCORD}?{options}", title="", body=body)
+    [message] = hook.seen
+    assert message.json["content"] == body
+    assert message.json["allowed_mentions"] == {"parse": []}
+
+
+async def test_discord_calls_those_the_owner_named_and_leaves_room_for_it(hook: Hook) -> None:
+    receiver = open_receiver("team", f"{DISCORD}?ping=<@123>,@here")
+    await receiver.send("", "x" * receiver.service.body_limit, "k3m9")
+    payload = hook.seen[0].json
+    assert payload["allowed_mentions"] == {"parse": ["here"], "users": ["123"], "roles": []}
+    assert payload["content"].count("x") == receiver.service.body_limit
+    assert len(payload["content"]) <= 2000
+
+
+@pytest.mark.parametrize("blocks", ["yes", "no"])
+async def test_slack_finds_nothing_to_act_upon_in_a_hostile_name(hook: Hook, blocks: str) -> None:
+    await sent(f"{SLACK}?blocks={blocks}", title=harmless(EVIL), body=f"**{harmless(EVIL)}**")
+    text = hook.seen[0].body
+    assert not [
+        mark
+        for mark in ("<!", "<@", "@everyone", "@here", "](", "https://e", "<b", "`c")
+        if mark in text
+    ]
+    assert "\x1b" not in json.loads(text)["attachments"][0].get("text", "")
+
+
+async def test_telegram_shows_a_text_as_it_is_written(hook: Hook) -> None:
+    body = "Veo 3 & <b>4</b>\n\n  indented  twice 'q' \"d\"\n*star* _line_ [l](u)\n\n\nend"
+    await sent(TELEGRAM, title="", body=body)
+    payload = hook.seen[0].json
+    shown = payload["text"].replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")
+    assert shown.replace("\u200b", "") == body
+    assert payload["parse_mode"] == "HTML"
+    assert payload["disable_web_page_preview"] is True
+
+
+async def test_telegram_finds_no_tag_in_a_hostile_name(hook: Hook) -> None:
+    await sent(TELEGRAM, title=EVIL, body=f"{EVIL}\n{harmless(EVIL)}")
+    text = hook.seen[0].json["text"]
+    assert text.startswith("<b>")
+    assert text.count("<") == 2
+
+
+async def test_a_web_hook_gets_the_text_as_it_is(hook: Hook) -> None:
+    body = harmless(EVIL) + "\n  'a' & \"b\" :smile: \\t"
+    await sent(hook.address(), title=harmless(EVIL), body=body)
+    assert hook.seen[0].json["message"] == body
+
+
+async def test_a_hostile_name_adds_no_header_and_no_line_to_a_mail() -> None:
+    mailbox = Mailbox()
+    with a_mail_server(mailbox) as url:
+        outcome = await sent(url, title=EVIL, body=EVIL)
+    assert outcome.verdict is Verdict.ACCEPTED
+    [mail] = mailbox.mails
+    assert mail["Bcc"] is None
+    assert mail.get_content_type() == "text/plain"
+    assert not mail.is_multipart()
+
+
+@pytest.mark.parametrize(
+    ("url", "service"),
+    [
+        (DISCORD, Service("discord", Markup.MARKDOWN, 2000, 0, None)),
+        (f"{DISCORD}?format=text", Service("discord", Markup.MARKDOWN, 2000, 0, None)),
+        (SLACK, Service("slack", Markup.MARKDOWN, 3000, 150, 3000)),
+        (f"{SLACK}?format=text", Service("slack", Markup.TEXT, 3000, 150, 3000)),
+        (TELEGRAM, Service("telegram", Markup.TEXT, 3968, 0, None)),
+        (f"{TELEGRAM}?format=markdown", Service("telegram", Markup.TEXT, 3968, 0, None)),
+        ("mailtos://u:secret@example.org", Service("mailto", Markup.TEXT, 32768, 150, None)),
+        ("json://127.0.0.1/", Service("json", Markup.TEXT, 32768, 150, None)),
+        ("ntfys://ntfy.example.org/topic", Service("ntfy", Markup.TEXT, 7638, 150, None)),
+        ("gotify://127.0.0.1/tokentoken", Service("gotify", Markup.TEXT, 32768, 150, None)),
+        ("gchat://space/key/token", Service("gchat", Markup.MARKDOWN, 4000, 0, None)),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_rendering_is_told_what_the_service_takes(url: str, service: Service) -> None:
+    assert open_receiver("team", url).service == service
+
+
+@pytest.mark.parametrize(
+    "url", [DISCORD, SLACK, TELEGRAM, None], ids=["discord", "slack", "telegram", "json"]
+)
+async def test_a_text_that_fills_the_limits_arrives_whole_and_in_one_piece(
+    hook: Hook, url: str | None
+) -> None:
+    receiver = open_receiver("team", url or hook.address())
+    lines = "\n".join(["price line ‹x› 'q'"] * 2000)[: receiver.service.body_limit - 1] + "!"
+    await receiver.send("t" * receiver.service.title_limit, lines, "k3m9")
+    [message] = hook.seen
+    assert lines in json.dumps(message.json, ensure_ascii=False).replace("\\n", "\n")
+
+
+# What a URL may say
+
+
+@pytest.mark.parametrize(
+    ("url", "complaint"),
+    [
+        ("", "is empty"),
+        ("canarytoken", "not an address that Apprise understands"),
+        ("canary://canarytoken", "not an address that Apprise understands"),
+        ("https://example.org/canarytoken", "not an address that Apprise understands"),
+        ("slack://canarytoken", "not a complete address"),
+        ("json://canary.example.org/, json://canary.example.net/", "holds 2 addresses"),
+        (f"{SLACK}/#canary/#canary2", "names 2 destinations"),
+        (f"{TELEGRAM}/4712", "names 2 destinations"),
+        ("tgram://123456789:CanaryTelegramTokenCanaryTelegramT/", "names no valid recipient"),
+        (
+            "mailtos://u:canarypass@example.org?to=a@example.org,b@example.org",
+            "names 2 destinations",
+        ),
+        ("mailtos://u:canarypass@example.org?cc=a@example.org", "names 2 destinations"),
+        ("mailtos://u:canarypass@example.org?to=canary", "names no valid recipient"),
+        ("mailto://u:canarypass@example.org", "password in the clear"),
+        ("mailtos://u:canarypass@example.org?mode=insecure", "password in the clear"),
+        (f"{DISCORD}?retry=0", "carries retry="),
+        (f"{DISCORD}?RETRY=1", "carries retry="),
+        (f"{DISCORD}?wait=1", "carries wait="),
+        (f"{DISCORD}?optional=no", "carries optional="),
+        (f"{DISCORD}?redirect=yes", "carries redirect="),
+        (f"{DISCORD}?redirect=canary", "carries redirect="),
+        (f"{DISCORD}?overflow=bogus", "carries overflow="),
+        (f"{DISCORD}?overflow=split", "carries overflow="),
+        (f"{DISCORD}?format=bogus", "does not understand"),
+        (f"{DISCORD}?template=/etc/canary", "carries template="),
+        (f"{DISCORD}?attach=/etc/canary", "carries attach="),
+        ("fcm://project/canary?keyfile=/etc/canary", "carries keyfile="),
+        (f"{DISCORD}?rto=canary", "carries rto="),
+        (f"{DISCORD}?rto=-1", "carries rto="),
+        (f"{DISCORD}?cto=nan", "carries cto="),
+        ("json://127.0.0.1:99999/", "has a port"),
+        ("json://127.0.0.1:0/", "has a port"),
+        ("kodi://127.0.0.1", "shows 2 lines at most"),
+        *(
+            (url, "cannot say whether it accepted")
+            for url in (
+                "syslog://",
+                "rsyslog://127.0.0.1",
+                "dbus://",
+                "kde://",
+                "gnome://",
+                "windows://",
+                "macosx://",
+                "glib://",
+                "irc://127.0.0.1/#canary",
+                "aprs://u:canary@A1BCD/A1BCD",
+            )
+        ),
+    ],
+)
+def test_what_is_wrong_with_a_url_is_said_without_repeating_it(
+    url: str, complaint: str, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    problems = check(url)
+    assert complaint in "; ".join(problems)
+    assert "canary" not in str(problems).lower()
+    with pytest.raises(ValueError, match=complaint) as refusal:
+        open_receiver("team", url)
+    assert "canary" not in str(refusal.value).lower()
+    assert not caplog.records
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        DISCORD,
+        SLACK,
+        TELEGRAM,
+        f"{DISCORD}?redirect=no",
+        f" {DISCORD}\n",
+        "https://discord.com/api/webhooks/123456789012345678/Canary-Discord-Token",
+        "json://127.0.0.1:8080/hook",
+        "xml://localhost/hook",
+        "jsons://user:password@example.org/hook",
+        "ntfy://topic",
+        "mailtos://user:password@example.org",
+        "mailto://user:password@gmail.com",
+        "mailto://user:password@127.0.0.1?from=a@example.org&to=b@example.org",
+        "mailto://mail.example.org?from=a@example.org&to=b@example.org",
+    ],
+)
+def test_a_good_url_is_good(url: str) -> None:
+    assert check(url) == []
+
+
+def test_asking_for_the_module_does_not_load_apprise() -> None:
+    import subprocess  # noqa: PLC0415
+
+    program = "import sys, watcher.notify; sys.exit('apprise' in sys.modules or 'requests' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
+
+
+# Secrets
+
+
+@pytest.fixture
+def loud_log() -> Iterator[tuple[io.StringIO, io.StringIO]]:
+    """Logging at DEBUG: once as kie-watcher sets it up, and once as it would be without."""
+    root, apprise = logging.getLogger(), logging.getLogger("apprise")
+    before = root.level, list(root.handlers), list(apprise.handlers)
+    cleaned, raw = io.StringIO(), io.StringIO()
+    watching = logging.StreamHandler(raw)
+    root.addHandler(watching)
+    apprise.addHandler(watching)
+    yield cleaned, raw
+    level, root.handlers[:], apprise.handlers[:] = before[0], before[1], before[2]
+    root.setLevel(level)
+    logging.captureWarnings(capture=False)
+
+
+async def test_no_error_path_shows_a_secret_even_in_a_debug_log(
+    hook: Hook, loud_log: tuple[io.StringIO, io.StringIO]
+) -> None:
+    cleaned, raw = loud_log
+    services = [
+        DISCORD,
+        SLACK,
+        TELEGRAM,
+        hook.address(path="/canarypath", query="+Authorization=Bearer%20canarybearer"),
+    ]
+    dead = f"json://canaryuser:canarypassword@127.0.0.1:{free_port()}/canarypath?token=canarytoken"
+    mailto = f"mailto://canaryuser:canarypassword@127.0.0.1:1?{MAIL_OPTIONS}"
+    configure("debug", "json", Redactor([*services, dead, mailto]), cleaned)
+    outcomes = []
+    for status in (200, 302, 404, 429, 500):
+        for url in services:
+            hook.answers.append((status, {}))
+            outcomes.append(await sent(url))
+    hook.hang = True
+    outcomes += [await sent(f"{services[-1]}&rto=0.1"), await sent(dead)]
+    for mailbox in (
+        Mailbox(),
+        Mailbox(login_works=False),
+        Mailbox(at_recipient="550 canary@example.net"),
+        Mailbox(at_data="drop"),
+    ):
+        with a_mail_server(mailbox) as url:
+            outcomes.append(await sent(url))
+    for url in (f"{DISCORD}?optional=yes", "slack://CanarySlackToken00000000"):
+        with pytest.raises(ValueError, match="the address") as refusal:
+            open_receiver("team", url)
+        outcomes.append(Outcome(Verdict.REFUSED, str(refusal.value)))
+    assert "canary" in raw.getvalue().lower(), "the test must be able to fail"
+    assert cleaned.getvalue().count("***") > 50
+    assert "canary" not in cleaned.getvalue().lower()
+    assert "canary" not in repr(outcomes).lower()
+
+
+# The terminal
+
+
+class Screen(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize(
+    ("screen", "environment", "printed"),
+    [
+        (Screen(), {}, "\x1b[1m2 prices\x1b[0m\nVeo 3\n  60 → 80\n\n"),
+        (Screen(), {"NO_COLOR": "1"}, "2 prices\nVeo 3\n  60 → 80\n\n"),
+        (io.StringIO(), {}, "2 prices\nVeo 3\n  60 → 80\n\n"),
+    ],
+    ids=["terminal", "no colour wanted", "file"],
+)
+async def test_a_terminal_shows_the_title_and_the_text(
+    screen: io.StringIO, environment: dict[str, str], printed: str
+) -> None:
+    receiver = TerminalReceiver(screen, environment)
+    assert await receiver.send("2 prices", "Veo 3\n  60 → 80", "k3m9") == Outcome(
+        Verdict.ACCEPTED, ""
+    )
+    assert screen.getvalue() == printed
+    assert (receiver.name, receiver.service.markup) == ("terminal", Markup.TERMINAL)
+
+
+async def test_nothing_printed_can_act_on_a_terminal() -> None:
+    screen = Screen()
+    await TerminalReceiver(screen, {"NO_COLOR": "1"}).send(EVIL, EVIL + "\x9b31m\x00\u200b", "k3m9")
+    assert not set(screen.getvalue()) & set("\x1b\x07\r\x9b\x00\u202e\u2028")
+    assert "\\x1b[31m" in screen.getvalue()
+
+
+async def test_a_terminal_that_is_gone_is_tried_again() -> None:
+    class Gone(io.StringIO):
+        def write(self, _text: str) -> int:
+            raise BrokenPipeError(32, "Broken pipe")
+
+    outcome = await TerminalReceiver(Gone(), {}).send("t", "b", "k3m9")
+    assert outcome == Outcome(Verdict.RETRY, "the terminal cannot be written to (Broken pipe)")

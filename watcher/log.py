@@ -1,0 +1,165 @@
+"""Where log lines go and what they look like; nothing secret and nothing that acts gets through.
+
+Knows structlog and the loggers of other people's libraries, and gives all of them one way out.
+Refuses to know what is worth saying.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, TextIO
+
+import structlog
+
+from watcher.printable import one_line
+
+if TYPE_CHECKING:
+    from collections.abc import MutableMapping
+
+    from watcher.secrets import Redactor
+
+__all__ = ["configure"]
+
+_LEVELS = {
+    "debug": logging.DEBUG,
+    "info": logging.INFO,
+    "warning": logging.WARNING,
+    "error": logging.ERROR,
+}
+# They log every failed send, with addresses in it; the outbox says the same once, in better words.
+_HEARD_ONLY_AT_DEBUG = ("apprise", "urllib3", "requests")
+_FROM_WARNINGS_ON = ("asyncio", "aiohttp", "aiosqlite")
+_COLOURS = {"debug": "2", "warning": "33", "error": "31", "critical": "31"}
+
+
+def configure(level: str, format: str, redactor: Redactor, stream: TextIO) -> None:  # noqa: A002
+    """Send every log line of the process to `stream`, from now on.
+
+    `level` is debug, info, warning or error. `format` is readable, json, or auto: readable where
+    `stream` is a terminal, JSON elsewhere. May be called again, and then replaces what it set up.
+    """
+    readable = format == "readable" or (format == "auto" and stream.isatty())
+    colour = stream.isatty() and not os.environ.get("NO_COLOR")
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.StackInfoRenderer(),
+            structlog.processors.format_exc_info,
+            _Cleaning(redactor),
+            _Readable(colour) if readable else structlog.processors.JSONRenderer(),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(_LEVELS[level]),
+        logger_factory=structlog.PrintLoggerFactory(stream),
+        cache_logger_on_first_use=False,
+    )
+    _take_over(_LEVELS[level])
+
+
+def _take_over(level: int) -> None:
+    """Route the standard library's loggers through structlog, and hush the talkative ones."""
+    loudest = logging.DEBUG if level == logging.DEBUG else logging.WARNING
+    relay = _Relay(loudest)
+    root = logging.getLogger()
+    # Apprise's logger does not pass on to the root: its DEBUG records are kept for outcomes.
+    for logger in (root, logging.getLogger("apprise")):
+        for old in [handler for handler in logger.handlers if isinstance(handler, _Relay)]:
+            logger.removeHandler(old)
+        logger.addHandler(relay)
+    logging.getLogger("apprise").propagate = False
+    root.setLevel(loudest)
+    for name in _FROM_WARNINGS_ON:
+        logging.getLogger(name).setLevel(loudest)
+    logging.captureWarnings(capture=True)
+
+
+class _Relay(logging.Handler):
+    """Hands a record of the standard library to structlog, where everything is cleaned."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if record.name.partition(".")[0] in _HEARD_ONLY_AT_DEBUG and self.level > logging.DEBUG:
+            return
+        try:
+            log = structlog.get_logger(source=record.name)
+            log.log(_known_level(record.levelno), _text(record), exc_info=record.exc_info)
+        except Exception:  # noqa: BLE001 - a log line must never end what it tells of
+            self.handleError(record)
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's name
+        """Say nothing: logging's own way would print the record, uncleaned."""
+
+
+def _known_level(number: int) -> int:
+    """Libraries add levels between the known ones; each counts as the one below it."""
+    return min(max(number // 10 * 10, logging.DEBUG), logging.CRITICAL)
+
+
+def _text(record: logging.LogRecord) -> str:
+    try:
+        return record.getMessage()
+    except (TypeError, ValueError):
+        return str(record.msg)
+
+
+class _Cleaning:
+    """Makes every value of an event safe to show: no secret in it, and no control character."""
+
+    def __init__(self, redactor: Redactor) -> None:
+        self._redactor = redactor
+
+    def __call__(
+        self, _logger: Any, _method: str, event: MutableMapping[str, Any]
+    ) -> dict[str, Any]:
+        return {self._text(key): self._value(key, value) for key, value in event.items()}
+
+    def _value(self, key: str, value: Any) -> Any:
+        if value is None or isinstance(value, bool | int | float):
+            return value
+        if key in {"exception", "stack"}:
+            # Indented, so that no line of a foreign text can pass for a log line of its own.
+            lines = self._clean(str(value)).split("\n")
+            return "\n".join(f"  {one_line(line)}" for line in lines)
+        if isinstance(value, datetime):
+            return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
+        if isinstance(value, Mapping):
+            return {self._text(inner): self._value("", kept) for inner, kept in value.items()}
+        if isinstance(value, list | tuple | set | frozenset):
+            return [self._value("", kept) for kept in value]
+        return self._text(value)
+
+    def _text(self, value: Any) -> str:
+        return one_line(self._clean(str(value)))
+
+    def _clean(self, text: str) -> str:
+        return self._redactor.clean(text)
+
+
+class _Readable:
+    """One event as one line for a person: time, level, what happened, and the values."""
+
+    def __init__(self, colour: bool) -> None:
+        self._colour = colour
+
+    def __call__(self, _logger: Any, _method: str, event: MutableMapping[str, Any]) -> str:
+        level = str(event.pop("level"))
+        line = f"{event.pop('timestamp')} {self._painted(level)} {event.pop('event')}"
+        below = [event.pop(key) for key in ("stack", "exception") if event.get(key)]
+        values = "".join(f" {key}={_shown(value)}" for key, value in event.items())
+        return "\n".join([line + values, *below])
+
+    def _painted(self, level: str) -> str:
+        colour = _COLOURS.get(level) if self._colour else None
+        return f"\x1b[{colour}m{level:<7}\x1b[0m" if colour else f"{level:<7}"
+
+
+def _shown(value: Any) -> str:
+    if not isinstance(value, str):
+        return json.dumps(value, ensure_ascii=False)
+    if value and not set(value) & set(' "='):
+        return value
+    return '"' + value.replace('"', '\\"') + '"'

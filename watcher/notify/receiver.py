@@ -1,0 +1,110 @@
+"""One receiver, one send, one outcome: a message handed to Apprise and what came of it.
+
+Knows Apprise's call and its result. Refuses to know when to try again, what the text says, or what
+any other receiver does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Protocol
+
+from watcher.notify import dress, wire
+from watcher.notify.address import SERVICE_TIMEOUT, asset, service_at
+from watcher.notify.outcome import Outcome, Verdict, after_http, after_smtp
+
+if TYPE_CHECKING:
+    from apprise import AppriseResult
+
+    from watcher.notify.dress import Plugin
+    from watcher.rendering import Service
+
+__all__ = ["AppriseReceiver", "Receiver", "open_receiver"]
+
+# Services whose plugins send the headers they are given.
+_TAKES_HEADERS = frozenset({"mailto", "mailtos", "json", "jsons", "xml", "xmls", "form", "forms"})
+_FAILURES = {
+    "ConnectTimeout": "no connection in time",
+    "ReadTimeout": "no answer in time; it may have arrived",
+    "SSLError": "the certificate was not accepted",
+    "ProxyError": "the proxy did not work",
+}
+
+
+class Receiver(Protocol):
+    """One named destination."""
+
+    @property
+    def name(self) -> str:
+        """As the configuration names it."""
+
+    @property
+    def service(self) -> Service:
+        """What rendering must know of it."""
+
+    async def send(self, title: str, body: str, alert_id: str) -> Outcome:
+        """Hand one rendered message over. Never raises for what a service does."""
+
+
+def open_receiver(name: str, url: str) -> AppriseReceiver:
+    """The receiver behind a URL that `check` finds nothing wrong with; else `ValueError`.
+
+    The first one loads all of Apprise: a quarter of a second, so not inside a running loop.
+    """
+    plugin = service_at(url)
+    wire.install()
+    return AppriseReceiver(name, plugin)
+
+
+class AppriseReceiver:
+    """A destination that Apprise knows how to reach."""
+
+    def __init__(self, name: str, plugin: Plugin) -> None:
+        """`plugin` is one service with one destination, and from now on this receiver's own."""
+        from apprise import Apprise, ContentLocation  # noqa: PLC0415 - see the package's docstring
+
+        self.name = name
+        self.service = dress.described(plugin)
+        self._plugin = plugin
+        dress.tamed(plugin)
+        self._apprise = Apprise([plugin], asset=asset(), location=ContentLocation.HOSTED)
+        # A plugin keeps its throttle and its headers on itself, and does not lock them.
+        self._turn = asyncio.Lock()
+
+    async def send(self, title: str, body: str, alert_id: str) -> Outcome:
+        """Send one message, at most half a minute long; the alert id goes into headers too."""
+        text = dress.dressed(self._plugin, self.service.markup, title, body)
+        async with self._turn:
+            if self._plugin.schema in _TAKES_HEADERS:
+                self._plugin.headers |= {
+                    "X-Alert-Id": alert_id,
+                    "Auto-Submitted": "auto-generated",
+                }
+            with wire.record(alert_id, f"{title}\n{body}") as exchange:
+                result = await self._apprise.async_notify(
+                    title=text.title,
+                    body=text.body,
+                    body_format=text.body_format,
+                    log_level=logging.DEBUG,
+                )
+        with result:
+            return _outcome(result, exchange)
+
+
+def _outcome(result: AppriseResult, exchange: wire.Exchange) -> Outcome:
+    if result:
+        return Outcome(Verdict.ACCEPTED, "")
+    wire.read_log(exchange, result.logs())
+    if exchange.smtp_code is not None:
+        return after_smtp(exchange.smtp_code)
+    if exchange.failure is not None:
+        why = _FAILURES.get(exchange.failure, "the service could not be reached")
+        return Outcome(Verdict.RETRY, why)
+    if exchange.status is not None:
+        return after_http(exchange.status, exchange.retry_after, datetime.now(UTC))
+    if result.timeout_count:
+        why = f"no answer within {SERVICE_TIMEOUT:.0f} seconds; it may have arrived"
+        return Outcome(Verdict.RETRY, why)
+    return Outcome(Verdict.RETRY, "the service could not be reached, or broke off")

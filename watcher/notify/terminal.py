@@ -1,0 +1,45 @@
+"""The receiver that is always there: alerts printed where a person, or a log, reads them.
+
+Knows a text stream and its colours. Refuses to know what the text says.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, TextIO
+
+from watcher.notify.outcome import Outcome, Verdict
+from watcher.printable import one_line, printable
+from watcher.rendering import Markup, Service
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["TERMINAL", "TerminalReceiver"]
+
+TERMINAL = Service("terminal", Markup.TERMINAL, 1_000_000, 1_000, None)
+
+_BOLD, _PLAIN = "\x1b[1m", "\x1b[0m"
+
+
+class TerminalReceiver:
+    """Prints alerts to a stream; the title is bold where the stream is a terminal."""
+
+    name = "terminal"
+    service = TERMINAL
+
+    def __init__(self, stream: TextIO, environment: Mapping[str, str] = os.environ) -> None:
+        """`NO_COLOR` in the environment, with any value, turns colour off (no-color.org)."""
+        self._stream = stream
+        self._bold = stream.isatty() and not environment.get("NO_COLOR")
+
+    async def send(self, title: str, body: str, alert_id: str) -> Outcome:  # noqa: ARG002 - it is in the text
+        """Print one message and a blank line."""
+        heading = one_line(title)
+        if self._bold:
+            heading = f"{_BOLD}{heading}{_PLAIN}"
+        try:
+            print(f"{heading}\n{printable(body)}\n", file=self._stream, flush=True)
+        except OSError as problem:
+            return Outcome(Verdict.RETRY, f"the terminal cannot be written to ({problem.strerror})")
+        return Outcome(Verdict.ACCEPTED, "")
