@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import email
+import html
 import io
 import json
 import logging
+import re
 import socket
 import sys
 from collections import deque
@@ -26,10 +28,12 @@ from apprise.plugins.slack import NotifySlack
 from apprise.plugins.telegram import NotifyTelegram
 from requests.adapters import HTTPAdapter
 
+from build import model
+from watcher.changes import Kind, ModelChange, RecordedChange
 from watcher.log import configure
 from watcher.notify import Outcome, TerminalReceiver, Verdict, check, open_receiver
 from watcher.notify.outcome import after_http, after_smtp, parse_retry_after
-from watcher.rendering import Markup, Service, harmless
+from watcher.rendering import Markup, Service, harmless, render
 from watcher.secrets import Redactor
 
 if TYPE_CHECKING:
@@ -509,6 +513,58 @@ async def test_a_text_that_fills_the_limits_arrives_whole_and_in_one_piece(
     await receiver.send("t" * receiver.service.title_limit, lines, "k3m9")
     [message] = hook.seen
     assert lines in json.dumps(message.json, ensure_ascii=False).replace("\\n", "\n")
+
+
+@pytest.mark.parametrize("count", [1, 300])
+@pytest.mark.parametrize(
+    "url", [DISCORD, SLACK, TELEGRAM, None], ids=["discord", "slack", "telegram", "json"]
+)
+async def test_alerts_about_hostile_models_arrive_as_they_were_rendered(
+    hook: Hook, url: str | None, count: int
+) -> None:
+    receiver = open_receiver("team", url or hook.address())
+    alert = render(hostile_news(count), receiver.service, "k3m9")
+    await receiver.send(alert.title, alert.body, "k3m9")
+    [message] = hook.seen
+    shown = max(texts_in(message.json), key=len)
+    assert len(shown) <= {DISCORD: 2000, SLACK: 3000, TELEGRAM: 4096}.get(url or "", 32768)
+    for line in alert.body.splitlines():
+        # Markup of ours becomes that of the service, the words stay.
+        assert plain(line) in plain(shown)
+    acting = (
+        "@everyone",
+        "@here",
+        "<!",
+        "<@",
+        "](",
+        "evil.example",
+        "<b",
+        "<a",
+        "<s",
+        "`code",
+        "\x1b",
+    )
+    assert not [mark for mark in acting if mark in message.body]
+
+
+def hostile_news(count: int) -> list[RecordedChange]:
+    new = (model(f"{EVIL} {number}", provider=EVIL) for number in range(count))
+    return [
+        RecordedChange(number, NOW, ModelChange((Kind.NEW,), None, one))
+        for number, one in enumerate(new)
+    ]
+
+
+def texts_in(value: Any) -> list[str]:
+    if isinstance(value, dict):
+        return [text for inner in value.values() for text in texts_in(inner)]
+    if isinstance(value, list):
+        return [text for inner in value for text in texts_in(inner)]
+    return [value] if isinstance(value, str) else []
+
+
+def plain(text: str) -> str:
+    return re.sub(r"[*`\u200b]|</?b>", "", html.unescape(text)).strip()
 
 
 # What a URL may say
