@@ -138,9 +138,11 @@ def _print_news(report: CheckReport) -> None:
 
 
 def _poll_line(report: CheckReport) -> str:
-    poll = report.poll
+    from watcher.numbers import counted  # noqa: PLC0415
+
+    poll, changes = report.poll, counted(len(report.changes), "change", "changes")
     holds = f", {poll.holds} waiting for confirmation" if poll.holds else ""
-    return f"Poll: {poll.outcome.value}, {len(report.changes)} changes{holds}."
+    return f"Poll: {poll.outcome.value}, {changes}{holds}."
 
 
 def _trouble(report: CheckReport) -> Iterator[str]:
