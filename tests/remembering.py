@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from watcher.catalog import Model, Record, fold
 from watcher.changes import Kind, ModelChange
-from watcher.memory import Commit, Draft, KnownModel
+from watcher.store.values import Commit, Draft, KnownModel
 from watcher.units import parse_unit
 
 if TYPE_CHECKING:

@@ -18,10 +18,10 @@ from remembering import START, commit, draft, edited, minutes, new, record, remo
 from watcher import __version__
 from watcher.changes import CreditValueChange, Kind, public_fields
 from watcher.cli import cli
-from watcher.config import example_text
+from watcher.config.loading import example_text
 from watcher.confirm import Hold, HoldReason
-from watcher.memory import Wish
 from watcher.store import Store, open_reader, open_store
+from watcher.store.values import Wish
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

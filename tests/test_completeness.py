@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from watcher.completeness import (
+from watcher.kie.completeness import (
     Attempt,
     Believed,
     Doubted,

@@ -13,15 +13,8 @@ import yaml
 from pydantic import BaseModel
 
 from watcher.changes import ANNOUNCED_BY_DEFAULT, Kind
-from watcher.config import (
-    PollSettings,
-    ReceiverSettings,
-    Settings,
-    SourceSettings,
-    example_text,
-    find,
-    load,
-)
+from watcher.config.loading import example_text, find, load
+from watcher.config.settings import PollSettings, ReceiverSettings, Settings, SourceSettings
 from watcher.confirm import Policy
 
 

@@ -14,7 +14,9 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
-from watcher.config import ConfigError, Problem, Settings, example_text, load
+from watcher.config.errors import ConfigError, Problem
+from watcher.config.loading import example_text, load
+from watcher.config.settings import Settings
 
 CANARY = "canary-7f3a91"
 KINDS = "new, removed, returned, renamed, price_up, price_down, unit, discount_up, discount_down, promotion_started, promotion_ended, fal_up, fal_down, corrected, relabelled, credit_value"
@@ -380,6 +382,6 @@ def test_an_example_with_any_stretch_replaced_is_settings_or_a_config_error(
 
 
 def test_naming_a_problem_needs_none_of_the_heavy_imports() -> None:
-    code = "import sys, watcher.config_errors, watcher.durations; print({'pydantic', 'yaml', 'rapidfuzz'} & set(sys.modules))"
+    code = "import sys, watcher.config.errors, watcher.config.durations; print({'pydantic', 'yaml', 'rapidfuzz'} & set(sys.modules))"
 
     assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "set()"

@@ -14,9 +14,9 @@ from pydantic import BaseModel
 
 from watcher.changes import Kind
 from watcher.cli import cli
-from watcher.config import load
+from watcher.config.loading import load
+from watcher.config.settings import ReceiverSettings, Settings
 from watcher.notify import check
-from watcher.settings import ReceiverSettings, Settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from watcher.durations import duration_text, parse_duration, parse_share
+from watcher.config.durations import duration_text, parse_duration, parse_share
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ import pytest
 
 from watcher import __version__
 from watcher.catalog import fold
+from watcher.config.settings import PollSettings, SourceSettings
 from watcher.kie import (
     PROJECT_URL,
     KieClient,
@@ -25,7 +26,6 @@ from watcher.kie import (
     Sweep,
     open_client,
 )
-from watcher.settings import PollSettings, SourceSettings
 from watcher.simulator import (
     Bomb,
     Catalogue,

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from remembering import look
-from watcher.database import open_writing
-from watcher.migrations import MIGRATIONS, NEWEST, migrate
-from watcher.statefile import APPLICATION_ID
 from watcher.store import open_store
+from watcher.store.database import open_writing
+from watcher.store.migrations import MIGRATIONS, NEWEST, migrate
+from watcher.store.statefile import APPLICATION_ID
 
 if TYPE_CHECKING:
     from pathlib import Path

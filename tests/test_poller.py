@@ -16,10 +16,10 @@ from structlog.testing import capture_logs
 
 from build import row
 from watcher.changes import ANNOUNCED_BY_DEFAULT, ModelChange
+from watcher.config.settings import PollSettings, SourceSettings
 from watcher.confirm import Policy
 from watcher.kie import open_client
 from watcher.poller import Poller, PollOutcome, PollReport, Rules
-from watcher.settings import PollSettings, SourceSettings
 from watcher.simulator import CountsOff, Empty, Envelope, HalfJson, Html, Simulator, Status
 from watcher.store import Store, open_store
 

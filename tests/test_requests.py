@@ -7,9 +7,8 @@ from pathlib import Path
 import pytest
 
 from remembering import START, commit, minutes, record
-from watcher import requests
 from watcher.changes import Notice, NoticeKind
-from watcher.store import OutboxRequest, StateError, Store, Wish, open_store
+from watcher.store import OutboxRequest, StateError, Store, Wish, open_store, requests
 
 EVERYTHING = OutboxRequest(Wish.DISCARD, minutes(5))
 

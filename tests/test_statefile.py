@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 from remembering import START, VALUE, commit, look, record
-from watcher.database import open_reading
-from watcher.migrations import NEWEST
 from watcher.store import InUseError, NoStateError, StateError, open_reader, open_store
+from watcher.store.database import open_reading
+from watcher.store.migrations import NEWEST
 
 
 @pytest.fixture

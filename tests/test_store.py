@@ -24,7 +24,6 @@ from remembering import (
 )
 from watcher.changes import CreditValueChange, Kind, ModelChange
 from watcher.confirm import Hold, HoldReason
-from watcher.rows import read_record, record_text, time_text
 from watcher.store import (
     FAILED,
     INCONCLUSIVE,
@@ -33,6 +32,7 @@ from watcher.store import (
     believed_after,
     open_store,
 )
+from watcher.store.rows import read_record, record_text, time_text
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Collection
     from random import Random
 
+    from watcher.config.settings import Settings
     from watcher.notify import Receiver
-    from watcher.settings import Settings
     from watcher.store import Store
 
 __all__ = ["CheckReport", "check", "run", "try_receivers", "utc_now"]

@@ -14,8 +14,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
+from watcher.config.settings import Settings
 from watcher.daemon import run
-from watcher.settings import Settings
 from watcher.simulator import Market, Simulator, demo_script, generate
 from watcher.store import MessageState, open_reader
 

@@ -32,9 +32,9 @@ if TYPE_CHECKING:
     from random import Random
 
     from watcher.changes import Change, Kind
+    from watcher.config.settings import PollSettings
     from watcher.confirm import Policy
     from watcher.kie import KieClient, Sweep
-    from watcher.settings import PollSettings
     from watcher.store import Believed, KnownModel, Recorded, Store
 
 __all__ = ["PollOutcome", "PollReport", "Poller", "Rules", "compare"]

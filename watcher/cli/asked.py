@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 
 import click
 
-from watcher.durations import parse_duration
+from watcher.config.durations import parse_duration
 
 __all__ = ["since", "time_meant"]
 

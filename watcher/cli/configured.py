@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from watcher.config import Settings
+    from watcher.config.settings import Settings
 
 __all__ = ["Chosen", "Memory", "memory", "settings", "start_log"]
 
@@ -41,7 +41,7 @@ class Memory:
 
 def settings(chosen: Chosen) -> Settings:
     """The whole configuration, receivers checked. Raises `ConfigError` with all that is wrong."""
-    from watcher.config import find, load  # noqa: PLC0415
+    from watcher.config.loading import find, load  # noqa: PLC0415
     from watcher.notify import check  # noqa: PLC0415
 
     return load(find(chosen.file, os.environ), os.environ, check)
@@ -61,7 +61,8 @@ def memory(chosen: Chosen) -> Memory:
 
     Their secrets may be in the environment of the service and in files that only it can read.
     """
-    from watcher.config import ConfigError, find, load  # noqa: PLC0415
+    from watcher.config.errors import ConfigError  # noqa: PLC0415
+    from watcher.config.loading import find, load  # noqa: PLC0415
 
     file = find(chosen.file, os.environ)
     try:
@@ -74,9 +75,9 @@ def memory(chosen: Chosen) -> Memory:
 
 
 def _memory_beside_bad_receivers(file: Path) -> Memory:
-    from watcher.config import StateSettings  # noqa: PLC0415
-    from watcher.positions import read_document  # noqa: PLC0415
-    from watcher.variables import substitute  # noqa: PLC0415
+    from watcher.config.positions import read_document  # noqa: PLC0415
+    from watcher.config.settings import StateSettings  # noqa: PLC0415
+    from watcher.config.variables import substitute  # noqa: PLC0415
 
     content = substitute(read_document(file.read_text("utf-8-sig")), os.environ).content
     sections = content if isinstance(content, dict) else {}

@@ -73,14 +73,14 @@ def _ending_of(error: Exception) -> Ending | None:
 
     The errors are imported here: `--help` must not load what they come with.
     """
-    from watcher.config_errors import ConfigError  # noqa: PLC0415
+    from watcher.config.errors import ConfigError  # noqa: PLC0415
 
     if isinstance(error, ConfigError):
         return BadConfiguration(str(error))
-    from watcher.statefile import StateError  # noqa: PLC0415
+    from watcher.store.statefile import StateError  # noqa: PLC0415
 
     if isinstance(error, StateError):
         return failed(str(error))
-    from watcher.replies import SourceError  # noqa: PLC0415
+    from watcher.kie.replies import SourceError  # noqa: PLC0415
 
     return failed(str(error)) if isinstance(error, SourceError) else None

@@ -21,7 +21,7 @@ from watcher.cli.views import opened
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
-    from watcher.memory import OutboxView, StoredMessage, Waiting, Wish
+    from watcher.store.values import OutboxView, StoredMessage, Waiting, Wish
 
 __all__ = ["outbox"]
 
@@ -108,7 +108,7 @@ def retry(
 
     Name each MESSAGE by its number or alert id, or give --receiver or --all.
     """
-    from watcher.memory import Wish  # noqa: PLC0415
+    from watcher.store.values import Wish  # noqa: PLC0415
 
     _carry_out(chosen, Wish.RETRY, Aim.of(messages, receiver, everything))
 
@@ -123,7 +123,7 @@ def discard(
     Name each MESSAGE by its number or alert id, or give --receiver or --all, which also give up
     what is in no message yet. What happened stays remembered: only the telling is given up.
     """
-    from watcher.memory import Wish  # noqa: PLC0415
+    from watcher.store.values import Wish  # noqa: PLC0415
 
     _carry_out(chosen, Wish.DISCARD, Aim.of(messages, receiver, everything))
 
@@ -144,8 +144,8 @@ def _carry_out(chosen: Chosen, wish: Wish, aim: Aim) -> None:
 
 
 def _done(wish: Wish, count: int) -> str:
-    from watcher.memory import Wish  # noqa: PLC0415
     from watcher.numbers import counted  # noqa: PLC0415
+    from watcher.store.values import Wish  # noqa: PLC0415
 
     if wish is Wish.RETRY:
         what = counted(count, "message is", "messages are")
@@ -155,9 +155,12 @@ def _done(wish: Wish, count: int) -> str:
 
 async def _done_or_left(chosen: Chosen, wish: Wish, aim: Aim) -> int | None:
     """How many messages and news it was about; `None` where it is left for the running daemon."""
-    from watcher import requests  # noqa: PLC0415
-    from watcher.memory import OutboxRequest  # noqa: PLC0415
-    from watcher.store import InUseError, open_store  # noqa: PLC0415
+    from watcher.store import (  # noqa: PLC0415
+        InUseError,
+        open_store,
+        requests,
+    )
+    from watcher.store.values import OutboxRequest  # noqa: PLC0415
 
     numbers = aim.numbers(await _look(chosen))
     request = OutboxRequest(wish, datetime.now(UTC), numbers, aim.receiver)
@@ -185,7 +188,7 @@ def _outbox_table(found: OutboxView, receivers: Collection[str]) -> None:
 def _message_row(
     message: StoredMessage, receivers: Collection[str], now: datetime
 ) -> tuple[str, ...]:
-    from watcher.memory import MessageState  # noqa: PLC0415
+    from watcher.store.values import MessageState  # noqa: PLC0415
 
     is_open = message.state is MessageState.OPEN
     return (
@@ -206,7 +209,7 @@ def _named(receiver: str, receivers: Collection[str]) -> str:
 
 
 def _message_fields(message: StoredMessage, receivers: Collection[str]) -> dict[str, Any]:
-    from watcher.memory import MessageState  # noqa: PLC0415
+    from watcher.store.values import MessageState  # noqa: PLC0415
 
     is_open = message.state is MessageState.OPEN
     return {

@@ -21,7 +21,7 @@ from watcher.cli.views import changes_table
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from watcher.config import Settings
+    from watcher.config.settings import Settings
     from watcher.daemon import CheckReport
     from watcher.demo import DemoReport
 
@@ -80,7 +80,7 @@ def demo(speed: float) -> None:
     The real daemon runs against the simulator that ships with it, and prints alerts as they
     happen. Nothing leaves the machine and no state is kept.
     """
-    from watcher.settings import Settings  # noqa: PLC0415
+    from watcher.config.settings import Settings  # noqa: PLC0415
 
     # The story breaks things on purpose: what the log says of that would hide the alerts.
     start_log(Settings(), quietest="error")

@@ -23,7 +23,7 @@ from watcher.cli.printing import say, seconds
 if TYPE_CHECKING:
     from datetime import timedelta
 
-    from watcher.config import Settings
+    from watcher.config.settings import Settings
     from watcher.notify import Outcome
 
 __all__ = ["init", "test_notify", "validate"]
@@ -40,7 +40,7 @@ def init(path: Path, force: bool) -> None:
     It goes to PATH (default: config.yaml). Nobody else can read the file (mode 0600): secrets may
     go into it. One that is there already is left alone unless --force is given.
     """
-    from watcher.config import example_text  # noqa: PLC0415
+    from watcher.config.loading import example_text  # noqa: PLC0415
 
     write = _replace if force else _create
     try:
@@ -60,7 +60,7 @@ def validate(chosen: Chosen) -> None:
     Each is a line: FILE:LINE:COLUMN: key: what is wrong; how to mend it. Nothing is polled or
     sent. Exit 0: it is good. Exit 2: it is not.
     """
-    from watcher.config import find  # noqa: PLC0415
+    from watcher.config.loading import find  # noqa: PLC0415
 
     known = settings(chosen)
     file = find(chosen.file, os.environ)
@@ -96,7 +96,7 @@ def test_notify(chosen: Chosen, receivers: tuple[str, ...]) -> None:
 
 
 def _found(known: Settings) -> list[str]:
-    from watcher.durations import duration_text  # noqa: PLC0415
+    from watcher.config.durations import duration_text  # noqa: PLC0415
     from watcher.notify import open_receiver  # noqa: PLC0415
 
     receivers = [

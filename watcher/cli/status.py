@@ -18,7 +18,7 @@ from watcher.cli.views import opened
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
-    from watcher.memory import OpenHold, PollStatus, ReceiverStatus, Status
+    from watcher.store.values import OpenHold, PollStatus, ReceiverStatus, Status
 
 __all__ = ["status"]
 

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
     from watcher.catalog import Model
     from watcher.changes import RecordedChange
-    from watcher.memory import Catalogue, KnownModel
     from watcher.store import Views
+    from watcher.store.values import Catalogue, KnownModel
 
 __all__ = ["changes", "changes_table", "models", "opened"]
 

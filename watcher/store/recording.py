@@ -9,8 +9,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from watcher.changes import Change, Kind, ModelChange, RecordedChange
-from watcher.memory import Commit, KnownModel, Recorded
-from watcher.rows import (
+from watcher.store.rows import (
     change_row,
     hold_row,
     json_text,
@@ -20,6 +19,7 @@ from watcher.rows import (
     record_text,
     time_text,
 )
+from watcher.store.values import Commit, KnownModel, Recorded
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -14,7 +14,7 @@ from typing import Any
 import yaml
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
-from watcher.config_errors import Finding, KeyPath, Place, key_text
+from watcher.config.errors import Finding, KeyPath, Place, key_text
 
 __all__ = ["Document", "Plain", "read_document"]
 

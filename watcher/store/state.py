@@ -10,35 +10,28 @@ from contextlib import asynccontextmanager
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from watcher import requests
-from watcher.database import open_reading, open_writing
-from watcher.memory import (
-    Believed,
-    Catalogue,
-    Commit,
-    Draft,
-    Item,
-    KnownModel,
-    MessageState,
-    OpenHold,
-    OutboxRequest,
-    OutboxView,
-    PollStatus,
-    ReceiverStatus,
-    Recorded,
-    Status,
-    StoredMessage,
-    TakenRequests,
-    Waiting,
-    Wish,
-    believed_after,
+from watcher.store import requests
+from watcher.store.database import open_reading, open_writing
+from watcher.store.migrations import NEWEST, migrate
+from watcher.store.outbox import OutboxTable
+from watcher.store.recording import record
+from watcher.store.rows import (
+    json_text,
+    read_hold,
+    read_json,
+    read_known,
+    read_time,
+    storable,
+    time_text,
 )
-from watcher.migrations import NEWEST, migrate
-from watcher.outbox_store import OutboxTable
-from watcher.recording import record
-from watcher.rows import json_text, read_hold, read_json, read_known, read_time, storable, time_text
-from watcher.statefile import ConflictError, InUseError, NoStateError, StateError
-from watcher.views import ON_SALE, Views
+from watcher.store.values import (
+    Believed,
+    Commit,
+    KnownModel,
+    Recorded,
+    TakenRequests,
+)
+from watcher.store.views import ON_SALE, Views
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Collection
@@ -47,37 +40,7 @@ if TYPE_CHECKING:
 
     import aiosqlite
 
-__all__ = [
-    "FAILED",
-    "INCONCLUSIVE",
-    "Believed",
-    "Catalogue",
-    "Commit",
-    "ConflictError",
-    "Draft",
-    "InUseError",
-    "Item",
-    "KnownModel",
-    "MessageState",
-    "NoStateError",
-    "OpenHold",
-    "OutboxRequest",
-    "OutboxView",
-    "PollStatus",
-    "ReceiverStatus",
-    "Recorded",
-    "StateError",
-    "Status",
-    "Store",
-    "StoredMessage",
-    "TakenRequests",
-    "Views",
-    "Waiting",
-    "Wish",
-    "believed_after",
-    "open_reader",
-    "open_store",
-]
+__all__ = ["FAILED", "INCONCLUSIVE", "Store", "open_reader", "open_store"]
 
 # The outcomes of a poll that count as failures; any other word is a success.
 FAILED = "failed"

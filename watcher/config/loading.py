@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ValidationError
 
-from watcher.config_errors import (
+from watcher.config.durations import duration_text
+from watcher.config.errors import (
     ConfigError,
     Finding,
     KeyPath,
@@ -26,10 +27,9 @@ from watcher.config_errors import (
     key_text,
     suggestion,
 )
-from watcher.config_receivers import ReceiversReader
-from watcher.durations import duration_text
-from watcher.positions import Document, Plain, read_document
-from watcher.settings import (
+from watcher.config.positions import Document, Plain, read_document
+from watcher.config.receivers import ReceiversReader
+from watcher.config.settings import (
     ConfirmSettings,
     DeliverySettings,
     LogSettings,
@@ -40,7 +40,7 @@ from watcher.settings import (
     StateSettings,
     is_loopback,
 )
-from watcher.variables import substitute
+from watcher.config.variables import substitute
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence

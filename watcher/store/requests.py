@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from watcher.memory import OutboxRequest, Wish
-from watcher.rows import json_text, read_time, time_text
-from watcher.statefile import StateError, beside
+from watcher.store.rows import json_text, read_time, time_text
+from watcher.store.statefile import StateError, beside
+from watcher.store.values import OutboxRequest, Wish
 
 _LONGEST = 64 * 1024
 _REQUEST, _PART, _REJECTED = ".json", ".part", ".rejected"

@@ -13,15 +13,15 @@ from typing import TYPE_CHECKING
 
 from pydantic import SecretStr
 
-from watcher.config_errors import Finding, KeyPath, key_text, suggestion
-from watcher.secret_parts import mask
-from watcher.settings import ReceiverSettings
+from watcher.config.errors import Finding, KeyPath, key_text, suggestion
+from watcher.config.secret_parts import mask
+from watcher.config.settings import ReceiverSettings
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from watcher.positions import Document, Plain
-    from watcher.variables import Substituted
+    from watcher.config.positions import Document, Plain
+    from watcher.config.variables import Substituted
 
 __all__ = ["ReceiversReader"]
 

@@ -17,7 +17,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, NoReturn, Protocol
 from urllib.parse import urlsplit
 
-from watcher.completeness import Page, quoted
+from watcher.kie.completeness import Page, quoted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

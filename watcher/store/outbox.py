@@ -9,10 +9,17 @@ from __future__ import annotations
 import sqlite3
 from typing import TYPE_CHECKING, Any
 
-from watcher.database import Questions
-from watcher.memory import Item, OutboxRequest, Wish
-from watcher.rows import json_text, read_change, read_message, read_notice, storable, time_text
-from watcher.statefile import ConflictError
+from watcher.store.database import Questions
+from watcher.store.rows import (
+    json_text,
+    read_change,
+    read_message,
+    read_notice,
+    storable,
+    time_text,
+)
+from watcher.store.statefile import ConflictError
+from watcher.store.values import Item, OutboxRequest, Wish
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
@@ -20,7 +27,7 @@ if TYPE_CHECKING:
 
     import aiosqlite
 
-    from watcher.memory import Draft, StoredMessage
+    from watcher.store.values import Draft, StoredMessage
 
 MESSAGE_COLUMNS = (
     "id, alert_id, receiver, title, body, markup, created_at, opened_at, attempts,"

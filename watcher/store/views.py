@@ -11,18 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from watcher.catalog import Model, fold
 from watcher.changes import ModelChange
-from watcher.database import Questions
-from watcher.memory import (
-    Catalogue,
-    OpenHold,
-    OutboxView,
-    PollStatus,
-    ReceiverStatus,
-    Status,
-    Waiting,
-)
-from watcher.outbox_store import MESSAGE_COLUMNS
-from watcher.rows import (
+from watcher.store.database import Questions
+from watcher.store.outbox import MESSAGE_COLUMNS
+from watcher.store.rows import (
     json_text,
     read_change,
     read_hold,
@@ -32,7 +23,16 @@ from watcher.rows import (
     read_time_or_none,
     time_text,
 )
-from watcher.statefile import NoStateError
+from watcher.store.statefile import NoStateError
+from watcher.store.values import (
+    Catalogue,
+    OpenHold,
+    OutboxView,
+    PollStatus,
+    ReceiverStatus,
+    Status,
+    Waiting,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     import aiosqlite
 
     from watcher.changes import RecordedChange
-    from watcher.memory import KnownModel
+    from watcher.store.values import KnownModel
 
 # Models on sale, by number. The partial index on open intervals gives them in that order.
 ON_SALE = (

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import aiohttp
 
 from watcher import __version__
-from watcher.completeness import (
+from watcher.kie.completeness import (
     Attempt,
     Believed,
     Page,
@@ -28,7 +28,7 @@ from watcher.completeness import (
     pages_to_read,
     schema_change,
 )
-from watcher.replies import (
+from watcher.kie.replies import (
     Body,
     SourceError,
     SourceReason,
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from datetime import timedelta
 
     from watcher.catalog import Record, Unreadable
-    from watcher.settings import PollSettings, SourceSettings
+    from watcher.config.settings import PollSettings, SourceSettings
 
 __all__ = [
     "KieClient",

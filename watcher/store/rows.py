@@ -22,7 +22,7 @@ from watcher.changes import (
     RecordedChange,
 )
 from watcher.confirm import Hold, HoldReason
-from watcher.memory import KnownModel, MessageState, StoredMessage
+from watcher.store.values import KnownModel, MessageState, StoredMessage
 from watcher.units import Unit
 
 if TYPE_CHECKING:

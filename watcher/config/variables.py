@@ -10,12 +10,12 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from watcher.config_errors import Finding, KeyPath, key_text
+from watcher.config.errors import Finding, KeyPath, key_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from watcher.positions import Document, Plain
+    from watcher.config.positions import Document, Plain
 
 __all__ = ["Substituted", "substitute"]
 

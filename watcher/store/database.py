@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import aiosqlite
 
-from watcher.statefile import (
+from watcher.store.statefile import (
     APPLICATION_ID,
     NoStateError,
     StateError,

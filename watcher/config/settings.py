@@ -18,9 +18,9 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
 
 from watcher.changes import ANNOUNCED_BY_DEFAULT, Kind
-from watcher.config_errors import suggestion
-from watcher.durations import parse_duration, parse_share
-from watcher.secret_parts import is_secret, secret_parts
+from watcher.config.durations import parse_duration, parse_share
+from watcher.config.errors import suggestion
+from watcher.config.secret_parts import is_secret, secret_parts
 
 if TYPE_CHECKING:
     from collections.abc import Callable

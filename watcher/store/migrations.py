@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import aiosqlite
 
-    from watcher.database import Database
+    from watcher.store.database import Database
 
 Step = tuple[str, ...]
 
