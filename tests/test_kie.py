@@ -17,7 +17,7 @@ import pytest
 from watcher import __version__
 from watcher.catalog import fold
 from watcher.config.settings import PollSettings, SourceSettings
-from watcher.kie import (
+from watcher.kie.client import (
     PROJECT_URL,
     KieClient,
     Sighting,

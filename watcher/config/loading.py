@@ -105,7 +105,7 @@ def example_text() -> str:
     if packaged.is_file():
         return packaged.read_text("utf-8")
     # An editable installation: the file stands beside the package, where people find it.
-    return (Path(__file__).resolve().parent.parent / EXAMPLE).read_text("utf-8")
+    return (Path(__file__).resolve().parents[2] / EXAMPLE).read_text("utf-8")
 
 
 def _text(path: Path) -> str:
