@@ -363,7 +363,7 @@ async def test_a_clock_set_back_does_not_put_off_the_full_sweep(world: World) ->
 
 async def test_the_loop_stops_at_once_when_asked_while_it_waits(world: World) -> None:
     stop = asyncio.Event()
-    loop = asyncio.create_task(world.poller.run(stop, stop.set))
+    loop = asyncio.create_task(world.poller.run(stop, lambda _: stop.set()))
 
     await asyncio.wait_for(loop, timeout=10)
 

@@ -9,6 +9,7 @@ import asyncio
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import chain
 from random import SystemRandom
 from time import perf_counter
 from typing import TYPE_CHECKING, TextIO
@@ -43,10 +44,10 @@ GRACE = timedelta(seconds=3)
 
 @dataclass(frozen=True, slots=True)
 class CheckReport:
-    """What one `check` did: the poll, and per receiver what came of the last message tried."""
+    """What one `check` did: the poll, and per receiver what came of each message tried."""
 
     poll: PollReport
-    deliveries: dict[str, Outcome | None]
+    deliveries: dict[str, tuple[Outcome, ...]]
 
     @property
     def changes(self) -> tuple[RecordedChange, ...]:
@@ -56,8 +57,9 @@ class CheckReport:
     @property
     def ok(self) -> bool:
         """Whether the poll was good and nothing was turned down."""
-        accepted = {outcome.verdict for outcome in self.deliveries.values() if outcome}
-        return self.poll.outcome.is_good and accepted <= {Verdict.ACCEPTED}
+        outcomes = chain.from_iterable(self.deliveries.values())
+        accepted = all(outcome.verdict is Verdict.ACCEPTED for outcome in outcomes)
+        return self.poll.outcome.is_good and accepted
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,8 +88,13 @@ async def run(
     """
     async with _assembled(settings, stop, terminal, now, rng or SystemRandom()) as parts:
         log.info("watcher.started", source=settings.source.url, state=str(settings.state.path))
+
+        def after_poll(report: PollReport) -> None:
+            if report.changes or report.notices:
+                parts.outbox.wake()
+
         works = [
-            asyncio.create_task(parts.poller.run(stop, parts.outbox.wake)),
+            asyncio.create_task(parts.poller.run(stop, after_poll)),
             asyncio.create_task(parts.outbox.run(stop)),
         ]
         try:

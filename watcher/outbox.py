@@ -8,6 +8,7 @@ accepted, so a crash in between repeats it and never loses it. Refuses to know S
 from __future__ import annotations
 
 import asyncio
+from dataclasses import dataclass
 from datetime import timedelta
 from time import perf_counter
 from typing import TYPE_CHECKING
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from watcher.notify import Outcome, Receiver
     from watcher.store import Item, Store, StoredMessage
 
-__all__ = ["Outbox", "new_alert_id"]
+__all__ = ["Attempt", "Outbox", "new_alert_id"]
 
 log = structlog.get_logger()
 
@@ -39,8 +40,23 @@ _LOOK_FOR_REQUESTS = timedelta(seconds=2)
 _PAUSE_AFTER_TROUBLE = timedelta(seconds=30)
 
 
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One try at one receiver: what came of it, how long it took, whether it was the last."""
+
+    receiver: str
+    alert_id: str
+    outcome: Outcome
+    took: timedelta
+    attempts: int
+    died: bool
+
+
 class Outbox:
-    """Sends what the store holds for each receiver. `now` gives aware UTC times."""
+    """Sends what the store holds for each receiver.
+
+    `now` gives aware UTC times; `after` hears of every try.
+    """
 
     def __init__(
         self,
@@ -50,7 +66,9 @@ class Outbox:
         give_up_after: timedelta,
         now: Callable[[], datetime],
         rng: Random,
+        after: Callable[[Attempt], None] = lambda _: None,
     ) -> None:
+        self._after = after
         self._store = store
         self._receivers = tuple(receivers)
         self._give_up_after = give_up_after
@@ -71,7 +89,7 @@ class Outbox:
                 workers.create_task(self._serve(receiver, stop))
             workers.create_task(self._serve_requests(stop))
 
-    async def deliver_all(self) -> dict[str, Outcome | None]:
+    async def deliver_all(self) -> dict[str, tuple[Outcome, ...]]:
         """One round for `check`: try what is due of every receiver once, side by side."""
         async with asyncio.TaskGroup() as round_:
             tasks = {r.name: round_.create_task(self._one_round(r)) for r in self._receivers}
@@ -119,15 +137,15 @@ class Outbox:
                 log.warning("outbox.request_failed", why=str(error))
             await _first_of(stop, never, _LOOK_FOR_REQUESTS)
 
-    async def _one_round(self, receiver: Receiver) -> Outcome | None:
-        last: Outcome | None = None
+    async def _one_round(self, receiver: Receiver) -> tuple[Outcome, ...]:
+        outcomes: list[Outcome] = []
         while True:
             outcome, _ = await self.deliver(receiver)
             if outcome is None:
-                return last
-            last = outcome
+                return tuple(outcomes)
+            outcomes.append(outcome)
             if outcome.verdict is Verdict.RETRY:
-                return last
+                return tuple(outcomes)
 
     async def _next_message(self, receiver: Receiver) -> StoredMessage | None:
         """The open message, else a new one of everything gathered since."""
@@ -156,40 +174,53 @@ class Outbox:
     ) -> tuple[Outcome, timedelta | None]:
         started = perf_counter()
         outcome = await receiver.send(message.title, message.body, message.alert_id)
-        took = round(perf_counter() - started, 3)
-        wait = await self._mark(receiver.name, message, outcome)
-        self._log(receiver.name, message, outcome, took)
+        took = timedelta(seconds=perf_counter() - started)
+        died = self._is_hopeless(message, outcome)
+        wait = await self._mark(message, outcome, died)
+        attempt = Attempt(
+            receiver.name, message.alert_id, outcome, took, message.attempts + 1, died
+        )
+        self._log(attempt)
+        self._after(attempt)
         return outcome, wait
 
-    async def _mark(
-        self, receiver: str, message: StoredMessage, outcome: Outcome
-    ) -> timedelta | None:
+    def _is_hopeless(self, message: StoredMessage, outcome: Outcome) -> bool:
+        if outcome.verdict is Verdict.RETRY:
+            return self._now() - message.opened_at >= self._give_up_after
+        return outcome.verdict is Verdict.REFUSED
+
+    async def _mark(self, message: StoredMessage, outcome: Outcome, died: bool) -> timedelta | None:
+        """Record what came of a try; how long until the receiver's next one."""
         now = self._now()
         if outcome.verdict is Verdict.ACCEPTED:
             await self._store.mark_sent(message.id, now)
             return timedelta(0)
-        too_old = now - message.opened_at >= self._give_up_after
-        if outcome.verdict is Verdict.REFUSED or too_old:
-            why = outcome.reason if not too_old else f"given up: {outcome.reason}"
-            await self._store.mark_dead(message.id, why, now)
-            log.error("message.dead", receiver=receiver, alert=message.alert_id, why=why)
+        if died:
+            await self._store.mark_dead(message.id, outcome.reason, now)
             return timedelta(0)
         wait = next_attempt(message.attempts + 1, outcome.retry_after, self._rng)
         await self._store.mark_failed(message.id, outcome.reason, now, now + wait)
         return wait
 
-    def _log(self, receiver: str, message: StoredMessage, outcome: Outcome, took: float) -> None:
+    def _log(self, attempt: Attempt) -> None:
         """Say each message's end; of a failing receiver only that it fails, and that it is back."""
-        fields = {"receiver": receiver, "alert": message.alert_id, "took": took}
-        if outcome.verdict is Verdict.ACCEPTED:
-            log.info("message.sent", attempts=message.attempts + 1, **fields)
-            if receiver in self._failing:
-                self._failing.discard(receiver)
-                log.info("receiver.recovered", receiver=receiver)
-        elif outcome.verdict is Verdict.RETRY:
-            emit = log.debug if receiver in self._failing else log.warning
-            emit("message.failed", why=outcome.reason, attempts=message.attempts + 1, **fields)
-            self._failing.add(receiver)
+        fields = {
+            "receiver": attempt.receiver,
+            "alert": attempt.alert_id,
+            "attempts": attempt.attempts,
+            "took": round(attempt.took.total_seconds(), 3),
+        }
+        if attempt.died:
+            log.error("message.dead", why=attempt.outcome.reason, **fields)
+        elif attempt.outcome.verdict is Verdict.ACCEPTED:
+            log.info("message.sent", **fields)
+            if attempt.receiver in self._failing:
+                self._failing.discard(attempt.receiver)
+                log.info("receiver.recovered", receiver=attempt.receiver)
+        else:
+            emit = log.debug if attempt.receiver in self._failing else log.warning
+            emit("message.failed", why=attempt.outcome.reason, **fields)
+            self._failing.add(attempt.receiver)
 
 
 def new_alert_id(rng: Random) -> str:

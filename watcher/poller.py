@@ -63,14 +63,21 @@ class PollOutcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class PollReport:
-    """What one poll did. `why` is what called for a sweep, or what went wrong."""
+    """What one poll did. `why` is what called for a sweep, or what went wrong.
+
+    `reason` is the sort of failure, for counting; `bytes` are those of the bodies as they came.
+    """
 
     outcome: PollOutcome
     why: str | None = None
+    reason: str | None = None
     changes: tuple[RecordedChange, ...] = ()
     notices: tuple[Notice, ...] = ()
     holds: int = 0
     retry_after: timedelta | None = None
+    requests: int = 0
+    bytes: int = 0
+    took: timedelta = timedelta(0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,12 +112,11 @@ class Poller:
         self._disagreement: str | None = None
         self._unreadable: frozenset[str] = frozenset()
 
-    async def run(self, stop: asyncio.Event, told: Callable[[], None]) -> None:
-        """Poll until `stop` is set; `told` is called whenever there is something new to send."""
+    async def run(self, stop: asyncio.Event, after: Callable[[PollReport], None]) -> None:
+        """Poll until `stop` is set; `after` hears of every poll."""
         while not stop.is_set():
             report = await self.poll()
-            if report.changes or report.notices:
-                told()
+            after(report)
             wait = self.wait_after(report)
             await _first_of(stop, wait)
 
@@ -120,18 +126,13 @@ class Poller:
         report = await self._try_to_poll()
         await self._note(report)
         traffic = self._client.traffic
-        log.log(
-            _level(report, self._failures),
-            "poll.done",
-            outcome=report.outcome.value,
-            why=report.why,
+        report = replace(
+            report,
             requests=traffic.requests - before.requests,
             bytes=traffic.bytes - before.bytes,
-            changes=len(report.changes),
-            holds=report.holds,
-            took=round(perf_counter() - started, 3),
+            took=timedelta(seconds=perf_counter() - started),
         )
-        self._log_edge(report)
+        self._log(report)
         return report
 
     def wait_after(self, report: PollReport) -> timedelta:
@@ -156,13 +157,15 @@ class Poller:
             return await self._poll()
         except SourceError as error:
             if error.reason is SourceReason.TORN:
-                return PollReport(PollOutcome.INCONCLUSIVE, str(error), holds=self._open_holds())
-            return self._failed(str(error), error.retry_after)
+                return PollReport(
+                    PollOutcome.INCONCLUSIVE, str(error), "torn", holds=self._open_holds()
+                )
+            return self._failed(str(error), error.reason.value, error.retry_after)
         except StateError as error:
-            return self._failed(str(error))
+            return self._failed(str(error), "state")
         except Exception as error:  # the one place: a daemon outlives its own mistakes
             log.exception("poll.crashed")
-            return self._failed(f"an error in the watcher itself: {type(error).__name__}")
+            return self._failed(f"an error in the watcher itself: {type(error).__name__}", "bug")
 
     async def _poll(self) -> PollReport:
         if self._believed is None:
@@ -227,9 +230,9 @@ class Poller:
         return PollReport(
             PollOutcome.CHANGED if recorded.changes else PollOutcome.UNCHANGED,
             why,
-            recorded.changes,
-            verdict.notices,
-            len(verdict.holds),
+            changes=recorded.changes,
+            notices=verdict.notices,
+            holds=len(verdict.holds),
         )
 
     async def _record(self, before: Believed | None, commit: Commit) -> Recorded:
@@ -249,15 +252,26 @@ class Poller:
             # A disk that is full is reported by the poll; that the note fails too adds nothing.
             log.debug("poll.note_failed", why=str(error))
 
-    def _failed(self, why: str, retry_after: timedelta | None = None) -> PollReport:
-        return PollReport(
-            PollOutcome.FAILED, why, holds=self._open_holds(), retry_after=retry_after
-        )
+    def _failed(self, why: str, reason: str, retry_after: timedelta | None = None) -> PollReport:
+        holds = self._open_holds()
+        return PollReport(PollOutcome.FAILED, why, reason, holds=holds, retry_after=retry_after)
 
     def _open_holds(self) -> int:
         return len(self._believed.holds) if self._believed else 0
 
-    def _log_edge(self, report: PollReport) -> None:
+    def _log(self, report: PollReport) -> None:
+        """One line a poll; of an outage its first failure and its end are loud, the rest is not."""
+        log.log(
+            _level(report, self._failures),
+            "poll.done",
+            outcome=report.outcome.value,
+            why=report.why,
+            requests=report.requests,
+            bytes=report.bytes,
+            changes=len(report.changes),
+            holds=report.holds,
+            took=round(report.took.total_seconds(), 3),
+        )
         if report.outcome is PollOutcome.FAILED:
             self._failures += 1
         elif self._failures:

@@ -151,8 +151,9 @@ def _trouble(report: CheckReport) -> Iterator[str]:
 
     if not report.poll.outcome.is_good:
         yield f"poll {report.poll.outcome.value}: {report.poll.why}"
-    for name, outcome in report.deliveries.items():
-        if outcome is None or outcome.verdict is Verdict.ACCEPTED:
-            continue
-        later = "will be tried again" if outcome.verdict is Verdict.RETRY else "refused for good"
-        yield f"{name}: {later}: {outcome.reason}"
+    for name, outcomes in report.deliveries.items():
+        for outcome in outcomes:
+            if outcome.verdict is Verdict.RETRY:
+                yield f"{name}: will be tried again: {outcome.reason}"
+            elif outcome.verdict is Verdict.REFUSED:
+                yield f"{name}: not sent, kept as a dead letter: {outcome.reason}"

@@ -127,7 +127,7 @@ def _tell(name: str, outcome: Outcome, took: timedelta) -> bool:
         case Verdict.RETRY:
             say(f"{name}: not accepted for now: {outcome.reason} ({seconds(took)})")
         case Verdict.REFUSED:
-            say(f"{name}: refused: {outcome.reason} ({seconds(took)})")
+            say(f"{name}: {outcome.reason} ({seconds(took)})")
     return outcome.verdict is Verdict.ACCEPTED
 
 
