@@ -128,7 +128,7 @@ async def test_check_sends_to_receivers_and_prints_what_changed(
     assert len(received) == 2
 
 
-@pytest.mark.parametrize(("status", "said"), [(500, "will be tried again"), (404, "refused")])
+@pytest.mark.parametrize(("status", "said"), [(500, "will be tried again"), (404, "not sent, kept as a dead letter")])
 async def test_check_fails_where_a_message_is_not_accepted(
     tmp_path: Path, rows: list[dict[str, Any]], status: int, said: str
 ) -> None:
@@ -216,7 +216,7 @@ async def first_line(process: asyncio.subprocess.Process) -> str:
     ("status", "code", "said"),
     [
         (200, 0, "team: accepted ("),
-        (404, 1, "team: refused: "),
+        (404, 1, "team: refused with 404: "),
         (500, 1, "team: not accepted for now: "),
     ],
     ids=["accepted", "refused", "later"],

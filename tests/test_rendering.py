@@ -26,9 +26,9 @@ from watcher.changes import (
     RecordedChange,
 )
 from watcher.diff import diff_model
-from watcher.harmless import LONGEST_NAME, safe_link, width
-from watcher.numbers import amount, money, per, percent
 from watcher.rendering import Markup, Message, Service, harmless, render
+from watcher.rendering.harmless import LONGEST_NAME, safe_link, width
+from watcher.rendering.numbers import amount, money, per, percent
 from watcher.units import parse_unit
 
 if TYPE_CHECKING:

@@ -144,7 +144,7 @@ def _carry_out(chosen: Chosen, wish: Wish, aim: Aim) -> None:
 
 
 def _done(wish: Wish, count: int) -> str:
-    from watcher.numbers import counted  # noqa: PLC0415
+    from watcher.rendering.numbers import counted  # noqa: PLC0415
     from watcher.store.values import Wish  # noqa: PLC0415
 
     if wish is Wish.RETRY:

@@ -129,7 +129,7 @@ def _stopped_by_signals(stop: asyncio.Event) -> Iterator[None]:
 
 
 def _print_news(report: CheckReport) -> None:
-    from watcher.wording import announcement  # noqa: PLC0415
+    from watcher.rendering.wording import announcement  # noqa: PLC0415
 
     for notice in report.poll.notices:
         say(announcement(notice))
@@ -138,7 +138,7 @@ def _print_news(report: CheckReport) -> None:
 
 
 def _poll_line(report: CheckReport) -> str:
-    from watcher.numbers import counted  # noqa: PLC0415
+    from watcher.rendering.numbers import counted  # noqa: PLC0415
 
     poll, changes = report.poll, counted(len(report.changes), "change", "changes")
     holds = f", {poll.holds} waiting for confirmation" if poll.holds else ""

@@ -113,7 +113,7 @@ def changes_table(found: Sequence[RecordedChange]) -> None:
 
 
 def _told(recorded: RecordedChange) -> tuple[str, str, str]:
-    from watcher.wording import announcement, phrases  # noqa: PLC0415
+    from watcher.rendering.wording import announcement, phrases  # noqa: PLC0415
 
     change = recorded.change
     kinds = ", ".join(kind.value for kind in change.kinds)
@@ -124,7 +124,7 @@ def _told(recorded: RecordedChange) -> tuple[str, str, str]:
 
 
 def _models_table(found: Sequence[tuple[KnownModel, Model]]) -> None:
-    from watcher.pricing_words import against_fal, price  # noqa: PLC0415
+    from watcher.rendering.pricing_words import against_fal, price  # noqa: PLC0415
 
     if not found:
         say("No model fits.")

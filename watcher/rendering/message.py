@@ -11,17 +11,24 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from watcher.changes import CreditValueChange, ModelChange, Notice, NoticeKind, RecordedChange
-from watcher.fitting import Block, Limits, fit
-from watcher.grouping import families, general
-from watcher.harmless import LONGEST_NAME, ZERO_WIDTH_SPACE, harmless, safe_link, shortened, width
-from watcher.headline import headline
-from watcher.sample import sample_rise
-from watcher.wording import announcement, brief_announcement, moment, phrases
+from watcher.rendering.fitting import Block, Limits, fit
+from watcher.rendering.grouping import families, general
+from watcher.rendering.harmless import (
+    LONGEST_NAME,
+    ZERO_WIDTH_SPACE,
+    harmless,
+    safe_link,
+    shortened,
+    width,
+)
+from watcher.rendering.headline import headline
+from watcher.rendering.sample import sample_rise
+from watcher.rendering.wording import announcement, brief_announcement, moment, phrases
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from watcher.grouping import Content, Family, Line
+    from watcher.rendering.grouping import Content, Family, Line
 
 __all__ = ["Markup", "Message", "Service", "harmless", "render"]
 

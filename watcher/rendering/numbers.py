@@ -8,7 +8,7 @@ from __future__ import annotations
 from decimal import Context, Decimal
 from typing import TYPE_CHECKING
 
-from watcher.harmless import harmless, shortened
+from watcher.rendering.harmless import harmless, shortened
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -10,9 +10,9 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, assert_never
 
 from watcher.changes import Cause, CreditValueChange, Kind, ModelChange, Notice, NoticeKind
-from watcher.harmless import harmless, shortened
-from watcher.numbers import MINUS, counted, money, money_pair, percent
-from watcher.pricing_words import against_fal, fal_price, price, price_move, usd_move
+from watcher.rendering.harmless import harmless, shortened
+from watcher.rendering.numbers import MINUS, counted, money, money_pair, percent
+from watcher.rendering.pricing_words import against_fal, fal_price, price, price_move, usd_move
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from watcher.harmless import width
+from watcher.rendering.harmless import width
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

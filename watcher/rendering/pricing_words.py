@@ -9,7 +9,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from watcher.changes import Kind, ModelChange, change_percent
-from watcher.numbers import (
+from watcher.rendering.numbers import (
     QUOTIENT_DIGITS,
     amount,
     credit_word,

@@ -16,15 +16,15 @@ from watcher.changes import (
     RecordedChange,
     change_percent,
 )
-from watcher.grouping import general, main_kind, weight
-from watcher.harmless import harmless, shortened, width
-from watcher.numbers import money, percent
-from watcher.wording import brief_announcement, catalogue_words, missing_words, value_move
+from watcher.rendering.grouping import general, main_kind, weight
+from watcher.rendering.harmless import harmless, shortened, width
+from watcher.rendering.numbers import money, percent
+from watcher.rendering.wording import brief_announcement, catalogue_words, missing_words, value_move
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from watcher.grouping import Content
+    from watcher.rendering.grouping import Content
 
 __all__ = ["headline"]
 
