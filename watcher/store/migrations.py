@@ -163,7 +163,73 @@ _FIRST: Step = (
     """,
 )
 
-MIGRATIONS: tuple[Step, ...] = (_FIRST,)
+# Routes, and what defers: see `watcher.routing`. Nothing of a window or a schedule is stored, only
+# what a delivery needs for its own case to be decided when it is gathered.
+_SECOND: Step = (
+    "ALTER TABLE deliveries ADD COLUMN route TEXT NOT NULL DEFAULT ''",
+    # The model as the route last told of it, where it is told only of moves beyond a threshold.
+    "ALTER TABLE deliveries ADD COLUMN since TEXT",
+    "ALTER TABLE deliveries ADD COLUMN since_usd_per_credit TEXT",
+    "ALTER TABLE deliveries ADD COLUMN silence_id INTEGER",
+    "ALTER TABLE deliveries ADD COLUMN flapping INTEGER NOT NULL DEFAULT 0",
+    # Deferred, and undone before it was told.
+    "ALTER TABLE deliveries ADD COLUMN netted_at TEXT",
+    "DROP INDEX deliveries_of_change",
+    """
+    CREATE UNIQUE INDEX deliveries_of_change ON deliveries (change_id, receiver, route)
+    WHERE change_id IS NOT NULL
+    """,
+    "DROP INDEX deliveries_waiting",
+    """
+    CREATE INDEX deliveries_waiting ON deliveries (receiver, id)
+    WHERE message_id IS NULL AND discarded_at IS NULL AND netted_at IS NULL
+    """,
+    "CREATE VIEW waiting AS SELECT * FROM deliveries"
+    " WHERE message_id IS NULL AND discarded_at IS NULL AND netted_at IS NULL",
+    # What a route with a threshold last told of a model: what the next move is measured from.
+    """
+    CREATE TABLE anchors (
+        route TEXT NOT NULL,
+        model_id INTEGER NOT NULL REFERENCES models (id),
+        at TEXT NOT NULL,
+        record TEXT NOT NULL,
+        usd_per_credit TEXT NOT NULL,
+        PRIMARY KEY (route, model_id)
+    ) STRICT, WITHOUT ROWID
+    """,
+    """
+    CREATE TABLE silences (
+        id INTEGER PRIMARY KEY,
+        matcher TEXT NOT NULL,
+        since_at TEXT NOT NULL,
+        until_at TEXT NOT NULL,
+        reason TEXT NOT NULL,
+        dropping INTEGER NOT NULL,
+        caught INTEGER NOT NULL DEFAULT 0,
+        ended_at TEXT
+    ) STRICT
+    """,
+    # When a route's digest last went to a receiver.
+    """
+    CREATE TABLE digests (
+        route TEXT NOT NULL,
+        receiver TEXT NOT NULL,
+        at TEXT NOT NULL,
+        PRIMARY KEY (route, receiver)
+    ) STRICT, WITHOUT ROWID
+    """,
+    # What the operator has been told and not yet been told to be over: one row.
+    """
+    CREATE TABLE alarms (
+        id INTEGER PRIMARY KEY CHECK (id = 1),
+        raised TEXT NOT NULL
+    ) STRICT
+    """,
+    # That the next sweep is to be taken as it is, on purpose.
+    "ALTER TABLE sweep ADD COLUMN start_over INTEGER NOT NULL DEFAULT 0",
+)
+
+MIGRATIONS: tuple[Step, ...] = (_FIRST, _SECOND)
 NEWEST = len(MIGRATIONS)
 
 

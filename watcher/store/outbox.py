@@ -43,7 +43,7 @@ class OutboxTable(Questions):
         """Receivers that have an open message, or something not yet gathered into one."""
         rows = await self._database.rows(
             "SELECT receiver FROM messages WHERE state = 'open' UNION SELECT receiver"
-            " FROM deliveries WHERE message_id IS NULL AND discarded_at IS NULL ORDER BY receiver"
+            " FROM waiting ORDER BY receiver"
         )
         return tuple(receiver for (receiver,) in rows)
 
@@ -59,13 +59,12 @@ class OutboxTable(Questions):
     async def gathered(self, receiver: str) -> tuple[Item, ...]:
         """What the receiver is to be told and is in no message yet, oldest first."""
         rows = await self._database.rows(
-            "SELECT deliveries.id, notices.kind, notices.at, notices.detail, changes.id,"
+            "SELECT waiting.id, notices.kind, notices.at, notices.detail, changes.id,"
             " changes.at, model_id, kinds, causes, before, before_usd_per_credit,"
             " after, after_usd_per_credit"
-            " FROM deliveries LEFT JOIN changes ON changes.id = change_id"
+            " FROM waiting LEFT JOIN changes ON changes.id = change_id"
             " LEFT JOIN notices ON notices.id = notice_id"
-            " WHERE receiver = ? AND message_id IS NULL AND discarded_at IS NULL"
-            " ORDER BY deliveries.id",
+            " WHERE receiver = ? ORDER BY waiting.id",
             (receiver,),
         )
         return tuple(map(_read_item, rows))
@@ -194,7 +193,7 @@ async def _apply(db: aiosqlite.Connection, request: OutboxRequest) -> int:
     )
     ungathered = await db.execute(
         "UPDATE deliveries SET discarded_at = ?1"
-        " WHERE message_id IS NULL AND discarded_at IS NULL AND queued_at <= ?1"
+        " WHERE id IN (SELECT id FROM waiting WHERE queued_at <= ?1)"
         " AND ?2 IS NULL AND (?3 IS NULL OR receiver = ?3)",
         parameters,
     )

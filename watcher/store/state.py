@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from watcher.store import requests
 from watcher.store.database import open_reading, open_writing
+from watcher.store.keeping import back_up
 from watcher.store.migrations import NEWEST, migrate
 from watcher.store.outbox import OutboxTable
 from watcher.store.recording import record
@@ -24,6 +25,7 @@ from watcher.store.rows import (
     storable,
     time_text,
 )
+from watcher.store.statefile import beside
 from watcher.store.values import (
     Believed,
     Commit,
@@ -131,6 +133,10 @@ async def open_store(path: Path) -> AsyncIterator[Store]:
     the file alone, where it is not ours, damaged, or newer.
     """
     async with open_writing(path, NEWEST) as database:
+        version = (await database.rows("PRAGMA user_version"))[0][0]
+        if 0 < version < NEWEST:
+            # A step that went wrong in a way its transaction cannot undo must not be the end.
+            back_up(path, beside(path, f".before-format-{NEWEST}"))
         await migrate(database)
         yield Store(database)
 

@@ -122,8 +122,7 @@ class Views(Questions):
                 " ORDER BY id"
             )
             waiting = await db.execute_fetchall(
-                "SELECT receiver, count(*), min(queued_at) FROM deliveries"
-                " WHERE message_id IS NULL AND discarded_at IS NULL"
+                "SELECT receiver, count(*), min(queued_at) FROM waiting"
                 " GROUP BY receiver ORDER BY receiver"
             )
             return list(messages), list(waiting)
@@ -175,7 +174,7 @@ _RECEIVERS = """
     FROM (
         SELECT receiver, count(*) AS waiting, 0 AS open, 0 AS dead,
             min(queued_at) AS oldest_at, NULL AS next_at
-        FROM deliveries WHERE message_id IS NULL AND discarded_at IS NULL GROUP BY receiver
+        FROM waiting GROUP BY receiver
         UNION ALL
         SELECT receiver, 0, count(*), 0, min(created_at), min(next_attempt_at)
         FROM messages WHERE state = 'open' GROUP BY receiver
