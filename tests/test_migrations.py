@@ -66,7 +66,8 @@ async def test_every_table_is_strict(path: Path) -> None:
     async with open_store(path):
         pass
 
-    kinds = look(path, "SELECT name, strict FROM pragma_table_list WHERE schema = 'main'")
+    tables = "SELECT name, strict FROM pragma_table_list WHERE schema = 'main' AND type = 'table'"
+    kinds = look(path, tables)
     assert {name for name, strict in kinds if not strict} == {"sqlite_schema"}
     assert len(kinds) > 10
 

@@ -184,8 +184,10 @@ _SECOND: Step = (
     CREATE INDEX deliveries_waiting ON deliveries (receiver, id)
     WHERE message_id IS NULL AND discarded_at IS NULL AND netted_at IS NULL
     """,
-    "CREATE VIEW waiting AS SELECT * FROM deliveries"
-    " WHERE message_id IS NULL AND discarded_at IS NULL AND netted_at IS NULL",
+    """
+    CREATE VIEW waiting AS SELECT * FROM deliveries
+    WHERE message_id IS NULL AND discarded_at IS NULL AND netted_at IS NULL
+    """,
     # What a route with a threshold last told of a model: what the next move is measured from.
     """
     CREATE TABLE anchors (
