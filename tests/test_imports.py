@@ -12,8 +12,8 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "watcher"
 
 PURE = set(
-    "catalog changes confirm diff matching prices printable renames rendering routing schedule"
-    " secrets units".split()
+    "alarms catalog changes confirm diff matching prices printable renames rendering routing"
+    " schedule secrets units".split()
 )
 # Each I/O room, and the libraries that only it may touch.
 IO = {"kie", "store", "notify"}
@@ -21,6 +21,8 @@ OWN_LIBRARIES = {"kie": {"aiohttp"}, "store": {"aiosqlite", "sqlite3"}, "notify"
 CONFIG = {"config"}
 ORDER = {"poller", "outbox"}
 ROOTS = {"cli", "daemon", "demo", "__main__"}
+# Looks at all the others from outside: its metrics, its alarms, what it answers when asked.
+WATCHING = {"selfwatch"}
 
 LOOSE_LIBRARIES = {"aiohttp", "aiosqlite", "apprise", "asyncio", "sqlite3", "structlog", "time"}
 NO_ROOM_IS_CALLED = {"utils", "util", "helpers", "helper", "manager", "handler", "common", "misc"}
@@ -103,7 +105,14 @@ def test_the_simulator_knows_nothing_of_the_rest(path: Path) -> None:
 def test_a_library_of_one_room_is_imported_by_no_other(library: str) -> None:
     owners = {room for room, libraries_ in OWN_LIBRARIES.items() if library in libraries_}
     users = {room_of(path) for path in modules() if library in libraries(path)}
-    assert users <= owners | ({"simulator"} if library == "aiohttp" else set())
+    assert users <= owners | ({"simulator", *WATCHING} if library == "aiohttp" else set())
+
+
+def test_only_what_watches_the_watch_counts_and_only_the_roots_know_it() -> None:
+    counting = {room_of(path) for path in modules() if "prometheus_client" in libraries(path)}
+    assert counting <= WATCHING
+    users = {room_of(path) for path in modules() if rooms(path) & WATCHING}
+    assert users <= ROOTS | WATCHING
 
 
 def test_only_the_composition_roots_import_the_composition_roots() -> None:
@@ -112,7 +121,7 @@ def test_only_the_composition_roots_import_the_composition_roots() -> None:
 
 
 def test_every_room_has_its_place_in_these_rules() -> None:
-    known = PURE | IO | CONFIG | ORDER | ROOTS | {"simulator", "log", "__init__"}
+    known = PURE | IO | CONFIG | ORDER | ROOTS | WATCHING | {"simulator", "log", "__init__"}
     assert {room_of(path) for path in modules()} == known
 
 

@@ -117,12 +117,15 @@ class RecordedChange:
 
 
 class NoticeKind(StrEnum):
-    """What the watcher has to say about the catalogue as a whole."""
+    """What the watcher has to say beside changes: of the catalogue as a whole, and of itself."""
 
     BASELINE = "baseline"
     COLLAPSE = "collapse"
     RECOVERED = "recovered"
     SAMPLE = "sample"
+    # Of the watch itself, for operators only.
+    ALARM = "alarm"
+    ALARM_OVER = "alarm_over"
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +134,9 @@ class Notice:
 
     `detail` by kind: baseline `{"models": 574, "categories": {"video": 323, …}}`; collapse
     `{"missing": 410, "models": 574, "until": "2026-11-22T13:30:00Z"}`; recovered
-    `{"models": 574}`; sample `{}`.
+    `{"models": 574}`; sample `{}`; alarm and alarm_over `{"alarm": "receiver", "about": "team",
+    "since": "2026-11-22T13:30:00Z", "why": "the service failed (503)", "count": 0}`, where `about`
+    is the receiver it is about, else `None`, and `count` is as `watcher.alarms.Trouble` says.
     """
 
     kind: NoticeKind

@@ -52,6 +52,8 @@ _KIND_WEIGHT = {
 _NOTICE_WEIGHT = {
     NoticeKind.COLLAPSE: 0,
     NoticeKind.RECOVERED: 1,
+    NoticeKind.ALARM: 1,
+    NoticeKind.ALARM_OVER: 2,
     NoticeKind.BASELINE: 3,
     NoticeKind.SAMPLE: 4,
 }

@@ -16,6 +16,7 @@ from watcher.changes import (
     RecordedChange,
     change_percent,
 )
+from watcher.rendering.alarm_words import alarm_gist
 from watcher.rendering.grouping import general, main_kind, weight
 from watcher.rendering.harmless import harmless, shortened, width
 from watcher.rendering.numbers import money, percent
@@ -136,6 +137,8 @@ def _of_all(content: Notice | RecordedChange) -> str:
             return _within_a_sentence(brief_announcement(content).rstrip("."))
         case NoticeKind.SAMPLE:
             return "a test, no price has moved"
+        case NoticeKind.ALARM | NoticeKind.ALARM_OVER:
+            return alarm_gist(content)
         case _:
             assert_never(content.kind)
 

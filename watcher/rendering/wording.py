@@ -6,11 +6,12 @@ and in which markup it will stand.
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, assert_never
 
 from watcher.changes import Cause, CreditValueChange, Kind, ModelChange, Notice, NoticeKind
+from watcher.rendering.alarm_words import alarm, brief_alarm
 from watcher.rendering.harmless import harmless, shortened
+from watcher.rendering.moments import moment, read_moment
 from watcher.rendering.numbers import MINUS, counted, money, money_pair, percent
 from watcher.rendering.pricing_words import against_fal, fal_price, price, price_move, usd_move
 
@@ -79,6 +80,8 @@ def announcement(content: Notice | CreditValueChange) -> str:
             )
         case NoticeKind.SAMPLE:
             return f"{brief_announcement(content)} A price rise will look like this:"
+        case NoticeKind.ALARM | NoticeKind.ALARM_OVER:
+            return alarm(content)
         case _:
             assert_never(content.kind)
 
@@ -97,6 +100,8 @@ def brief_announcement(content: Notice | CreditValueChange) -> str:
             return f"The catalogue looks right again: {catalogue_words(content.detail)}."
         case NoticeKind.SAMPLE:
             return "This is a test: no price has moved."
+        case NoticeKind.ALARM | NoticeKind.ALARM_OVER:
+            return brief_alarm(content)
         case _:
             assert_never(content.kind)
 
@@ -107,11 +112,6 @@ def value_move(change: CreditValueChange) -> str:
 
 def catalogue_words(detail: Mapping[str, Any]) -> str:
     return counted(_count(detail.get("models")), "model", "models")
-
-
-def moment(at: datetime) -> str:
-    """A time for people anywhere: `2026-11-22 13:30 UTC`."""
-    return f"{at.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
 
 
 def _moved(change: ModelChange, before: Model, after: Model, longest_name: int) -> Iterator[str]:
@@ -240,10 +240,8 @@ def missing_words(detail: Mapping[str, Any]) -> str:
 
 
 def _until(detail: Mapping[str, Any]) -> str:
-    try:
-        return moment(datetime.fromisoformat(str(detail.get("until"))))
-    except ValueError:
-        return "a later check"
+    until = read_moment(detail.get("until"))
+    return "a later check" if until is None else moment(until)
 
 
 def _count(value: object) -> int:
