@@ -178,7 +178,7 @@ class _Bench:
         if self.now - self.book.polled_at >= self.policy.blind_after:
             known = self.book.find(AlarmKind.BLIND)
             if known is None:
-                self.suffer(AlarmKind.BLIND, "no poll has ended", since=self.book.polled_at)
+                self.suffer(AlarmKind.BLIND, "no poll has ended since", since=self.book.polled_at)
         clock = self.book.find(AlarmKind.CLOCK)
         if clock is not None and self.now - clock.last_at >= CLOCK_SETTLES_AFTER:
             self.book = self.book.without([clock])

@@ -23,8 +23,10 @@ if TYPE_CHECKING:
 
 __all__ = ["alarm", "alarm_gist", "brief_alarm"]
 
-LONGEST_REASON = 400
-LONGEST_BRIEF_REASON = 60
+# With what stands around it, still within the smallest message that is no text message.
+LONGEST_REASON = 200
+LONGEST_BRIEF_REASON = 40
+LONGEST_NAME_OF_A_RECEIVER = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +75,7 @@ _SAYINGS = {
     ),
     AlarmKind.DEAD_LETTER: _Saying(
         "{messages} to {about} given up",
-        "{because}. What it said is kept: `kie-watcher outbox` shows it and sends it again.",
+        "{because}. What it said is kept: kie-watcher outbox shows it and sends it again.",
         "nothing given up is left at {about}",
         ".",
     ),
@@ -85,7 +87,7 @@ _SAYINGS = {
     ),
     AlarmKind.RELOAD: _Saying(
         "the new configuration is refused",
-        ", the old one stays in use{because}. `kie-watcher validate` lists all that is wrong.",
+        ", the old one stays in use{because}. kie-watcher validate lists all that is wrong.",
         "the configuration in use is good again",
         ".",
     ),
@@ -110,7 +112,7 @@ def brief_alarm(notice: Notice) -> str:
     reason = ""
     if notice.kind is NoticeKind.ALARM:
         reason = _because(notice, LONGEST_BRIEF_REASON)
-    return f"{_capital(alarm_gist(notice))}{reason}."
+    return f"{_capital(alarm_gist(notice))}{reason}".rstrip("….") + "."
 
 
 def alarm_gist(notice: Notice) -> str:
@@ -133,7 +135,7 @@ def _filled(template: str, notice: Notice, longest_reason: int) -> str:
     return template.format(
         since=moment(since),
         lasted=lasting(notice.at - since),
-        about=harmless(str(notice.detail.get("about") or "of no name")),
+        about=shortened(harmless(str(notice.detail.get("about"))), LONGEST_NAME_OF_A_RECEIVER),
         because=_because(notice, longest_reason),
         messages="a message" if number <= 1 else f"{number:,} messages",
         models=counted(number, "model", "models"),

@@ -1,0 +1,372 @@
+"""What operators are told of, when, once each, and that it is over."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from itertools import chain
+
+import pytest
+
+from watcher.alarms import (
+    AlarmKind,
+    Book,
+    ClockJumped,
+    Configured,
+    Fact,
+    Looked,
+    Pending,
+    Policy,
+    Polled,
+    StateFailed,
+    StateWorked,
+    Ticked,
+    Tried,
+    audience,
+    judge,
+)
+from watcher.changes import Notice, NoticeKind
+from watcher.rendering import Markup, Service, render
+
+START = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
+POLICY = Policy(operators=("ops",), receivers=("ops", "team"))
+
+GOOD = Polled(good=True)
+TIMEOUT = Polled(False, "transport", "GET model-pricing/count: no whole reply within 20 s")
+SHAPE = Polled(False, "shape", "GET model-pricing/count: data has no 'all'")
+SCHEMA = Polled(
+    False,
+    "schema",
+    "sweep: 570 of 570 records cannot be understood, such as 'creditPrice: missing'; "
+    "the API seems to have changed",
+)
+REGION = Polled(
+    False,
+    "envelope",
+    "GET model-pricing/count: code 4030, 'Not supported in the current region.'",
+)
+FORBIDDEN = Polled(False, "status", "POST model-pricing/page (page 1): status 403 Forbidden")
+TOO_MANY = Polled(False, "status", "GET model-pricing/count: status 429 Too Many Requests")
+FULL = "/var/lib/kie-watcher/db: the disk is full. Make room"
+QUOTING = Polled(False, "body", "sweep: the reply is not JSON; it begins ': code 4030'")
+DISK = Polled(False, "state", FULL)
+
+
+@dataclass
+class Watch:
+    """A watch at work: facts at minutes in, what is told out; the book survives `restart`."""
+
+    policy: Policy = POLICY
+    book: Book = field(default_factory=lambda: Book.opened({}, START))
+    told: list[tuple[Notice, tuple[str, ...]]] = field(default_factory=list)
+
+    def learns(self, minute: float, *facts: Fact) -> list[str]:
+        now = START + timedelta(minutes=minute)
+        told: list[tuple[Notice, tuple[str, ...]]] = []
+        for fact in facts:
+            judgement = judge(self.book, fact, self.policy, now)
+            self.book = judgement.book
+            told.extend(judgement.notices)
+        self.told.extend(told)
+        return [said(notice) for notice, _ in told]
+
+    def restart(self, minute: float) -> None:
+        kept = json.loads(json.dumps(self.book.to_json()))
+        self.book = Book.opened(kept, START + timedelta(minutes=minute))
+
+
+def said(notice: Notice) -> str:
+    over = " over" if notice.kind is NoticeKind.ALARM_OVER else ""
+    about = notice.detail["about"]
+    return f"{notice.detail['alarm']}{f' {about}' if about else ''}{over}"
+
+
+def waits(dead: int = 0, waiting: int = 1) -> Looked:
+    return Looked((Pending("team", waiting, dead, "refused with 403"),))
+
+
+FAILED = Tried("team", accepted=False, why="the service failed (503)")
+ACCEPTED = Tried("team", accepted=True)
+
+# Each alarm: the facts that raise it, minute by minute, and those that end it.
+ALARMS: dict[str, tuple[dict[float, Fact], dict[float, Fact]]] = {
+    "blind": ({5: TIMEOUT, 15: TIMEOUT, 30: TIMEOUT}, {40: GOOD}),
+    "blind, told between two polls": ({5: TIMEOUT, 30: Ticked()}, {40: GOOD}),
+    "blind, no poll ends": ({5: GOOD, 20: Ticked(), 35: Ticked()}, {40: GOOD}),
+    "shape": ({5: SHAPE, 10: SHAPE}, {15: GOOD}),
+    "shape, of the records": ({5: SCHEMA, 10: SCHEMA}, {15: GOOD}),
+    "refused, the region": ({5: REGION, 10: REGION}, {15: GOOD}),
+    "refused, by status": ({5: FORBIDDEN, 10: REGION}, {15: TIMEOUT, 20: GOOD}),
+    "receiver": ({0: FAILED, 30: FAILED, 60: FAILED}, {70: ACCEPTED}),
+    "receiver, told between two tries": (
+        {0: FAILED, 50: FAILED, 59: GOOD, 61: Ticked()},
+        {65: ACCEPTED},
+    ),
+    "receiver, nothing waits": ({0: FAILED, 60: FAILED}, {70: waits(waiting=0)}),
+    "dead_letter": ({5: waits(dead=1)}, {9: waits(dead=0)}),
+    "state": ({5: StateFailed(FULL)}, {16: StateWorked()}),
+    "state, found by a poll": ({5: DISK}, {6: GOOD, 16: StateWorked()}),
+    "reload": ({5: Configured("line 3: poll.interval: is zero")}, {9: Configured()}),
+    "clock": ({5: ClockJumped(timedelta(hours=3))}, {9 - 180: ClockJumped(timedelta(hours=-3))}),
+}
+
+
+@pytest.mark.parametrize(("raising", "ending"), ALARMS.values(), ids=ALARMS.keys())
+def test_each_trouble_is_told_once_and_its_end_once(
+    raising: dict[float, Fact], ending: dict[float, Fact], request: pytest.FixtureRequest
+) -> None:
+    name = request.node.callspec.id.split(",")[0]
+    watch = Watch()
+    *first, last = raising.items()
+    assert list(chain.from_iterable(watch.learns(at, fact) for at, fact in first)) == []
+    told = watch.learns(*last)
+    about = " team" if name in {"receiver", "dead_letter"} else ""
+    assert told == [f"{name}{about}"]
+    # The same jump a second time is another time to be at.
+    assert name == "clock" or watch.learns(*last) == []
+    *first, last = ending.items()
+    assert list(chain.from_iterable(watch.learns(at, fact) for at, fact in first)) == []
+    assert watch.learns(*last) == [f"{name}{about} over"]
+    assert name == "clock" or watch.learns(*last) == []
+
+
+@pytest.mark.parametrize(("raising", "ending"), ALARMS.values(), ids=ALARMS.keys())
+def test_a_restart_repeats_nothing_and_forgets_nothing(
+    raising: dict[float, Fact], ending: dict[float, Fact], request: pytest.FixtureRequest
+) -> None:
+    watch = Watch()
+    for at, fact in raising.items():
+        watch.learns(at, fact)
+    told = len(watch.told)
+    assert told == 1
+    *_, (at, fact) = raising.items()
+    watch.restart(at)
+    if not isinstance(fact, ClockJumped):
+        watch.learns(at, fact, Ticked())
+    assert len(watch.told) == told
+    for at, fact in ending.items():
+        watch.learns(at, fact)
+    assert [notice.kind for notice, _ in watch.told] == [NoticeKind.ALARM, NoticeKind.ALARM_OVER]
+
+
+QUIET: dict[str, dict[float, Fact]] = {
+    "one failed poll": {5: TIMEOUT, 10: GOOD, 60: GOOD},
+    "failed polls that end in time": {5: TIMEOUT, 29: TIMEOUT, 29.9: GOOD},
+    "one odd answer": {5: SHAPE, 10: GOOD, 15: SHAPE, 20: GOOD},
+    "odd answers with another failure between": {5: SHAPE, 10: TIMEOUT, 15: SHAPE},
+    "a limit of the API is no refusal": {5: TOO_MANY, 10: TOO_MANY},
+    "a text that quotes a refusal is none": {5: QUOTING, 10: QUOTING},
+    "a receiver that recovers": {0: FAILED, 59: ACCEPTED, 62: FAILED, 120: ACCEPTED},
+    "a receiver that turns one message down": {0: Tried("team", None), 70: Tried("team", None)},
+    "nothing dead": {5: waits(dead=0)},
+    "a good configuration": {5: Configured()},
+    "a collapse, which every receiver is told of": {
+        5: Polled(good=True, held=True),
+        10: Polled(good=True, held=True),
+        15: Polled(good=True, held=False, recovered=True),
+    },
+    "a collapse that nobody can see": {5: Polled(True, held=True), 10: Polled(False, held=None)},
+}
+
+
+@pytest.mark.parametrize("facts", QUIET.values(), ids=QUIET.keys())
+def test_what_is_no_trouble_is_not_told(facts: dict[float, Fact]) -> None:
+    watch = Watch()
+    assert list(chain.from_iterable(watch.learns(at, fact) for at, fact in facts.items())) == []
+
+
+def test_a_restart_during_an_outage_does_not_start_the_clock_anew() -> None:
+    watch = Watch()
+    watch.learns(5, TIMEOUT)
+    watch.restart(20)
+    assert watch.learns(30, TIMEOUT) == ["blind"]
+
+
+def test_a_watcher_that_was_switched_off_is_not_blind_at_its_first_failed_poll() -> None:
+    watch = Watch()
+    watch.learns(5, GOOD)
+    watch.restart(5000)
+    assert watch.learns(5001, TIMEOUT, Ticked()) == []
+
+
+def test_the_reason_told_is_the_latest_and_the_time_that_of_the_last_good_poll() -> None:
+    watch = Watch()
+    watch.learns(3, GOOD)
+    watch.learns(8, TOO_MANY)
+    watch.learns(40, TIMEOUT)
+    ((notice, receivers),) = watch.told
+    assert notice.detail == {
+        "alarm": "blind",
+        "about": None,
+        "since": "2026-11-22T12:03:00Z",
+        "why": TIMEOUT.why,
+        "count": 0,
+    }
+    assert receivers == ("ops",)
+
+
+def test_a_collapse_held_to_its_end_is_told_to_operators() -> None:
+    watch = Watch()
+    watch.learns(5, Polled(good=True, held=True))
+    watch.restart(60)
+    assert watch.learns(400, Polled(True, held=False, models=160)) == ["collapse over"]
+    assert "160 models on sale" in body(watch.told[-1][0])
+
+
+def test_more_dead_messages_are_told_a_day_later_and_not_each() -> None:
+    watch = Watch()
+    assert watch.learns(0, waits(dead=1)) == ["dead_letter team"]
+    assert watch.learns(60, waits(dead=2)) == []
+    assert watch.learns(24 * 60, waits(dead=3)) == ["dead_letter team"]
+    assert watch.told[-1][0].detail["count"] == 3
+    assert watch.learns(72 * 60, waits(dead=3)) == []
+    assert watch.learns(73 * 60, waits(dead=2)) == []
+    assert watch.learns(74 * 60, waits(dead=3)) == ["dead_letter team"]
+    assert watch.learns(75 * 60, Looked(())) == ["dead_letter team over"]
+
+
+def test_a_failing_receiver_whose_messages_died_is_not_said_to_work() -> None:
+    watch = Watch()
+    watch.learns(0, FAILED)
+    watch.learns(60, FAILED)
+    assert watch.learns(70, waits(dead=1, waiting=0)) == ["dead_letter team"]
+    assert watch.learns(80, ACCEPTED) == ["receiver team over"]
+
+
+def test_a_disk_that_has_room_now_and_then_is_one_trouble() -> None:
+    watch = Watch()
+    told = [watch.learns(minute, StateFailed(FULL)) for minute in range(0, 60, 5)]
+    told += [watch.learns(minute + 1, StateWorked()) for minute in range(55, 64, 4)]
+    assert list(chain.from_iterable(told)) == ["state"]
+    assert watch.learns(66, StateWorked()) == ["state over"]
+
+
+def test_another_mistake_in_the_configuration_is_told_again() -> None:
+    watch = Watch()
+    assert watch.learns(0, Configured("line 3: is zero")) == ["reload"]
+    assert watch.learns(1, Configured("line 3: is zero")) == []
+    assert watch.learns(2, Configured("line 4: is no kind")) == ["reload"]
+    assert watch.learns(3, Configured()) == ["reload over"]
+
+
+@pytest.mark.parametrize("hours", [30, -30])
+def test_a_clock_that_jumps_makes_nothing_last_longer_or_shorter(hours: int) -> None:
+    watch = Watch()
+    watch.learns(0, FAILED, TIMEOUT)
+    jump = timedelta(hours=hours)
+    after = hours * 60
+    assert watch.learns(10 + after, ClockJumped(jump)) == ["clock"]
+    assert watch.learns(29 + after, TIMEOUT, FAILED, Ticked()) == []
+    assert watch.learns(30 + after, TIMEOUT) == ["blind"]
+    assert watch.learns(59 + after, FAILED) == []
+    assert watch.learns(60 + after, FAILED) == ["receiver team"]
+
+
+def test_a_clock_that_jumps_to_and_fro_is_one_trouble_and_a_day_later_another() -> None:
+    watch = Watch()
+    hour = timedelta(hours=1)
+    assert watch.learns(0, ClockJumped(hour)) == ["clock"]
+    assert watch.learns(1, ClockJumped(2 * hour), ClockJumped(-hour)) == []
+    assert watch.learns(2, GOOD, Ticked()) == []
+    assert watch.learns(30 * 60, GOOD, Ticked()) == []
+    assert watch.learns(30 * 60 + 1, ClockJumped(-hour)) == ["clock"]
+
+
+AUDIENCES = {
+    "about nobody": (None, ("ops", "me"), ("ops", "me", "team"), ("ops", "me")),
+    "about an operator": ("ops", ("ops", "me"), ("ops", "me", "team"), ("me",)),
+    "about the only operator": ("ops", ("ops",), ("ops", "me", "team"), ("me", "team")),
+    "about the only receiver": ("ops", ("ops",), ("ops",), ()),
+    "about another": ("team", ("ops",), ("ops", "team"), ("ops",)),
+    "no operators": ("team", (), ("ops", "team"), ()),
+}
+
+
+@pytest.mark.parametrize(
+    ("about", "operators", "receivers", "told"), AUDIENCES.values(), ids=AUDIENCES.keys()
+)
+def test_a_message_about_a_receiver_never_goes_only_there(
+    about: str | None,
+    operators: tuple[str, ...],
+    receivers: tuple[str, ...],
+    told: tuple[str, ...],
+) -> None:
+    assert audience(about, operators, receivers) == told
+
+
+def test_troubles_of_a_receiver_that_left_the_configuration_end_in_silence() -> None:
+    watch = Watch()
+    watch.learns(0, FAILED, waits(dead=1))
+    watch.policy = Policy(operators=("ops",), receivers=("ops",))
+    assert watch.learns(1, waits(dead=1)) == []
+    assert watch.book.troubles == {}
+
+
+def test_a_book_of_a_later_version_is_read_as_far_as_it_is_known() -> None:
+    watch = Watch()
+    watch.learns(0, waits(dead=1))
+    kept = watch.book.to_json()
+    kept["troubles"] += [{"kind": "flood"}, {"kind": "state"}, 7]
+    assert Book.opened(kept, START).troubles == watch.book.troubles
+
+
+# Words
+
+
+def body(notice: Notice, markup: Markup = Markup.TEXT, limit: int = 2000) -> str:
+    return render([notice], Service("test", markup, limit, 200, None), "k7m2q9xr").body
+
+
+def notices() -> dict[str, Notice]:
+    found = {}
+    for facts, ends in ALARMS.values():
+        watch = Watch()
+        for at, fact in {**facts, **ends}.items():
+            watch.learns(at, fact)
+        found |= {said(notice): notice for notice, _ in watch.told}
+    return found
+
+
+def test_each_alarm_is_said_in_words(golden: Callable[[str, str], None]) -> None:
+    service = Service("test", Markup.TEXT, 2000, 200, None)
+    sms = Service("test", Markup.TEXT, 160, 0, None)
+    lines = []
+    for name, notice in notices().items():
+        long, short = (render([notice], s, "k7m2q9xr") for s in (service, sms))
+        lines += [f"== {name}", long.title, "--", long.body, "--", short.body, ""]
+    golden("alarms.txt", "\n".join(lines))
+
+
+@pytest.mark.parametrize("markup", list(Markup))
+def test_what_the_api_says_acts_on_nothing_in_an_operator_s_message(markup: Markup) -> None:
+    nasty = "@everyone <b>x</b> [a](https://evil.example) `rm` \x1b[31m " * 5
+    detail = {
+        "alarm": AlarmKind.SHAPE.value,
+        "about": "@here",
+        "since": "x",
+        "why": nasty,
+        "count": 1,
+    }
+    text = body(Notice(NoticeKind.ALARM, START, detail), markup)
+    assert "\x1b" not in text
+    for acting in ("@everyone", "@here", "<b>", "](", "https://", "`rm`", "evil.example"):
+        if markup is not Markup.TERMINAL or "@" not in acting:
+            assert acting not in text
+
+
+@pytest.mark.parametrize("kind", [NoticeKind.ALARM, NoticeKind.ALARM_OVER])
+def test_an_alarm_of_a_later_version_is_said_all_the_same(kind: NoticeKind) -> None:
+    text = body(Notice(kind, START, {"alarm": "flood", "why": "water"}))
+    assert ("water" in text) == (kind is NoticeKind.ALARM)
+
+
+@pytest.mark.parametrize("kind", list(AlarmKind))
+def test_the_longest_alarm_is_said_in_the_smallest_message(kind: AlarmKind) -> None:
+    detail = {"alarm": kind.value, "about": "n" * 200, "why": "words " * 100, "count": 10**6}
+    notice = Notice(NoticeKind.ALARM, START, {**detail, "since": "2026-11-22T09:00:00Z"})
+    for limit in (140, 160, 500, 600):
+        message = render([notice], Service("test", Markup.TEXT, limit, 0, None), "k7m2q9xr")
+        assert (message.shown, message.hidden) == (1, 0), message.body
+        assert len(message.body) <= limit
