@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import logging
+import os
 import warnings
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -22,6 +23,8 @@ from watcher.secrets import Redactor
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
+    from typing import TextIO
 
 SECRET_URL = "json://canaryuser:canary%2Fpass@hooks.example.org/canarypath?token=canary%20token"
 NOTHING = Redactor([])
@@ -144,6 +147,73 @@ def test_setting_it_up_again_replaces_what_was_set_up() -> None:
     logging.getLogger("asyncio").error("once")
     assert first.getvalue() == ""
     assert [line["event"] for line in lines_of(second)] == ["once"]
+
+
+# Under journald
+
+
+@pytest.fixture
+def to_journal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[TextIO]:
+    """A stream that journald reads, as the environment tells the services of systemd."""
+    with (tmp_path / "journal").open("w+") as stream:
+        file = os.fstat(stream.fileno())
+        monkeypatch.setenv("JOURNAL_STREAM", f"{file.st_dev}:{file.st_ino}")
+        yield stream
+
+
+def entries(stream: TextIO) -> list[str]:
+    stream.flush()
+    stream.seek(0)
+    return stream.read().splitlines()
+
+
+@pytest.mark.parametrize(
+    ("level", "prefix"),
+    [("debug", "<7>"), ("info", "<6>"), ("warning", "<4>"), ("error", "<3>"), ("critical", "<2>")],
+)
+def test_journald_gets_a_priority_and_keeps_the_time_itself(
+    to_journal: TextIO, level: str, prefix: str
+) -> None:
+    configure("debug", "auto", NOTHING, to_journal)
+    structlog.get_logger().log(getattr(logging, level.upper()), "poll.done", models=574)
+    [entry] = entries(to_journal)
+    assert entry.startswith(prefix)
+    assert json.loads(entry.removeprefix(prefix)) == {
+        "event": "poll.done",
+        "level": level,
+        "models": 574,
+    }
+
+
+def test_a_readable_line_has_no_time_of_its_own_under_journald(to_journal: TextIO) -> None:
+    configure("info", "readable", NOTHING, to_journal)
+    structlog.get_logger().warning("send.failed", receiver="team")
+    assert entries(to_journal) == ["<4>warning send.failed receiver=team"]
+
+
+def test_every_line_of_an_exception_keeps_its_priority_under_journald(to_journal: TextIO) -> None:
+    configure("info", "readable", Redactor(["canarytoken"]), to_journal)
+    try:
+        fail(ValueError("bad\n<0>forged canarytoken"))
+    except ValueError:
+        structlog.get_logger().exception("poll.crashed")
+    first, *below = entries(to_journal)
+    assert first == "<3>error   poll.crashed"
+    assert below
+    assert all(entry.startswith("<3>  ") for entry in below)
+    assert "canary" not in "".join(below)
+
+
+@pytest.mark.parametrize("told", ["", "1:2", "nonsense"])
+def test_a_stream_that_journald_does_not_read_keeps_its_times(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, told: str
+) -> None:
+    monkeypatch.setenv("JOURNAL_STREAM", told)
+    with (tmp_path / "redirected").open("w+") as stream:
+        configure("info", "json", NOTHING, stream)
+        structlog.get_logger().info("poll.done")
+        [entry] = entries(stream)
+    assert "timestamp" in json.loads(entry)
 
 
 # Other people's loggers

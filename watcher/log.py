@@ -20,6 +20,8 @@ from watcher.printable import one_line
 if TYPE_CHECKING:
     from collections.abc import MutableMapping
 
+    from structlog.typing import Processor
+
     from watcher.secrets import Redactor
 
 __all__ = ["configure"]
@@ -34,31 +36,49 @@ _LEVELS = {
 _HEARD_ONLY_AT_DEBUG = ("apprise", "urllib3", "requests")
 _FROM_WARNINGS_ON = ("asyncio", "aiohttp", "aiosqlite")
 _COLOURS = {"debug": "2", "warning": "33", "error": "31", "critical": "31"}
+# syslog's, by which `journalctl --priority` chooses.
+_PRIORITIES = {"debug": 7, "info": 6, "warning": 4, "error": 3, "critical": 2}
 
 
 def configure(level: str, format: str, redactor: Redactor, stream: TextIO) -> None:  # noqa: A002
     """Send every log line of the process to `stream`, from now on.
 
     `level` is debug, info, warning or error. `format` is readable, json, or auto: readable where
-    `stream` is a terminal, JSON elsewhere. May be called again, and then replaces what it set up.
+    `stream` is a terminal, JSON elsewhere. Where journald reads `stream`, it is told each line's
+    priority and keeps the time itself. May be called again, and then replaces what it set up.
     """
     readable = format == "readable" or (format == "auto" and stream.isatty())
     colour = stream.isatty() and not os.environ.get("NO_COLOR")
+    renderer: Processor = _Readable(colour) if readable else structlog.processors.JSONRenderer()
+    to_journal = _goes_to_journal(stream, os.environ)
+    timestamp: list[Processor] = [structlog.processors.TimeStamper(fmt="iso", utc=True)]
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
             structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            *([] if to_journal else timestamp),
             structlog.processors.StackInfoRenderer(),
             structlog.processors.format_exc_info,
             _Cleaning(redactor),
-            _Readable(colour) if readable else structlog.processors.JSONRenderer(),
+            _ForJournal(renderer) if to_journal else renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(_LEVELS[level]),
         logger_factory=structlog.PrintLoggerFactory(stream),
         cache_logger_on_first_use=False,
     )
     _take_over(_LEVELS[level])
+
+
+def _goes_to_journal(stream: TextIO, environment: Mapping[str, str]) -> bool:
+    """Whether journald reads `stream`: systemd says which file it reads, by device and inode.
+
+    That it says so is not enough: the stream may have been redirected since.
+    """
+    try:
+        file = os.fstat(stream.fileno())
+    except (OSError, ValueError):
+        return False
+    return environment.get("JOURNAL_STREAM") == f"{file.st_dev}:{file.st_ino}"
 
 
 def _take_over(level: int) -> None:
@@ -146,8 +166,9 @@ class _Readable:
         self._colour = colour
 
     def __call__(self, _logger: Any, _method: str, event: MutableMapping[str, Any]) -> str:
-        level = str(event.pop("level"))
-        line = f"{event.pop('timestamp')} {self._painted(level)} {event.pop('event')}"
+        level, time = str(event.pop("level")), event.pop("timestamp", None)
+        line = f"{time} " if time else ""
+        line += f"{self._painted(level)} {event.pop('event')}"
         below = [event.pop(key) for key in ("stack", "exception") if event.get(key)]
         values = "".join(f" {key}={_shown(value)}" for key, value in event.items())
         return "\n".join([line + values, *below])
@@ -155,6 +176,19 @@ class _Readable:
     def _painted(self, level: str) -> str:
         colour = _COLOURS.get(level) if self._colour else None
         return f"\x1b[{colour}m{level:<7}\x1b[0m" if colour else f"{level:<7}"
+
+
+class _ForJournal:
+    """An event as `renderer` shows it, each line with the priority that journald takes off."""
+
+    def __init__(self, renderer: Processor) -> None:
+        self._renderer = renderer
+
+    def __call__(self, logger: Any, method: str, event: MutableMapping[str, Any]) -> str:
+        # Every line: to journald each is an entry, and an exception has many.
+        prefix = f"<{_PRIORITIES[event['level']]}>"
+        rendered = str(self._renderer(logger, method, event))
+        return "\n".join(f"{prefix}{line}" for line in rendered.split("\n"))
 
 
 def _shown(value: Any) -> str:
