@@ -1,0 +1,74 @@
+"""Measures what was promised and prints it: `python -m benchmarks [NAME…] [--json]`."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import platform
+import sqlite3
+import sys
+from time import perf_counter
+from typing import TYPE_CHECKING
+
+from benchmarks import latency, memory, quiet, size, start
+from benchmarks.figures import Figure, fields, table
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Mapping
+
+# In the order of the table; `quiet` has the comparison with urlwatch.
+MEASURES: Mapping[str, Callable[[], AsyncIterator[Figure]]] = {
+    "quiet": quiet.measure,
+    "latency": latency.measure,
+    "size": size.measure,
+    "memory": memory.measure,
+    "start": start.measure,
+}
+
+
+def main() -> int:
+    """Exit 0 whatever the verdicts are, 1 where something could not be measured."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(MEASURES)}")
+    parser.add_argument("--json", action="store_true", help="print one JSON object a line")
+    chosen = parser.parse_args()
+    if unknown := set(chosen.names) - set(MEASURES):
+        parser.error(f"no such measure: {', '.join(sorted(unknown))}")
+    figures, failed = asyncio.run(_all(chosen.names or list(MEASURES)))
+    if chosen.json:
+        for figure in figures:
+            print(json.dumps(fields(figure), ensure_ascii=False))
+    else:
+        print(f"{machine()}\n\n{table(figures)}")
+    return int(failed)
+
+
+async def _all(names: list[str]) -> tuple[list[Figure], bool]:
+    figures, failed = list[Figure](), False
+    for name in names:
+        started = perf_counter()
+        say(f"{name} …")
+        try:
+            figures += [figure async for figure in MEASURES[name]()]
+        except Exception as error:  # noqa: BLE001 - the others are still worth measuring
+            say(f"{name}: FAILED: {error}")
+            failed = True
+        say(f"{name}: {perf_counter() - started:.0f} s")
+    return figures, failed
+
+
+def machine() -> str:
+    """What it was measured on."""
+    versions = f"Python {platform.python_version()}, SQLite {sqlite3.sqlite_version}"
+    return f"{os.cpu_count()} cores, {platform.system()} {platform.machine()}, {versions}"
+
+
+def say(text: str) -> None:
+    """Progress, beside the table."""
+    print(text, file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

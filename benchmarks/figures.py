@@ -1,0 +1,92 @@
+"""A figure beside its target, the verdict on it, and the table of all of them.
+
+Refuses to know how anything is measured.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+__all__ = ["Figure", "Unit", "fields", "table"]
+
+HEADINGS = ("", "figure", "target", "verdict", "what")
+
+
+class Unit(StrEnum):
+    """What a figure counts, written behind it."""
+
+    SECONDS = "s"
+    MILLISECONDS = "ms"
+    MIB = "MiB"
+    BYTES = "B"
+    REQUESTS = "requests"
+    TIMES = "×"
+    ONE_IN = "1/"  # a small share, read as "one in so many"
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """One figure. `value` is `None` where it could not be measured, and `note` says why.
+
+    `target` is the most the value may be; `None` for what is only there to compare with.
+    """
+
+    name: str
+    what: str
+    value: float | None
+    unit: Unit
+    target: float | None = None
+    note: str = ""
+
+    @property
+    def verdict(self) -> str:
+        """Met, or missed by how much; empty where nothing was promised."""
+        if self.value is None:
+            return "not measured"
+        if self.target is None:
+            return ""
+        if self.value <= self.target:
+            return "met"
+        if not self.target:
+            return f"missed by {_shown(self.value, self.unit)}"
+        return f"missed by {self.value / self.target - 1:.0%}"
+
+
+def fields(figure: Figure) -> dict[str, Any]:
+    """The figure for a machine: numbers as they are, a share as a plain number."""
+    return {**asdict(figure), "unit": figure.unit.value, "verdict": figure.verdict}
+
+
+def table(figures: Iterable[Figure]) -> str:
+    """All figures for a person, as a table that is Markdown too."""
+    rows = [HEADINGS, *(_row(figure) for figure in figures)]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    ruler = ["-" * width for width in widths]
+    return "\n".join(_lines([rows[0], ruler, *rows[1:]], widths))
+
+
+def _row(figure: Figure) -> tuple[str, ...]:
+    what = f"{figure.what} ({figure.note})" if figure.note else figure.what
+    target = "" if figure.target is None else f"≤ {_shown(figure.target, figure.unit)}"
+    value = "–" if figure.value is None else _shown(figure.value, figure.unit)
+    return figure.name, value, target, figure.verdict, what
+
+
+def _lines(rows: Iterable[Sequence[str]], widths: Sequence[int]) -> Iterator[str]:
+    for row in rows:
+        cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+        yield f"| {' | '.join(cells)} |"
+
+
+def _shown(value: float, unit: Unit) -> str:
+    if unit is Unit.ONE_IN:
+        return f"1/{1 / value:.0f}" if value else "0"
+    if value == int(value):
+        return f"{int(value):,} {unit}"
+    digits = 2 if value < 10 else 1 if value < 100 else 0
+    return f"{value:,.{digits}f} {unit}"
