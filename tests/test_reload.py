@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import time, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -124,7 +124,7 @@ def test_receivers_come_go_and_change_by_name() -> None:
         ),
         (
             receivers(team=CANARY),
-            Grown(receivers={"team": ReceiverSettings(url=SecretStr(CANARY), variables=frozenset({SecretStr(CANARY)}))}),
+            Grown(receivers={"team": ReceiverSettings(url=SecretStr(CANARY + "/2"), variables=frozenset({SecretStr(CANARY)}))}),
         ),
         (Grown(heartbeat=Pulse(url=CANARY)), Grown(heartbeat=Pulse(url=CANARY + "/2"))),
         (Grown(), Grown(heartbeat=Pulse(url=CANARY))),
@@ -164,6 +164,49 @@ def test_what_has_names_is_compared_by_name_and_order(
     old: Settings, new: Settings, said: list[str]
 ) -> None:
     assert changed(old, new) == said
+
+
+def test_what_was_read_along_with_a_value_is_told_as_that_value() -> None:
+    class Worded(ReceiverSettings):
+        template: Path | None = None
+        template_text: str | None = None
+
+    def told(**of_it: Any) -> Grown:
+        return Grown(receivers={"team": Worded(url=SecretStr(CANARY), **of_it)})
+
+    assert changed(
+        told(template=Path("a.txt"), template_text="a"),
+        told(template=Path("b.txt"), template_text="b"),
+    ) == ["receivers.team.template: changed"]
+    assert changed(told(template_text="a"), told(template_text="b")) == [
+        "receivers.team.template: changed"
+    ]
+    assert changed(told(), told(variables=frozenset({SecretStr(CANARY)}))) == []
+
+
+def test_windows_and_usage_are_told_in_the_words_of_the_file() -> None:
+    class Window(Section):
+        name: str
+        from_: time
+
+    class Usage(Section):
+        model: str
+        per_month: Decimal
+
+    class More(Grown):
+        windows: tuple[Window, ...] = ()
+        used: tuple[Usage, ...] = ()
+
+    def more(start: time, amount: int) -> More:
+        return More(
+            windows=(Window(name="night", from_=start),),
+            used=(Usage(model="Veo*", per_month=Decimal(amount)),),
+        )
+
+    assert changed(more(time(22), 5), more(time(23, 30), 6)) == [
+        "windows.night.from: 22:00, now 23:30",
+        "used.Veo*.per_month: 5, now 6",
+    ]
 
 
 def test_the_state_and_the_address_stay_as_they_are_until_a_restart() -> None:

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import time, timedelta
 from decimal import Decimal
 from enum import Enum
-from pathlib import Path
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel
@@ -29,6 +29,12 @@ __all__ = ["NEEDS_RESTART", "Reload", "changed", "compare"]
 NEEDS_RESTART = ("state.path", "web")
 # Where addresses of services stand, with what opens them: nothing beneath is ever shown.
 _NEVER_SHOWN = ("receivers", "heartbeat")
+# What was read along with a value and is no key of its own: what went into an address, and what
+# stood in the file that `template` names.
+_NO_KEY = ("variables",)
+_READ_FOR = {"template_text": "template"}
+# What holds nothing but what it shows.
+_PLAIN = (bool, int, str, Decimal, timedelta, time, PurePath, Enum)
 _TOP: tuple[str, ...] = ()
 
 
@@ -63,17 +69,21 @@ class _Difference:
 
 def changed(old: Settings, new: Settings) -> list[str]:
     """Every difference in the order of the keys, as `poll.interval: 5m, now 10m`."""
-    return [str(difference) for difference in _of_models(old, new, _TOP)]
+    return [str(difference) for difference in _all(old, new)]
 
 
 def compare(old: Settings, new: Settings) -> Reload:
     """What a running watcher makes of `new`: all of it, but for what only a restart can change."""
-    differences = list(_of_models(old, new, _TOP))
+    differences = _all(old, new)
     return Reload(
         _with_kept(old, new),
         tuple(str(each) for each in differences if not each.needs_restart),
         tuple(str(each) for each in differences if each.needs_restart),
     )
+
+
+def _all(old: Settings, new: Settings) -> list[_Difference]:
+    return list(dict.fromkeys(_of_models(old, new, _TOP)))
 
 
 def _with_kept(old: Settings, new: Settings) -> Settings:
@@ -91,7 +101,9 @@ def _with_kept(old: Settings, new: Settings) -> Settings:
 
 def _of_models(old: BaseModel, new: BaseModel, path: tuple[str, ...]) -> Iterator[_Difference]:
     for name in type(new).model_fields:
-        yield from _differences(getattr(old, name), getattr(new, name), (*path, name.rstrip("_")))
+        if name not in _NO_KEY:
+            key = _READ_FOR.get(name, name).rstrip("_")
+            yield from _differences(getattr(old, name), getattr(new, name), (*path, key))
 
 
 def _differences(old: Any, new: Any, path: tuple[str, ...]) -> Iterator[_Difference]:
@@ -124,7 +136,7 @@ def _of_parts(
 
 
 def _of_named(old: Any, new: Any, path: tuple[str, ...]) -> Iterator[_Difference]:
-    before, after = ({each.name: each for each in listed} for listed in (old, new))
+    before, after = ({_name_of(each): each for each in listed} for listed in (old, new))
     yield from _of_parts(before, after, path)
     # Routes are asked in turn: the same ones in another order are another configuration.
     staying = [name for name in before if name in after]
@@ -134,10 +146,15 @@ def _of_named(old: Any, new: Any, path: tuple[str, ...]) -> Iterator[_Difference
 
 def _are_named(listed: Any) -> bool:
     """Whether these are models with a name each, and no name twice."""
-    names = [getattr(each, "name", None) for each in listed if isinstance(each, BaseModel)]
-    return len(names) == len(listed) == len(set(names)) and all(
-        isinstance(name, str) for name in names
-    )
+    names = [_name_of(each) for each in listed]
+    return len(set(names)) == len(names) and all(isinstance(name, str) for name in names)
+
+
+def _name_of(part: Any) -> Any:
+    """By what a person tells the parts of a list apart: routes by name, usage by its model."""
+    if not isinstance(part, BaseModel):
+        return None
+    return getattr(part, "name", getattr(part, "model", None))
 
 
 def _of_sets(old: frozenset[Any], new: frozenset[Any]) -> str:
@@ -154,10 +171,9 @@ def _from_to(old: Any, new: Any, path: tuple[str, ...]) -> str:
 
 
 def _is_plain(value: Any) -> bool:
-    """Whether a value may be shown: only what certainly holds nothing but itself."""
     if isinstance(value, tuple):
         return all(map(_is_plain, value))
-    return value is None or isinstance(value, bool | int | str | Decimal | timedelta | Path | Enum)
+    return value is None or isinstance(value, _PLAIN)
 
 
 def _text(value: Any) -> str:
@@ -172,5 +188,7 @@ def _text(value: Any) -> str:
             return duration_text(value)
         case Enum():
             return str(value.value)
+        case time():
+            return f"{value:%H:%M}"
         case _:
             return str(value)

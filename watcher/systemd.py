@@ -122,9 +122,12 @@ class Progress:
 
 
 def longest_poll(source: SourceSettings, poll: PollSettings) -> timedelta:
-    """How long one poll may take with every reply as slow as allowed; 25 minutes by default."""
+    """How long one poll may take with every reply as slow as allowed; half an hour by default."""
     pages = ROOM_FOR_ROWS / source.page_size / source.concurrency
-    return poll.sweep_attempts * (pages * source.timeout + poll.settle_delay)
+    # Beside its pages an attempt asks for the counts twice and for page 1 alone.
+    attempt = (pages + 3) * source.timeout + poll.settle_delay
+    # The client makes two whatever is configured; and before them comes the probe, two requests.
+    return max(poll.sweep_attempts, 2) * attempt + 2 * source.timeout
 
 
 class Watchdog:
