@@ -10,11 +10,15 @@ from typing import TYPE_CHECKING, Any
 
 from watcher.catalog import Model, Record, fold
 from watcher.changes import Kind, ModelChange
+from watcher.routing import EVERYBODY, Dispatch
 from watcher.store.values import Commit, Draft, KnownModel
 from watcher.units import parse_unit
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
+
+    from watcher.store import Store, StoredMessage
 
 START = datetime(2026, 11, 22, 7, 30, tzinfo=UTC)
 VALUE = Decimal("0.005")
@@ -60,14 +64,24 @@ def removed(known: KnownModel) -> ModelChange:
 
 def commit(at: datetime = START, *changes: Any, **more: Any) -> Commit:
     """A commit of changes that are due to nobody; `(change, receivers)` pairs are due to them."""
-    due = tuple(change if isinstance(change, tuple) else (change, ()) for change in changes)
+    pairs = (change if isinstance(change, tuple) else (change, ()) for change in changes)
+    due = tuple((change, due_to(*receivers)) for change, receivers in pairs)
     return Commit(
         **{"at": at, "usd_per_credit": VALUE, "sighting": SIGHTING, "changes": due, **more}
     )
 
 
-def draft(alert_id: str = "7KQ2M9XA") -> Draft:
-    return Draft(alert_id, "1 change", "Kling 2.6: 84 → 96", "markdown")
+def due_to(*receivers: str) -> tuple[Dispatch, ...]:
+    return tuple(Dispatch(receiver, EVERYBODY) for receiver in receivers)
+
+
+def draft(alert_id: str = "7KQ2M9XA", deliveries: Iterable[int] = ()) -> Draft:
+    return Draft(alert_id, "1 change", "Kling 2.6: 84 → 96", "markdown", tuple(deliveries))
+
+
+async def fix(store: Store, receiver: str, text: Draft, at: datetime) -> StoredMessage:
+    (message,) = await store.fix_messages(receiver, [text], at)
+    return message
 
 
 def look(path: Path, sql: str, *parameters: Any) -> list[Any]:

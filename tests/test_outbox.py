@@ -14,14 +14,21 @@ import pytest
 from structlog.testing import capture_logs
 
 from build import model, record
+from remembering import due_to
 from watcher.changes import Kind, ModelChange
 from watcher.notify import Outcome, Verdict
-from watcher.outbox import Outbox, new_alert_id
+from watcher.outbox import DeliveryRules, Outbox, new_alert_id
 from watcher.rendering import Markup, Service
+from watcher.routing import Matcher, RoutingRules, Silence
 from watcher.store import Commit, MessageState, Store, open_store
 
 INBOX = Service("inbox", Markup.TEXT, 10_000, 200, None)
 START = datetime(2026, 11, 22, 7, 0, tzinfo=UTC)
+DELIVERY = DeliveryRules(
+    timedelta(days=7),
+    RoutingRules(("team", "mail")),
+    silence=lambda _: Silence(1, Matcher(), START, START),
+)
 ACCEPTED = Outcome(Verdict.ACCEPTED, "")
 BUSY = Outcome(Verdict.RETRY, "the service failed (503)")
 GONE = Outcome(Verdict.REFUSED, "refused with 404: the address is gone or wrong")
@@ -68,14 +75,15 @@ class Desk:
         return Outbox(
             self.store,
             inboxes or (self.team, self.mail),
-            give_up_after=timedelta(days=7),
+            DELIVERY,
             now=self.now,
             rng=Random(self.seconds),
         )
 
     async def happens(self, *letters: str, to: tuple[str, ...] = ("team", "mail")) -> None:
         changes = tuple(
-            (ModelChange((Kind.NEW,), None, model(f"Reel {letter}")), to) for letter in letters
+            (ModelChange((Kind.NEW,), None, model(f"Reel {letter}")), due_to(*to))
+            for letter in letters
         )
         await self.store.record(Commit(self.now(), model().usd_per_credit, {}, changes=changes))
 
@@ -246,9 +254,7 @@ async def test_an_alert_id_that_is_taken_is_drawn_again(desk: Desk) -> None:
     for letter in "AB":
         await desk.happens(letter, to=("team",))
         # The same seed each time: the same first id.
-        await Outbox(
-            desk.store, [desk.team], give_up_after=timedelta(days=7), now=desk.now, rng=Random(5)
-        ).deliver_all()
+        await Outbox(desk.store, [desk.team], DELIVERY, now=desk.now, rng=Random(5)).deliver_all()
 
     ids = [alert_id for _, _, alert_id in desk.team.accepted]
     assert len(set(ids)) == 2

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from remembering import START, commit, draft, edited, minutes, new, record
+from remembering import START, commit, draft, edited, fix, minutes, new, record
 from watcher.changes import Notice, NoticeKind, RecordedChange
 from watcher.store import ConflictError, MessageState, Store, open_store
 
@@ -36,7 +36,7 @@ async def dearer(store: Store, minute: float, *receivers: str) -> None:
 
 async def fixed(store: Store, minute: float = 1, alert_id: str = "7KQ2M9XA") -> StoredMessage:
     deliveries = [item.delivery_id for item in await store.gathered("team")]
-    return await store.fix_message("team", draft(alert_id), deliveries, minutes(minute))
+    return await fix(store, "team", draft(alert_id, deliveries=deliveries), minutes(minute))
 
 
 async def test_what_a_receiver_is_due_gathers_oldest_first(store: Store) -> None:
@@ -179,7 +179,7 @@ async def test_a_delivery_is_told_once_however_it_is_asked_for(store: Store) -> 
     await fixed(store)
 
     with pytest.raises(ConflictError, match="gather it again"):
-        await store.fix_message("team", draft("ZZZZZZZZ"), [item.delivery_id], minutes(2))
+        await fix(store, "team", draft("ZZZZZZZZ", deliveries=[item.delivery_id]), minutes(2))
     assert len((await store.outbox()).messages) == 1
 
 

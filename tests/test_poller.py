@@ -15,15 +15,17 @@ import pytest
 from structlog.testing import capture_logs
 
 from build import row
-from watcher.changes import ANNOUNCED_BY_DEFAULT, ModelChange
+from watcher.changes import ModelChange
 from watcher.config.settings import PollSettings, SourceSettings
 from watcher.confirm import Policy
 from watcher.kie import open_client
 from watcher.poller import Poller, PollOutcome, PollReport, Rules
+from watcher.routing import Matcher, RoutingRules, Silence
 from watcher.simulator import CountsOff, Empty, Envelope, HalfJson, Html, Simulator, Status
 from watcher.store import Store, open_store
 
 START = datetime(2026, 11, 22, 7, 0, tzinfo=UTC)
+NO_SILENCE = Silence(1, Matcher(), START, START)
 
 
 def rows(count: int = 30, **wire: Any) -> list[dict[str, Any]]:
@@ -68,7 +70,7 @@ class World:
             open_store(self.path) as self.store,
             open_client(source, self.poll, at_once) as client,
         ):
-            rules = Rules(self.poll, Policy(), ANNOUNCED_BY_DEFAULT, ("team",))
+            rules = Rules(self.poll, Policy(), RoutingRules(("team",)), lambda _: NO_SILENCE)
             self.poller = Poller(client, self.store, rules, now=self.now, rng=Random(1))
             yield self
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from remembering import START, VALUE, commit, draft, edited, minutes, new, record, removed
+from remembering import START, VALUE, commit, draft, edited, fix, minutes, new, record, removed
 from watcher.changes import (
     Cause,
     CreditValueChange,
@@ -141,7 +141,7 @@ async def test_the_outbox_shows_what_waits_even_for_a_receiver_that_is_no_more(
     sample = Notice(NoticeKind.SAMPLE, START, {})
     await store.record(commit(baseline=(KLING,), notices=((sample, ("team", "former")),)))
     (item,) = await store.gathered("team")
-    message = await store.fix_message("team", draft(), [item.delivery_id], minutes(1))
+    message = await fix(store, "team", draft(deliveries=[item.delivery_id]), minutes(1))
     await store.record(commit(minutes(5), (new(VEO), ("team", "former"))))
 
     outbox = await store.outbox()
@@ -176,7 +176,7 @@ async def test_status_says_of_each_receiver_what_is_pending_and_what_died(store:
     for minute, alert in enumerate(("AAAAAAAA", "BBBBBBBB", "CCCCCCCC"), start=1):
         await store.record(commit(minutes(minute), (new(record(f"m {minute}")), ("team", "me"))))
         (item,) = await store.gathered("team")
-        await store.fix_message("team", draft(alert), [item.delivery_id], minutes(minute))
+        await fix(store, "team", draft(alert, deliveries=[item.delivery_id]), minutes(minute))
     await store.mark_dead(1, "status 404", minutes(4))
     await store.mark_failed(2, "status 503", minutes(5), minutes(9))
     await store.mark_failed(3, "status 502", minutes(5), minutes(8))

@@ -74,7 +74,8 @@ class ModelChange:
 
     `before` is `None` for `new`; `after` is `None` for `removed`; for `returned`, `before` is the
     model as it was last seen. `model_id` is the store's number of the model, `None` for `new`.
-    `causes` names who moved the discount, for the discount kinds only.
+    `causes` names who moved the discount, for the discount kinds only. `first_seen_at` is the
+    sweep that first showed a change that had to be seen again; `None` where one sweep was enough.
     """
 
     kinds: tuple[Kind, ...]
@@ -82,6 +83,7 @@ class ModelChange:
     after: Model | None
     causes: Mapping[Kind, Cause] = field(default_factory=dict)
     model_id: int | None = None
+    first_seen_at: datetime | None = None
 
     @property
     def model(self) -> Model:

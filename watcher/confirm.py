@@ -155,7 +155,7 @@ class _Court:
         if collapsed is not None:
             hold = replace(hold, until_at=max(hold.until_at, collapsed.until_at))
         if self._is_settled(hold):
-            self.believe(change)
+            self._believe_at_last(change, hold)
         else:
             self.holds.append(hold)
 
@@ -166,7 +166,7 @@ class _Court:
         subject = change.model.record.folded
         hold = self._hold(HoldReason.RENAME, change.model_id, subject, wait)
         if self._is_settled(hold):
-            self.believe(change)
+            self._believe_at_last(change, hold)
         else:
             self.holds.append(hold)
 
@@ -177,7 +177,7 @@ class _Court:
         subject = decimal_text(change.after.price) or ""
         hold = self._hold(HoldReason.PRICE, change.model_id, subject, self.policy.implausible)
         if self._is_settled(hold):
-            self.believe(change)
+            self._believe_at_last(change, hold)
             return
         self.holds.append(hold)
         rest = _at_the_old_price(change.before.record, change.after.record)
@@ -195,6 +195,10 @@ class _Court:
             tuple(self.holds),
             tuple(self.notices),
         )
+
+    def _believe_at_last(self, change: ModelChange, hold: Hold) -> None:
+        waited = hold.since_at < self.now
+        self.believe(replace(change, first_seen_at=hold.since_at) if waited else change)
 
     def _is_collapse(self, missing: int, models: int) -> bool:
         if not missing or not self.policy.collapse:

@@ -17,12 +17,15 @@ from typing import TYPE_CHECKING, TextIO
 import structlog
 
 from watcher.changes import Notice, NoticeKind, RecordedChange
+from watcher.config.routes import MatchSettings
+from watcher.config.rules import matcher, routing_rules
 from watcher.confirm import Policy
 from watcher.kie import open_client
 from watcher.notify import Outcome, TerminalReceiver, Verdict, open_receiver
-from watcher.outbox import Outbox, new_alert_id
+from watcher.outbox import DeliveryRules, Outbox, new_alert_id
 from watcher.poller import Poller, PollReport, Rules
 from watcher.rendering import render
+from watcher.routing import Silence
 from watcher.store import open_store
 
 if TYPE_CHECKING:
@@ -31,7 +34,7 @@ if TYPE_CHECKING:
 
     from watcher.config.settings import Settings
     from watcher.notify import Receiver
-    from watcher.store import Store
+    from watcher.store import Store, StoredSilence
 
 __all__ = ["CheckReport", "check", "run", "try_receivers", "utc_now"]
 
@@ -160,15 +163,10 @@ async def _assembled(
         open_store(settings.state.path) as store,
         open_client(settings.source, settings.poll, pause) as client,
     ):
-        rules = Rules(
-            settings.poll,
-            _policy(settings),
-            settings.announce,
-            tuple(receiver.name for receiver in receivers),
-        )
-        outbox = Outbox(
-            store, receivers, give_up_after=settings.delivery.give_up_after, now=now, rng=rng
-        )
+        routing = routing_rules(settings)
+        rules = Rules(settings.poll, _policy(settings), routing, _silence)
+        delivery = DeliveryRules(settings.delivery.give_up_after, routing, _silence)
+        outbox = Outbox(store, receivers, delivery, now=now, rng=rng)
         yield _Parts(store, Poller(client, store, rules, now=now, rng=rng), outbox)
 
 
@@ -180,6 +178,18 @@ def _receivers(settings: Settings, terminal: TextIO) -> list[Receiver]:
         open_receiver(name, receiver.url.get_secret_value())
         for name, receiver in settings.receivers.items()
     ]
+
+
+def _silence(stored: StoredSilence) -> Silence:
+    return Silence(
+        id=stored.id,
+        matcher=matcher(MatchSettings.model_validate(stored.spec)),
+        since_at=stored.since_at,
+        until_at=stored.until_at,
+        reason=stored.reason,
+        drop=stored.dropping,
+        ended_at=stored.ended_at,
+    )
 
 
 def _policy(settings: Settings) -> Policy:

@@ -1,8 +1,9 @@
 """From what is recorded to what is told: one worker per receiver, until accepted or dead.
 
-Knows the order: gather → render → fix the text → send → mark. A message is fixed before it is
-first tried, so that a retry says the same under the same id; it is marked sent only after it was
-accepted, so a crash in between repeats it and never loses it. Refuses to know SQL and Apprise.
+Knows the order: release what is due → render → fix the text → send → mark. A message is fixed
+before it is first tried, so that a retry says the same under the same id; it is marked sent only
+after it was accepted, so a crash in between repeats it and never loses it. Refuses to know SQL and
+Apprise.
 """
 
 from __future__ import annotations
@@ -15,10 +16,13 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from watcher.changes import Kind, ModelChange, RecordedChange
 from watcher.notify import Verdict
 from watcher.rendering import render
+from watcher.routing import release
 from watcher.schedule import next_attempt
-from watcher.store import ConflictError, Draft, StateError
+from watcher.store import ConflictError, Draft, Settlement, StateError
+from watcher.telling import tell
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -26,9 +30,11 @@ if TYPE_CHECKING:
     from random import Random
 
     from watcher.notify import Outcome, Receiver
-    from watcher.store import Item, Store, StoredMessage
+    from watcher.rendering.facts import Telling
+    from watcher.routing import Batch, Release, RoutingRules, Silence
+    from watcher.store import Store, StoredMessage, StoredSilence
 
-__all__ = ["Attempt", "Outbox", "new_alert_id"]
+__all__ = ["Attempt", "DeliveryRules", "Outbox", "new_alert_id"]
 
 log = structlog.get_logger()
 
@@ -37,7 +43,21 @@ _ALERT_ID_LETTERS = "23456789bcdfghjkmnpqrstvwxyz"
 _ALERT_ID_LENGTH = 8
 # How often requests of other commands (retry, discard) are looked for.
 _LOOK_FOR_REQUESTS = timedelta(seconds=2)
+# What is due by the clock must not make a worker spin.
+_SOONEST = timedelta(seconds=0.1)
 _PAUSE_AFTER_TROUBLE = timedelta(seconds=30)
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryRules:
+    """What the configuration says about when something is told, and how long it is tried.
+
+    `silence` reads a stored silence's matcher, which is written as a configuration writes one.
+    """
+
+    give_up_after: timedelta
+    routing: RoutingRules
+    silence: Callable[[StoredSilence], Silence]
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +82,8 @@ class Outbox:
         self,
         store: Store,
         receivers: Sequence[Receiver],
+        rules: DeliveryRules,
         *,
-        give_up_after: timedelta,
         now: Callable[[], datetime],
         rng: Random,
         after: Callable[[Attempt], None] = lambda _: None,
@@ -71,7 +91,7 @@ class Outbox:
         self._after = after
         self._store = store
         self._receivers = tuple(receivers)
-        self._give_up_after = give_up_after
+        self._rules = rules
         self._now = now
         self._rng = rng
         self._news = {receiver.name: asyncio.Event() for receiver in receivers}
@@ -101,9 +121,11 @@ class Outbox:
         Returns what came of it (`None`: nothing was tried) and how long until there is something
         to do again (`None`: only when there is news).
         """
-        message = await self._next_message(receiver)
+        message = await self._store.open_message(receiver.name)
         if message is None:
-            return None, None
+            message, wait = await self._gather(receiver)
+            if message is None:
+                return None, wait
         early = message.next_attempt_at - self._now()
         if early > timedelta(0):
             return None, early
@@ -147,27 +169,60 @@ class Outbox:
             if outcome.verdict is Verdict.RETRY:
                 return tuple(outcomes)
 
-    async def _next_message(self, receiver: Receiver) -> StoredMessage | None:
-        """The open message, else a new one of everything gathered since."""
-        message = await self._store.open_message(receiver.name)
-        if message is not None:
-            return message
-        # Gathered anew each time: a person may have discarded some of it meanwhile.
-        while items := await self._store.gathered(receiver.name):
+    async def _gather(self, receiver: Receiver) -> tuple[StoredMessage | None, timedelta | None]:
+        """Make messages of what is due; the first of them, or how long until something may be."""
+        while True:
+            now = self._now()
+            found = await self._release(receiver.name, now)
             try:
-                return await self._fix(receiver, items)
+                messages = await self._fix(receiver, found, now)
             except ConflictError as conflict:
+                # A person may have discarded some of it meanwhile: gather it anew.
                 log.debug("message.fixed_anew", receiver=receiver.name, why=str(conflict))
-        return None
+                continue
+            if messages:
+                return messages[0], None
+            return None, None if found.next_at is None else max(found.next_at - now, _SOONEST)
 
-    async def _fix(self, receiver: Receiver, items: Sequence[Item]) -> StoredMessage:
-        """Word the items as one message that never changes again."""
-        alert_id = new_alert_id(self._rng)
-        rendered = render([item.content for item in items], receiver.service, alert_id)
-        draft = Draft(alert_id, rendered.title, rendered.body, receiver.service.markup.value)
-        return await self._store.fix_message(
-            receiver.name, draft, [item.delivery_id for item in items], self._now()
+    async def _release(self, receiver: str, now: datetime) -> Release:
+        silences = await self._store.silences()
+        return release(
+            await self._store.gathered(receiver),
+            self._rules.routing,
+            receiver=receiver,
+            now=now,
+            silences=tuple(map(self._rules.silence, silences)),
+            digests=await self._store.digests(receiver),
         )
+
+    async def _fix(
+        self, receiver: Receiver, found: Release, now: datetime
+    ) -> tuple[StoredMessage, ...]:
+        """Word each batch as one message that never changes again."""
+        drafts = [await self._draft(receiver, batch) for batch in found.batches]
+        settlement = Settlement(found.netted, found.anchors, found.digests)
+        if drafts:
+            return await self._store.fix_messages(receiver.name, drafts, now, settlement)
+        if settlement:
+            await self._store.settle(receiver.name, settlement, now)
+        return ()
+
+    async def _draft(self, receiver: Receiver, batch: Batch) -> Draft:
+        alert_id = new_alert_id(self._rng)
+        tellings = await self._tellings(batch)
+        rendered = render(tellings, receiver.service, alert_id, batch.digest)
+        markup = receiver.service.markup.value
+        return Draft(alert_id, rendered.title, rendered.body, markup, batch.deliveries)
+
+    async def _tellings(self, batch: Batch) -> tuple[Telling, ...]:
+        """Look up what is known beside the changes of a message."""
+        changes = [it.change for it in batch.contents if isinstance(it, RecordedChange)]
+        models = [change for change in changes if isinstance(change, ModelChange)]
+        pasts = await self._store.pasts({it.model_id for it in models if it.model_id is not None})
+        prices = {number: past.prices for number, past in pasts.items()}
+        gone = any(Kind.REMOVED in change.kinds for change in models)
+        on_sale = await self._store.on_sale() if gone else ()
+        return tell(batch, prices, on_sale, self._rules.routing.usage)
 
     async def _attempt(
         self, receiver: Receiver, message: StoredMessage
@@ -186,7 +241,7 @@ class Outbox:
 
     def _is_hopeless(self, message: StoredMessage, outcome: Outcome) -> bool:
         if outcome.verdict is Verdict.RETRY:
-            return self._now() - message.opened_at >= self._give_up_after
+            return self._now() - message.opened_at >= self._rules.give_up_after
         return outcome.verdict is Verdict.REFUSED
 
     async def _mark(self, message: StoredMessage, outcome: Outcome, died: bool) -> timedelta | None:

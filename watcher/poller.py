@@ -11,31 +11,33 @@ from collections import Counter
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from enum import StrEnum
+from itertools import chain
 from time import perf_counter
 from typing import TYPE_CHECKING
 
 import structlog
 
 from watcher.catalog import DOCUMENTED_USD_PER_CREDIT, Snapshot
-from watcher.changes import Notice, NoticeKind, RecordedChange
+from watcher.changes import ModelChange, Notice, NoticeKind, RecordedChange
 from watcher.confirm import judge
 from watcher.diff import Differences, KnownRecord, diff
 from watcher.kie import Sighting, SourceError, SourceReason
 from watcher.matching import match
-from watcher.routing import route
+from watcher.routing import NOTHING_KNOWN, Past, Plan, plan
 from watcher.schedule import backoff
 from watcher.store import Commit, StateError, believed_after
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
     from datetime import datetime
     from random import Random
 
-    from watcher.changes import Change, Kind
+    from watcher.changes import Change
     from watcher.config.settings import PollSettings
     from watcher.confirm import Policy
     from watcher.kie import KieClient, Sweep
-    from watcher.store import Believed, KnownModel, Recorded, Store
+    from watcher.routing import RoutingRules, Silence
+    from watcher.store import Believed, KnownModel, Recorded, Store, StoredSilence
 
 __all__ = ["PollOutcome", "PollReport", "Poller", "Rules", "compare"]
 
@@ -82,12 +84,20 @@ class PollReport:
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What the configuration says about polling, believing and announcing."""
+    """What the configuration says about polling, believing and announcing.
+
+    `silence` reads a stored silence's matcher, which is written as a configuration writes one.
+    """
 
     poll: PollSettings
     policy: Policy
-    announce: frozenset[Kind]
-    receivers: tuple[str, ...]
+    routing: RoutingRules
+    silence: Callable[[StoredSilence], Silence]
+
+    @property
+    def receivers(self) -> tuple[str, ...]:
+        """Everybody there is to tell."""
+        return self.routing.receivers
 
 
 class Poller:
@@ -216,15 +226,19 @@ class Poller:
         differences = compare(believed, departed, snapshot, unreadable)
         models = len(believed.models)
         verdict = judge(differences, believed.holds, models, self._rules.policy, now)
-        receivers = self._rules.receivers
+        plans = await self._plan(verdict.changes, now)
         commit = Commit(
             at=now,
             usd_per_credit=snapshot.usd_per_credit,
             sighting=sweep.sighting.to_json(),
-            changes=tuple((change, self._route(change)) for change in verdict.changes),
+            changes=tuple(
+                (change, it.dispatches) for change, it in zip(verdict.changes, plans, strict=True)
+            ),
             updates=verdict.updates,
             holds=verdict.holds,
-            notices=tuple((notice, receivers) for notice in verdict.notices),
+            notices=tuple((notice, self._rules.receivers) for notice in verdict.notices),
+            anchors=tuple(anchor for it in plans for anchor in it.anchors),
+            caught=_caught(plans),
         )
         recorded = await self._record(believed, commit)
         return PollReport(
@@ -242,8 +256,26 @@ class Poller:
         self._believed = believed_after(before, commit, recorded)
         return recorded
 
-    def _route(self, change: Change) -> tuple[str, ...]:
-        return route(change, self._rules.announce, self._rules.receivers)
+    async def _plan(self, changes: Sequence[Change], now: datetime) -> list[Plan]:
+        """Decide who is to hear of each change."""
+        moved = {
+            change.model_id
+            for change in changes
+            if isinstance(change, ModelChange) and change.model_id is not None
+        }
+        pasts = await self._store.pasts(moved)
+        silences = [self._rules.silence(it) for it in await self._store.silences()]
+        active = [silence for silence in silences if silence.is_active(now)]
+        return [
+            plan(
+                change,
+                self._rules.routing,
+                now=now,
+                past=_past(change, pasts),
+                silences=active,
+            )
+            for change in changes
+        ]
 
     async def _note(self, report: PollReport) -> None:
         try:
@@ -315,6 +347,18 @@ def _more_than_known(believed: Believed, snapshot: Snapshot) -> Collection[str]:
     surplus = Counter(record.folded for record in snapshot.records)
     surplus.subtract(model.record.folded for model in believed.models)
     return {folded for folded, count in surplus.items() if count > 0}
+
+
+def _past(change: Change, pasts: Mapping[int, Past]) -> Past:
+    if not isinstance(change, ModelChange) or change.model_id is None:
+        return NOTHING_KNOWN
+    return pasts.get(change.model_id, NOTHING_KNOWN)
+
+
+def _caught(plans: Sequence[Plan]) -> Mapping[int, int]:
+    """How many deliveries each silence held back or dropped."""
+    dispatches = chain.from_iterable((*it.dispatches, *it.suppressed) for it in plans)
+    return Counter(it.silence_id for it in dispatches if it.silence_id is not None)
 
 
 def _level(report: PollReport, failures_before: int) -> int:

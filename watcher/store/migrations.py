@@ -171,7 +171,7 @@ _SECOND: Step = (
     "ALTER TABLE deliveries ADD COLUMN since TEXT",
     "ALTER TABLE deliveries ADD COLUMN since_usd_per_credit TEXT",
     "ALTER TABLE deliveries ADD COLUMN silence_id INTEGER",
-    "ALTER TABLE deliveries ADD COLUMN flapping INTEGER NOT NULL DEFAULT 0",
+    "ALTER TABLE deliveries ADD COLUMN flap TEXT NOT NULL DEFAULT ''",
     # Deferred, and undone before it was told.
     "ALTER TABLE deliveries ADD COLUMN netted_at TEXT",
     "DROP INDEX deliveries_of_change",
@@ -191,12 +191,13 @@ _SECOND: Step = (
     # What a route with a threshold last told of a model: what the next move is measured from.
     """
     CREATE TABLE anchors (
-        route TEXT NOT NULL,
         model_id INTEGER NOT NULL REFERENCES models (id),
+        route TEXT NOT NULL,
+        receiver TEXT NOT NULL,
         at TEXT NOT NULL,
         record TEXT NOT NULL,
         usd_per_credit TEXT NOT NULL,
-        PRIMARY KEY (route, model_id)
+        PRIMARY KEY (model_id, route, receiver)
     ) STRICT, WITHOUT ROWID
     """,
     """
@@ -227,6 +228,8 @@ _SECOND: Step = (
         raised TEXT NOT NULL
     ) STRICT
     """,
+    # The sweep that first showed a change that had to be seen again.
+    "ALTER TABLE changes ADD COLUMN first_seen_at TEXT",
     # That the next sweep is to be taken as it is, on purpose.
     "ALTER TABLE sweep ADD COLUMN start_over INTEGER NOT NULL DEFAULT 0",
 )

@@ -10,19 +10,13 @@ import sqlite3
 from typing import TYPE_CHECKING, Any
 
 from watcher.store.database import Questions
-from watcher.store.rows import (
-    json_text,
-    read_change,
-    read_message,
-    read_notice,
-    storable,
-    time_text,
-)
+from watcher.store.routes import write_settlement
+from watcher.store.rows import json_text, read_message, storable, time_text
 from watcher.store.statefile import ConflictError
-from watcher.store.values import Item, OutboxRequest, Wish
+from watcher.store.values import OutboxRequest, Settlement, Wish
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable
+    from collections.abc import Iterable, Sequence
     from datetime import datetime
 
     import aiosqlite
@@ -34,6 +28,9 @@ MESSAGE_COLUMNS = (
     " last_attempt_at, next_attempt_at, last_error, state,"
     " (SELECT count(*) FROM deliveries WHERE message_id = messages.id)"
 )
+
+
+NOTHING_SETTLED = Settlement()
 
 
 class OutboxTable(Questions):
@@ -56,31 +53,23 @@ class OutboxTable(Questions):
         )
         return next(map(read_message, rows), None)
 
-    async def gathered(self, receiver: str) -> tuple[Item, ...]:
-        """What the receiver is to be told and is in no message yet, oldest first."""
-        rows = await self._database.rows(
-            "SELECT waiting.id, notices.kind, notices.at, notices.detail, changes.id,"
-            " changes.at, model_id, kinds, causes, before, before_usd_per_credit,"
-            " after, after_usd_per_credit"
-            " FROM waiting LEFT JOIN changes ON changes.id = change_id"
-            " LEFT JOIN notices ON notices.id = notice_id"
-            " WHERE receiver = ? ORDER BY waiting.id",
-            (receiver,),
-        )
-        return tuple(map(_read_item, rows))
+    async def fix_messages(
+        self,
+        receiver: str,
+        drafts: Sequence[Draft],
+        at: datetime,
+        settlement: Settlement = NOTHING_SETTLED,
+    ) -> tuple[StoredMessage, ...]:
+        """Bind deliveries to texts that will not change; all are due at once, in that order.
 
-    async def fix_message(
-        self, receiver: str, draft: Draft, delivery_ids: Collection[int], at: datetime
-    ) -> StoredMessage:
-        """Bind the deliveries to a text that will not change; due at once.
-
-        Raises `ConflictError` where one of them is no longer waiting, and where the alert id is
+        Raises `ConflictError` where a delivery is no longer waiting, and where an alert id is
         taken; nothing is stored then.
         """
-        row = _message_row(receiver, draft, at)
 
-        async def fix(db: aiosqlite.Connection) -> StoredMessage:
-            return await _fix(db, row, delivery_ids)
+        async def fix(db: aiosqlite.Connection) -> tuple[StoredMessage, ...]:
+            fixed = [await _fix(db, _message_row(receiver, it, at), it) for it in drafts]
+            await write_settlement(db, receiver, settlement, at)
+            return tuple(fixed)
 
         return await self._database.write(fix)
 
@@ -144,9 +133,7 @@ class OutboxTable(Questions):
         await self._database.write(work)
 
 
-async def _fix(
-    db: aiosqlite.Connection, row: tuple[Any, ...], delivery_ids: Collection[int]
-) -> StoredMessage:
+async def _fix(db: aiosqlite.Connection, row: tuple[Any, ...], draft: Draft) -> StoredMessage:
     alert_id, receiver = row[0], row[1]
     try:
         cursor = await db.execute(
@@ -159,9 +146,9 @@ async def _fix(
     bound = await db.execute(
         "UPDATE deliveries SET message_id = ? WHERE receiver = ? AND message_id IS NULL"
         " AND discarded_at IS NULL AND id IN (SELECT value FROM json_each(?))",
-        (cursor.lastrowid, receiver, json_text(list(delivery_ids))),
+        (cursor.lastrowid, receiver, json_text(list(draft.deliveries))),
     )
-    if bound.rowcount != len(delivery_ids):
+    if bound.rowcount != len(draft.deliveries):
         raise ConflictError(f"what {receiver} was to be told has changed; gather it again")
     rows = await db.execute_fetchall(
         f"SELECT {MESSAGE_COLUMNS} FROM messages WHERE id = ?",  # noqa: S608 - our own columns
@@ -209,9 +196,3 @@ def _request(
 def _message_row(receiver: str, draft: Draft, at: datetime) -> tuple[Any, ...]:
     text = (draft.alert_id, receiver, draft.title, draft.body, draft.markup)
     return (*text, *[time_text(at)] * 3)
-
-
-def _read_item(row: Any) -> Item:
-    """From a delivery's number, the three columns of a notice, and those of a change."""
-    number, notice, change = row[0], row[1:4], row[4:]
-    return Item(number, read_change(change) if notice[0] is None else read_notice(notice))

@@ -9,8 +9,10 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from watcher.changes import Change, Kind, ModelChange, RecordedChange
+from watcher.store.routes import count_caught, write_anchors
 from watcher.store.rows import (
     change_row,
+    dispatch_columns,
     hold_row,
     json_text,
     money_text,
@@ -53,6 +55,8 @@ async def record(db: aiosqlite.Connection, commit: Commit) -> Recorded:
     await _write_history(db, plan, at)
     await _write_notices(db, commit)
     await _write_changes(db, commit, changes)
+    await write_anchors(db, commit.anchors, commit.at)
+    await count_caught(db, commit.caught)
     await _write_holds(db, commit)
     await _write_sweep(db, commit)
     return Recorded(tuple(changes), await _as_they_stand(db, plan, commit.at))
@@ -151,17 +155,18 @@ async def _write_changes(
 ) -> None:
     await db.executemany(
         "INSERT INTO changes (id, at, model_id, kinds, causes,"
-        " before, before_usd_per_credit, after, after_usd_per_credit)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        " before, before_usd_per_credit, after, after_usd_per_credit, first_seen_at)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (change_row(change) for change in changes),
     )
     at = time_text(commit.at)
     await db.executemany(
-        "INSERT INTO deliveries (receiver, change_id, queued_at) VALUES (?, ?, ?)",
+        "INSERT INTO deliveries (receiver, change_id, queued_at, route, silence_id, flap,"
+        " since, since_usd_per_credit) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
         (
-            (receiver, recorded.id, at)
-            for recorded, (_, receivers) in zip(changes, commit.changes, strict=True)
-            for receiver in receivers
+            (dispatch.receiver, recorded.id, at, *dispatch_columns(dispatch))
+            for recorded, (_, dispatches) in zip(changes, commit.changes, strict=True)
+            for dispatch in dispatches
         ),
     )
 

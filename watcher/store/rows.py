@@ -29,9 +29,16 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from watcher.changes import Change
+    from watcher.routing import Dispatch
 
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 _decode = json.JSONDecoder().decode
+
+
+CHANGE_COLUMNS = (
+    "changes.id, changes.at, model_id, kinds, causes, before, before_usd_per_credit,"
+    " after, after_usd_per_credit, first_seen_at"
+)
 
 
 def time_text(at: datetime) -> str:
@@ -131,27 +138,42 @@ def change_row(recorded: RecordedChange) -> tuple[Any, ...]:
     kinds = json_text([kind.value for kind in change.kinds])
     if isinstance(change, CreditValueChange):
         values = (None, money_text(change.before), None, money_text(change.after))
-        return (*start, None, kinds, "{}", *values)
+        return (*start, None, kinds, "{}", *values, None)
     causes = json_text({kind.value: cause.value for kind, cause in change.causes.items()})
-    sides = (*_model_columns(change.before), *_model_columns(change.after))
-    return (*start, change.model_id, kinds, causes, *sides)
+    sides = (*model_columns(change.before), *model_columns(change.after))
+    seen = change.first_seen_at
+    return (
+        *start,
+        change.model_id,
+        kinds,
+        causes,
+        *sides,
+        None if seen is None else time_text(seen),
+    )
 
 
 def read_change(row: Sequence[Any]) -> RecordedChange:
-    """From id, at, model_id, kinds, causes, and record and credit value before and after."""
-    number, at, model_id, kinds, causes, before, before_value, after, after_value = row
+    """From the columns in `CHANGE_COLUMNS`."""
+    number, at, model_id, kinds, causes, before, before_value, after, after_value, seen_at = row
     change: Change
     if model_id is None:
         change = CreditValueChange(Decimal(before_value), Decimal(after_value))
     else:
         change = ModelChange(
             kinds=tuple(Kind(kind) for kind in _decode(kinds)),
-            before=_read_model(before, before_value),
-            after=_read_model(after, after_value),
+            before=read_model(before, before_value),
+            after=read_model(after, after_value),
             causes={Kind(kind): Cause(cause) for kind, cause in _decode(causes).items()},
             model_id=model_id,
+            first_seen_at=read_time_or_none(seen_at),
         )
     return RecordedChange(number, read_time(at), change)
+
+
+def dispatch_columns(dispatch: Dispatch) -> tuple[Any, ...]:
+    """To the columns route, silence_id, flap, since, since_usd_per_credit."""
+    silence = dispatch.silence_id
+    return (dispatch.route, silence, dispatch.flap.value, *model_columns(dispatch.since))
 
 
 def read_notice(row: Sequence[Any]) -> Notice:
@@ -194,13 +216,13 @@ def read_message(row: Sequence[Any]) -> StoredMessage:
     )
 
 
-def _model_columns(model: Model | None) -> tuple[str | None, str | None]:
+def model_columns(model: Model | None) -> tuple[str | None, str | None]:
     if model is None:
         return None, None
     return record_text(model.record), money_text(model.usd_per_credit)
 
 
-def _read_model(record: str | None, usd_per_credit: str | None) -> Model | None:
+def read_model(record: str | None, usd_per_credit: str | None) -> Model | None:
     if record is None or usd_per_credit is None:
         return None
     return Model(read_record(record), Decimal(usd_per_credit))

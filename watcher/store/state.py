@@ -10,12 +10,14 @@ from contextlib import asynccontextmanager
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
+from watcher.catalog import Model
 from watcher.store import requests
 from watcher.store.database import open_reading, open_writing
 from watcher.store.keeping import back_up
 from watcher.store.migrations import NEWEST, migrate
 from watcher.store.outbox import OutboxTable
 from watcher.store.recording import record
+from watcher.store.routes import RoutesTable
 from watcher.store.rows import (
     json_text,
     read_hold,
@@ -49,7 +51,7 @@ FAILED = "failed"
 INCONCLUSIVE = "inconclusive"
 
 
-class Store(Views, OutboxTable):
+class Store(Views, OutboxTable, RoutesTable):
     """All that is remembered. Every method is one transaction, whole or not at all."""
 
     async def believed(self) -> Believed | None:
@@ -73,6 +75,16 @@ class Store(Views, OutboxTable):
             swept_at=read_time(at),
             holds=tuple(map(read_hold, holds)),
         )
+
+    async def on_sale(self) -> tuple[Model, ...]:
+        """Every model on sale as last believed, at what a credit is worth."""
+
+        async def ask(db: aiosqlite.Connection) -> tuple[list[Any], list[Any]]:
+            values = await db.execute_fetchall("SELECT usd_per_credit FROM sweep")
+            return list(values), list(await db.execute_fetchall(ON_SALE))
+
+        values, rows = await self._database.read(ask)
+        return tuple(Model(read_known(row).record, Decimal(values[0][0])) for row in rows)
 
     async def gone(self, folded: Collection[str]) -> tuple[KnownModel, ...]:
         """Models once sold under one of these identities and gone now, as they were last seen."""

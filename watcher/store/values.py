@@ -5,7 +5,7 @@ Knows the shape of what is remembered. Refuses to know where it is kept.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from watcher.catalog import Model, Record
     from watcher.changes import Change, Notice, RecordedChange
     from watcher.confirm import Hold
+    from watcher.routing import Anchor, Dispatch
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,19 +55,23 @@ class Believed:
 class Commit:
     """Everything one accepted sweep leaves behind; stored whole or not at all.
 
-    `baseline`: the first snapshot only, stored as models with no changes. `changes` and `notices`
-    come each with the receivers they are due to, which may be none. `updates` are records mended
-    with no change to remember, by model number. `holds` are all that are open after this sweep.
+    `baseline`: the first snapshot only, stored as models with no changes. `changes` come each with
+    its deliveries and `notices` with their receivers, which may be none. `updates` are records
+    mended with no change to remember, by model number. `holds` are all that are open after this
+    sweep. `anchors` are what routes with a threshold tell from now on, `caught` how many
+    deliveries each silence caught.
     """
 
     at: datetime
     usd_per_credit: Decimal
     sighting: Mapping[str, Any]
     baseline: tuple[Record, ...] = ()
-    changes: tuple[tuple[Change, tuple[str, ...]], ...] = ()
+    changes: tuple[tuple[Change, tuple[Dispatch, ...]], ...] = ()
     updates: tuple[tuple[int, Record], ...] = ()
     holds: tuple[Hold, ...] = ()
     notices: tuple[tuple[Notice, tuple[str, ...]], ...] = ()
+    anchors: tuple[Anchor, ...] = ()
+    caught: Mapping[int, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,21 +121,50 @@ def believed_after(previous: Believed | None, commit: Commit, recorded: Recorded
 
 
 @dataclass(frozen=True, slots=True)
-class Item:
-    """One thing a receiver is still to be told, not yet part of a message."""
+class StoredSilence:
+    """A silence as it was asked for. `spec` is its matcher as a configuration writes one.
 
-    delivery_id: int
-    content: RecordedChange | Notice
+    `caught` counts the deliveries that it held back or dropped.
+    """
+
+    id: int
+    spec: Mapping[str, Any]
+    since_at: datetime
+    until_at: datetime
+    reason: str
+    dropping: bool
+    caught: int = 0
+    ended_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """What gathering leaves besides messages.
+
+    `netted` are deliveries that came to nothing, `anchors` what routes last told indeed, `digests`
+    up to when each digest of the receiver has been told.
+    """
+
+    netted: tuple[int, ...] = ()
+    anchors: tuple[Anchor, ...] = ()
+    digests: Mapping[str, datetime] = field(default_factory=dict)
+
+    def __bool__(self) -> bool:
+        return bool(self.netted or self.anchors or self.digests)
 
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """A message about to be fixed. `alert_id` is unique and short; `markup` is the body's."""
+    """A message about to be fixed. `alert_id` is unique and short; `markup` is the body's.
+
+    `deliveries` are those that it makes; a digest of nothing makes none.
+    """
 
     alert_id: str
     title: str
     body: str
     markup: str
+    deliveries: tuple[int, ...] = ()
 
 
 class MessageState(StrEnum):

@@ -14,6 +14,7 @@ from watcher.changes import ModelChange
 from watcher.store.database import Questions
 from watcher.store.outbox import MESSAGE_COLUMNS
 from watcher.store.rows import (
+    CHANGE_COLUMNS,
     json_text,
     read_change,
     read_hold,
@@ -98,8 +99,7 @@ class Views(Questions):
         `glob` is matched against the folded description, before and after, case aside.
         """
         rows = await self._database.rows(
-            "SELECT id, at, model_id, kinds, causes,"
-            " before, before_usd_per_credit, after, after_usd_per_credit FROM changes"
+            f"SELECT {CHANGE_COLUMNS} FROM changes"  # noqa: S608 - our own columns
             " WHERE at >= ?1"
             " AND (?2 = '[]' OR EXISTS (SELECT 1 FROM json_each(kinds)"
             " WHERE value IN (SELECT value FROM json_each(?2))))"

@@ -1,0 +1,130 @@
+"""What is known beside a change and makes its line worth reading.
+
+How a price stands in its own past, what else the family has, what it costs a month. Refuses to
+know where the past is kept and how any of it is worded.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from watcher.catalog import Model, fold
+from watcher.changes import Kind, ModelChange
+from watcher.rendering.facts import Facts, Telling
+from watcher.rendering.pricing_words import price as in_words
+from watcher.routing import monthly_cost
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from datetime import datetime
+    from decimal import Decimal
+
+    from watcher.changes import Notice, RecordedChange
+    from watcher.routing import Batch, PricePoint, Usage
+
+__all__ = ["tell"]
+
+# "The lowest ever watched" says nothing before one has watched for a while.
+LONG_ENOUGH = timedelta(days=7)
+
+_PRICES = {Kind.PRICE_UP, Kind.PRICE_DOWN}
+
+
+def tell(
+    batch: Batch,
+    prices: Mapping[int, Sequence[PricePoint]],
+    on_sale: Sequence[Model],
+    usage: Sequence[Usage],
+) -> tuple[Telling, ...]:
+    """Put beside each content of a batch what is known of it.
+
+    `prices` are each model's prices per base unit and from when they held, oldest first; `on_sale`
+    is needed where something is gone, and may be empty else.
+    """
+    return tuple(
+        Telling(content, _facts(content, batch, prices, on_sale, usage))
+        for content in batch.contents
+    )
+
+
+def _facts(
+    content: RecordedChange | Notice,
+    batch: Batch,
+    prices: Mapping[int, Sequence[PricePoint]],
+    on_sale: Sequence[Model],
+    usage: Sequence[Usage],
+) -> Facts | None:
+    change = getattr(content, "change", None)
+    if not isinstance(change, ModelChange):
+        return None
+    past = prices.get(change.model_id or 0, ())
+    left = _family_left(change, on_sale) if Kind.REMOVED in change.kinds else None
+    low, lowest = _extreme(change, past, content.at, lowest=True)
+    high, highest = _extreme(change, past, content.at, lowest=False)
+    return Facts(
+        monthly_cost_usd=monthly_cost(change, usage),
+        lowest_since=low,
+        lowest_ever=lowest,
+        highest_since=high,
+        highest_ever=highest,
+        days_since_change=_days_since_change(change, past, content.at),
+        family_left=None if left is None else len(left),
+        family_cheapest=_cheapest(change, left or ()),
+        missed_since=change.first_seen_at if Kind.REMOVED in change.kinds else None,
+        flapping=getattr(content, "id", None) in batch.flapping,
+    )
+
+
+def _extreme(
+    change: ModelChange, past: Sequence[PricePoint], at: datetime, *, lowest: bool
+) -> tuple[datetime | None, bool]:
+    """Until when the price was last as low (or high) as now; or that it never was."""
+    now = _moved_to(change, up=not lowest)
+    before = [point for point in past if point[0] < at]
+    if now is None or not before:
+        return None, False
+    ended_at = at
+    for from_at, price in reversed(before):
+        if price != now and (price < now) is lowest:
+            return ended_at, False
+        ended_at = from_at
+    return None, at - before[0][0] >= LONG_ENOUGH
+
+
+def _moved_to(change: ModelChange, *, up: bool) -> Decimal | None:
+    """The price that the change led to, where it went that way."""
+    kind = Kind.PRICE_UP if up else Kind.PRICE_DOWN
+    return change.after.price if change.after and kind in change.kinds else None
+
+
+def _days_since_change(change: ModelChange, past: Sequence[PricePoint], at: datetime) -> int | None:
+    """How long the price before had stood; unknown where it is as old as the watch."""
+    before = [point for point in past if point[0] < at]
+    if not _PRICES & set(change.kinds) or len(before) < 2:  # noqa: PLR2004 - a price and one before
+        return None
+    return (at - before[-1][0]).days
+
+
+def _family_left(change: ModelChange, on_sale: Sequence[Model]) -> list[Model]:
+    gone = change.model.record
+    family = fold(gone.family)
+    return [
+        model
+        for model in on_sale
+        if model.record.folded != gone.folded and fold(model.record.family) == family
+    ]
+
+
+def _cheapest(change: ModelChange, left: Sequence[Model]) -> tuple[str, str] | None:
+    """The cheapest of what is sold by the same unit: else there is nothing to compare."""
+    base = change.model.record.unit.base
+    priced = [
+        (model.price, model.record.folded, model)
+        for model in left
+        if model.price is not None and model.record.unit.base == base
+    ]
+    if not priced:
+        return None
+    *_, cheapest = min(priced, key=lambda entry: entry[:2])
+    return cheapest.record.description, in_words(cheapest)
