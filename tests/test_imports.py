@@ -13,7 +13,7 @@ PACKAGE = Path(__file__).parent.parent / "watcher"
 
 PURE = set(
     "alarms catalog changes confirm diff matching prices printable renames rendering routing"
-    " schedule secrets units".split()
+    " schedule secrets telling units".split()
 )
 # Each I/O room, and the libraries that only it may touch.
 IO = {"kie", "store", "notify"}
@@ -121,7 +121,7 @@ def test_only_the_composition_roots_import_the_composition_roots() -> None:
 
 
 def test_every_room_has_its_place_in_these_rules() -> None:
-    known = PURE | IO | CONFIG | ORDER | ROOTS | WATCHING | {"simulator", "log", "__init__"}
+    known = PURE | IO | CONFIG | ORDER | ROOTS | WATCHING | {"simulator", "log", "systemd", "reload", "__init__"}
     assert {room_of(path) for path in modules()} == known
 
 

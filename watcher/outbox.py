@@ -42,6 +42,7 @@ log = structlog.get_logger()
 _ALERT_ID_LETTERS = "23456789bcdfghjkmnpqrstvwxyz"
 _ALERT_ID_LENGTH = 8
 # How often requests of other commands (retry, discard) are looked for.
+_REQUESTS = "requests"
 _LOOK_FOR_REQUESTS = timedelta(seconds=2)
 # What is due by the clock must not make a worker spin.
 _SOONEST = timedelta(seconds=0.1)
@@ -75,7 +76,8 @@ class Attempt:
 class Outbox:
     """Sends what the store holds for each receiver.
 
-    `now` gives aware UTC times; `after` hears of every try.
+    `now` gives aware UTC times; `after` hears of every try, `sign` in how long each worker begins
+    again (`None`: when there is news): a sign of life.
     """
 
     def __init__(
@@ -87,8 +89,10 @@ class Outbox:
         now: Callable[[], datetime],
         rng: Random,
         after: Callable[[Attempt], None] = lambda _: None,
+        sign: Callable[[str, timedelta | None], None] = lambda _who, _within: None,
     ) -> None:
         self._after = after
+        self._sign = sign
         self._store = store
         self._receivers = tuple(receivers)
         self._rules = rules
@@ -135,6 +139,7 @@ class Outbox:
         news = self._news[receiver.name]
         while not stop.is_set():
             news.clear()
+            self._sign(receiver.name, timedelta(0))
             try:
                 _, wait = await self.deliver(receiver)
             except StateError as error:
@@ -143,12 +148,14 @@ class Outbox:
             except Exception:
                 log.exception("outbox.crashed", receiver=receiver.name)
                 wait = _PAUSE_AFTER_TROUBLE
+            self._sign(receiver.name, wait)
             await _first_of(stop, news, wait)
 
     async def _serve_requests(self, stop: asyncio.Event) -> None:
         """Carry out what other commands asked for while this process owns the store."""
         never = asyncio.Event()
         while not stop.is_set():
+            self._sign(_REQUESTS, _LOOK_FOR_REQUESTS)
             try:
                 taken = await self._store.take_requests()
                 if taken.set_aside:

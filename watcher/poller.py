@@ -122,12 +122,22 @@ class Poller:
         self._disagreement: str | None = None
         self._unreadable: frozenset[str] = frozenset()
 
-    async def run(self, stop: asyncio.Event, after: Callable[[PollReport], None]) -> None:
-        """Poll until `stop` is set; `after` hears of every poll."""
+    async def run(
+        self,
+        stop: asyncio.Event,
+        after: Callable[[PollReport], None],
+        sign: Callable[[timedelta], None] = lambda _: None,
+    ) -> None:
+        """Poll until `stop` is set; `after` hears of every poll.
+
+        `sign` hears in how long the next poll begins, each time that is known: a sign of life.
+        """
         while not stop.is_set():
+            sign(timedelta(0))
             report = await self.poll()
             after(report)
             wait = self.wait_after(report)
+            sign(wait)
             await _first_of(stop, wait)
 
     async def poll(self) -> PollReport:
