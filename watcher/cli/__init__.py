@@ -17,6 +17,7 @@ import click
 from watcher import __version__
 from watcher.cli.configured import Chosen
 from watcher.cli.endings import CarefulGroup
+from watcher.cli.health import health
 from watcher.cli.outbox import outbox
 from watcher.cli.running import check, demo, run
 from watcher.cli.setup import init, test_notify, validate
@@ -51,7 +52,19 @@ def cli(context: click.Context, file: Path | None) -> None:
     context.obj = Chosen(file)
 
 
-for command in (run, check, validate, test_notify, models, changes, outbox, status, demo, init):
+for command in (
+    run,
+    check,
+    validate,
+    test_notify,
+    models,
+    changes,
+    outbox,
+    status,
+    health,
+    demo,
+    init,
+):
     cli.add_command(command)
 
 
