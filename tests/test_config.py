@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import yaml
@@ -14,8 +15,28 @@ from pydantic import BaseModel
 
 from watcher.changes import ANNOUNCED_BY_DEFAULT, Kind
 from watcher.config.loading import example_text, find, load
-from watcher.config.settings import PollSettings, ReceiverSettings, Settings, SourceSettings
+from watcher.config.secret_urls import URL_KEYS
+from watcher.config.settings import (
+    HeartbeatOptions,
+    PollSettings,
+    ReceiverOptions,
+    ReceiverSettings,
+    Settings,
+    SourceSettings,
+)
 from watcher.confirm import Policy
+
+# What is commented out in the example, because it is nothing unless it is set.
+NOTHING_UNLESS_SET = "receivers routes quiet_hours usage operator heartbeat web".split()
+# What a comment further up explains: that of the section, or of the key before.
+EXPLAINED_TOGETHER = set(
+    "url url_file name match provider model usd_below usd_above discount_above receivers continue"
+    " from to per_month".split()
+)
+# Written like the match of a route.
+LEAVES = {"quiet_hours.urgent."}
+# Sections with a secret URL are read apart.
+BY_HAND: dict[str, type[BaseModel]] = {"receivers": ReceiverOptions, "heartbeat": HeartbeatOptions}
 
 
 def accepts(url: str) -> list[str]:
@@ -200,33 +221,44 @@ class TestTheExample:
 
         assert load(file, {}, accepts) == Settings()
 
-    def test_it_loads_with_its_receivers_uncommented(self, file: Path) -> None:
-        (file.parent / "mail-url").write_text("mailto://me@example.org")
+    def test_it_loads_with_all_of_it_uncommented(
+        self, file: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.chdir(file.parent)
+        Path("mail.j2").write_text("{{ title }}")
+        Path("mail-url").write_text("mailto://me@example.org")
         file.write_text(uncommented(example_text()))
+        variables = {
+            "DISCORD_URL": "discord://a/b",
+            "CREDENTIALS_DIRECTORY": str(file.parent),
+            "HEARTBEAT_URL": "https://beat.example/canary",
+        }
 
-        read = load(
-            file,
-            {"DISCORD_URL": "discord://a/b", "CREDENTIALS_DIRECTORY": str(file.parent)},
-            accepts,
-        )
+        read = load(file, variables, accepts)
 
         assert list(read.receivers) == ["team", "me"]
-        assert read.model_copy(update={"receivers": {}}) == Settings()
+        assert [route.name for route in read.routes] == ["my videos", "marks", "weekly"]
+        nothing = {name: getattr(Settings(), name) for name in NOTHING_UNLESS_SET}
+        assert read.model_copy(update=nothing) == Settings()
 
     def test_it_has_every_key(self) -> None:
-        content = yaml.safe_load(uncommented(example_text()))
+        written = set(keys_written(yaml.safe_load(uncommented(example_text()))))
 
-        written = {
-            (section, key) for section, keys in content.items() for key in _keys_in(section, keys)
-        }
-        assert written == set(_setting_keys()) | {("receivers", "url"), ("receivers", "url_file")}
+        # A heartbeat has one URL, which the example shows; it tells of the other way.
+        assert written | {"heartbeat.url_file"} == set(keys_known())
+        assert "url_file: names a file" in example_text()
 
     def test_every_key_of_it_has_a_comment(self) -> None:
-        lines = example_text().splitlines()
-        settings = [at for at, line in enumerate(lines) if re.match(r"  [a-z_]+: ", line)]
+        lines = uncommented(example_text()).splitlines()
+        settings = [at for at, line in enumerate(lines) if re.match(r"  +(- )?[a-z_]+: ", line)]
+        bare = [
+            lines[at].split(":")[0].strip(" -")
+            for at in settings
+            if "#" not in lines[at] + lines[at - 1]
+        ]
 
         assert settings
-        assert [lines[at] for at in settings if "#" not in lines[at] + lines[at - 1]] == []
+        assert set(bare) <= EXPLAINED_TOGETHER
 
     def test_it_names_every_kind_of_change(self) -> None:
         assert [kind for kind in Kind if not re.search(rf"\b{kind}\b", example_text())] == []
@@ -234,18 +266,35 @@ class TestTheExample:
 
 def uncommented(text: str) -> str:
     """The example with its settings that are commented out (no space, or an even number, after the #)."""
-    return re.sub(r"^#(?=(?:  )*[a-z_]+:)", "", text, flags=re.MULTILINE)
+    return re.sub(r"^#(?=(?:  )*(?:- )?[a-z_]+:)", "", text, flags=re.MULTILINE)
 
 
-def _setting_keys() -> list[tuple[str, str | None]]:
-    keys: list[tuple[str, str | None]] = [("announce", None)]
-    for section, value in Settings():
-        if isinstance(value, BaseModel):
-            keys += [(section, key) for key in type(value).model_fields]
-    return keys
+def keys_known(section: type[BaseModel] = Settings, above: str = "") -> Iterator[str]:
+    """Every key of the settings as it is written, with dots."""
+    for name, info in section.model_fields.items():
+        key = f"{above}{info.alias or name}"
+        below = BY_HAND.get(key) or model_in(info.annotation)
+        if below is not None and f"{key}." not in LEAVES:
+            yield from keys_known(below, f"{key}.")
+            yield from (f"{key}.{each}" for each in URL_KEYS if key in BY_HAND)
+        else:
+            yield key
 
 
-def _keys_in(section: str, content: Any) -> list[str | None]:
-    if section == "receivers":
-        return [key for receiver in content.values() for key in receiver]
-    return [None] if isinstance(content, list) else list(content)
+def model_in(annotation: Any) -> type[BaseModel] | None:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next(filter(None, map(model_in, get_args(annotation))), None)
+
+
+def keys_written(content: Any, above: str = "") -> Iterator[str]:
+    """Every key of a configuration that has a value, with dots; names of receivers left out."""
+    if isinstance(content, list) and isinstance(content[0], dict):
+        for each in content:
+            yield from keys_written(each, above)
+    elif isinstance(content, dict) and above not in LEAVES:
+        for key, below in content.items():
+            named = "" if above == "receivers." else f"{key}."
+            yield from keys_written(below, f"{above}{named}" if named else "receivers.*.")
+    else:
+        yield above.removesuffix(".").replace(".*", "")

@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
+from configuring import apprise_like, wrong
 from watcher.config.errors import ConfigError, Problem
 from watcher.config.loading import example_text, load
 from watcher.config.settings import Settings
@@ -32,19 +33,6 @@ BAD_NAME = "is no name for a receiver; use at most 40 letters, digits, - and _"
 UNCLOSED = (
     'has a bracket never closed or a value to quote; close it, and quote "${NAME}" in brackets'
 )
-
-
-def apprise_like(url: str) -> list[str]:
-    """As the check for Apprise answers; tells the URL, as no check should."""
-    return [] if url.startswith("json://") else [f"is no Apprise URL: {url}; copy it again"]
-
-
-def wrong(path: Path, environment: dict[str, str] | None = None) -> list[str]:
-    with pytest.raises(ConfigError) as refused:
-        load(path, environment or {}, apprise_like)
-    lines = str(refused.value).split("\n")
-    assert lines == [str(problem) for problem in refused.value.problems]
-    return [line.removeprefix(f"{path}:") for line in lines]
 
 
 @pytest.fixture
@@ -92,7 +80,7 @@ ERRORS = [
     ("intervall: 5m", "1:1: intervall: unknown key; did you mean poll.interval?"),
     ("interval: 5m", "1:1: interval: unknown key; did you mean poll.interval?"),
     ("recievers: {}", "1:1: recievers: unknown key; did you mean receivers?"),
-    ("xyzzy: 1", "1:1: xyzzy: unknown key; known here: source, poll, confirm, state, delivery, receivers, announce, log"),
+    ("xyzzy: 1", "1:1: xyzzy: unknown key; known here: source, poll, confirm, state, delivery, receivers, announce, routes, quiet_hours, timezone, usage, flap, operator, operator_after, heartbeat, web, log"),
     ("poll: {full_sweep: 5m}", "1:8: poll.full_sweep: unknown key; did you mean full_sweep_every?"),
     ("poll: {page_size: 5}", "1:8: poll.page_size: unknown key; did you mean source.page_size?"),
     ("log: {xyzzy: 5}", "1:7: log.xyzzy: unknown key; known here: level, format"),
@@ -173,14 +161,14 @@ ERRORS = [
     ("receivers: {team: {}}", "1:13: receivers.team: has neither url nor url_file; give it exactly one of the two"),
     ("receivers: {team: {url: 'json://canary-7f3a91', url_file: canary-7f3a91}}", "1:13: receivers.team: has both url and url_file; give it exactly one of the two"),
     ("receivers: {team: {url: 'json://x', urls: canary-7f3a91}}", "1:37: receivers.team.urls: unknown key; did you mean url?"),
-    ("receivers: {team: {url: 'json://x', canary-7f3a91: x}}", "1:37: receivers.team.?: unknown key; known: url, url_file"),
+    ("receivers: {team: {url: 'json://x', canary-7f3a91: x}}", "1:37: receivers.team.?: unknown key; known: url, url_file, format, charts, template"),
     ("receivers: {'discord://canary-7f3a91/x': {url: 'json://x'}}", f"1:13: receivers.?: {BAD_NAME}"),
     ("receivers: {the team: {url: 'json://x'}}", f"1:13: receivers.?: {BAD_NAME}"),
     (f"receivers: {{{'a' * 41}: {{url: 'json://x'}}}}", f"1:13: receivers.?: {BAD_NAME}"),
     ("receivers: {terminal: {url: 'json://x'}}", "1:13: receivers.terminal: is the name of the built-in receiver; choose another"),
     ("receivers: {team: {url: }}", "1:24: receivers.team.url: is empty; give it a value"),
     ("receivers: {team: {url: ' '}}", "1:25: receivers.team.url: is empty; give it a value"),
-    ("receivers: {team: {url: ['json://canary-7f3a91']}}", "1:25: receivers.team.url: is not a single value; write one URL, and a receiver for each URL"),
+    ("receivers: {team: {url: ['json://canary-7f3a91']}}", "1:25: receivers.team.url: is not a single value; write one URL"),
     ("receivers: {team: {url: 'discord://canary-7f3a91/x'}}", "1:25: receivers.team.url: is no Apprise URL: ***; copy it again"),
     ("receivers: {team: {url: '${HOUSE}'}}", f"1:25: receivers.team.url: the variable HOUSE {NOT_SET}"),
     ("receivers: {team: {url: 'json://${canary-7f3a91}'}}", "1:25: receivers.team.url: has a ${ that names no variable; write ${NAME}, or $${ for ${"),

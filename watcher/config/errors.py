@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
 __all__ = [
+    "VERY_LIKE",
     "ConfigError",
     "Finding",
     "KeyPath",
@@ -27,11 +28,13 @@ __all__ = [
 KeyPath = tuple[str | int, ...]
 
 _PRINTABLE_KEY = re.compile(r"[A-Za-z0-9_-]{1,40}")
-# Below a receiver somebody may have pasted a token where a key belongs.
-_PRINTABLE_RECEIVER_KEY = re.compile(r"[a-z_]{1,20}")
-_RECEIVER_KEY_DEPTH = 2
+# Below these, at this depth, somebody may have pasted a token where a key belongs.
+_SECRET_FROM = {"receivers": 2, "heartbeat": 1}
+_PRINTABLE_BESIDE_SECRETS = re.compile(r"[a-z_]{1,20}")
 
 LIKE_ENOUGH = 60
+# For a guess that leads away from where the word stands.
+VERY_LIKE = 75
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -83,13 +86,13 @@ def key_text(path: KeyPath) -> str:
     return ".".join(_key_part(parts, depth) for depth in range(len(parts)))
 
 
-def suggestion(word: str, choices: Sequence[str]) -> str | None:
-    """The choice that `word` most likely stands for; `None` where none is like it."""
+def suggestion(word: str, choices: Sequence[str], alike: int = LIKE_ENOUGH) -> str | None:
+    """The choice that `word` most likely stands for; `None` where none is `alike`, 0 to 100."""
     # Needed only for a file with a mistake in it; a good one should not wait for the import.
     from rapidfuzz import fuzz, process  # noqa: PLC0415
 
     found = process.extractOne(
-        word[:100].casefold(), choices, scorer=fuzz.ratio, score_cutoff=LIKE_ENOUGH
+        word[:100].casefold(), choices, scorer=fuzz.ratio, score_cutoff=alike
     )
     return None if found is None else found[0]
 
@@ -99,6 +102,6 @@ def in_file_order(findings: Iterable[Finding], file: str) -> tuple[Problem, ...]
 
 
 def _key_part(parts: Sequence[str], depth: int) -> str:
-    below_receiver = parts[0] == "receivers" and depth >= _RECEIVER_KEY_DEPTH
-    pattern = _PRINTABLE_RECEIVER_KEY if below_receiver else _PRINTABLE_KEY
+    beside_secrets = depth >= _SECRET_FROM.get(parts[0], len(parts))
+    pattern = _PRINTABLE_BESIDE_SECRETS if beside_secrets else _PRINTABLE_KEY
     return parts[depth] if pattern.fullmatch(parts[depth]) else "?"

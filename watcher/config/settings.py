@@ -7,241 +7,186 @@ how to mend it, and never repeats the value.
 
 from __future__ import annotations
 
-import ipaddress
-import re
 from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, get_args
-from urllib.parse import urlsplit
+from typing import Annotated, Literal, get_args
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
+from pydantic import Field, SecretStr
 
-from watcher.changes import ANNOUNCED_BY_DEFAULT, Kind
-from watcher.config.durations import parse_duration, parse_share
-from watcher.config.errors import suggestion
+from watcher.changes import ANNOUNCED_BY_DEFAULT
+from watcher.config.addresses import TcpAddress, UnixAddress, parse_listen, parse_source_url
+from watcher.config.durations import parse_duration
+from watcher.config.moments import TimeZone  # noqa: TC001 - pydantic reads it
+from watcher.config.routes import FlapSettings, QuietHoursSettings, RouteSettings, UsageSettings
 from watcher.config.secret_parts import is_secret, secret_parts
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
+from watcher.config.values import (
+    GIVEN,
+    SECTION,
+    AnyKind,
+    Duration,
+    Forever,
+    Names,
+    Number,
+    OnOff,
+    PlainPath,
+    Section,
+    Share,
+    Waiting,
+    Whole,
+    a_list,
+    a_list_of_sections,
+    above,
+    between,
+    one_of,
+    read_by,
+    share_between,
+)
 
 __all__ = [
     "ConfirmSettings",
     "DeliverySettings",
+    "HeartbeatOptions",
+    "HeartbeatSettings",
+    "KeepSettings",
     "LogSettings",
     "PollSettings",
+    "ReceiverOptions",
     "ReceiverSettings",
     "Settings",
     "SourceSettings",
     "StateSettings",
-    "is_loopback",
+    "WebSettings",
 ]
 
 LogLevel = Literal["debug", "info", "warning", "error"]
 LogFormat = Literal["auto", "readable", "json"]
+MessageFormat = Literal["auto", "markdown", "html", "text", "json"]
 
-_WHOLE = re.compile(r"[0-9]{1,9}")
-_NUMBER = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?")
-_URL_SIGNS = re.compile(r"[!-~]+")
+# The heartbeat beats with each complete sweep.
+EVERY_SWEEP: Literal["sweep"] = "sweep"
 
 
-def is_loopback(url: str) -> bool:
-    """Whether the host of a URL is this machine: localhost, 127.0.0.0/8 or ::1."""
-    host = urlsplit(url).hostname or ""
-    if host == "localhost":
-        return True
+def _parse_beat(text: str) -> timedelta | Literal["sweep"]:
+    if text == EVERY_SWEEP:
+        return EVERY_SWEEP
     try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
+        every = parse_duration(text)
+    except ValueError as error:
+        wrong, _, _ = str(error).partition(";")
+        raise ValueError(f"{wrong}; write sweep, or one such as 5m") from None
+    if not every:
+        raise ValueError("is zero; write sweep, or one such as 5m")
+    return every
 
 
-def _read_by(parse: Callable[[str], object]) -> BeforeValidator:
-    """Texts go through `parse`, once it is sure that there is one; typed values pass."""
-
-    def read(value: object) -> object:
-        if value is None or value == "":
-            raise ValueError("is empty; give it a value or remove the line")
-        if isinstance(value, list | dict):
-            raise ValueError("is not a single value; write the value behind the key")  # noqa: TRY004
-        return parse(value.strip()) if isinstance(value, str) else value
-
-    return BeforeValidator(read)
-
-
-def _parse_whole(text: str) -> int:
-    if not _WHOLE.fullmatch(text):
-        raise ValueError("is not a whole number; write digits only, as in 3")
-    return int(text)
-
-
-def _parse_number(text: str) -> Decimal:
-    if not _NUMBER.fullmatch(text):
-        raise ValueError("is not a number; write one such as 5 or 2.5")
-    return Decimal(text)
-
-
-def _parse_path(text: str) -> Path:
-    if not text.isprintable():
-        raise ValueError("has a character that no path should have; write a plain path")
-    try:
-        return Path(text).expanduser()
-    except RuntimeError:
-        raise ValueError("names a home that is not known; write the whole path") from None
-
-
-def _parse_source_url(text: str) -> str:
-    try:
-        parts = urlsplit(text)
-        host, _ = parts.hostname, parts.port
-    except ValueError:
-        raise ValueError("is not a URL; write https://host/path/") from None
-    if parts.scheme not in {"http", "https"} or not host or not _URL_SIGNS.fullmatch(text):
-        raise ValueError("is not an http(s) URL; write https://host/path/")
-    if "@" in parts.netloc:
-        raise ValueError("has a user name or password; the API needs none, remove it")
-    if parts.query or parts.fragment:
-        raise ValueError("has a ? or # part; end it after the path")
-    if parts.scheme == "http" and not is_loopback(text):
-        raise ValueError("is not encrypted; write https (http is for this machine only)")
-    return text if text.endswith("/") else text + "/"
-
-
-def _one_of(what: str, choices: tuple[str, ...]) -> BeforeValidator:
-    def choose(text: str) -> str:
-        if text in choices:
-            return text
-        near, listed = suggestion(text, choices), ", ".join(choices)
-        if near is None:
-            raise ValueError(f"is no {what}; write one of {listed}")
-        raise ValueError(f"is no {what}; did you mean {near}? (one of {listed})")
-
-    return _read_by(choose)
-
-
-def _between(low: int, high: int) -> AfterValidator:
-    def check(number: int) -> int:
-        if not low <= number <= high:
-            raise ValueError(f"is out of range; write a number from {low} to {high}")
-        return number
-
-    return AfterValidator(check)
-
-
-def _share_between(low: int, high: int) -> AfterValidator:
-    def check(share: Decimal) -> Decimal:
-        if not low <= share * 100 <= high:
-            raise ValueError(f"is out of range; write a share from {low}% to {high}%")
-        return share
-
-    return AfterValidator(check)
-
-
-def _longer_than_zero(duration: timedelta) -> timedelta:
-    if duration <= timedelta(0):
-        raise ValueError("is zero; write a longer duration, such as 30s")
-    return duration
-
-
-def _not_negative(duration: timedelta) -> timedelta:
-    if duration < timedelta(0):
-        raise ValueError("is negative; write 0 or a duration such as 10m")
-    return duration
-
-
-def _more_than_one(factor: Decimal) -> Decimal:
-    if not factor > 1:
-        raise ValueError("is out of range; write a number greater than 1, such as 5")
-    return factor
-
-
-def _a_list(value: object) -> object:
-    if value is None or value in ([], ""):
-        raise ValueError(
-            "is empty, so nothing would ever be announced;"
-            " name at least one kind, or remove the key for the usual ones"
-        )
-    if isinstance(value, str | dict):
-        raise ValueError("is not a list; write [new, removed] or one kind a line after - ")  # noqa: TRY004
-    return value
-
-
-Duration = Annotated[timedelta, _read_by(parse_duration), AfterValidator(_longer_than_zero)]
-Waiting = Annotated[timedelta, _read_by(parse_duration), AfterValidator(_not_negative)]
-Whole = Annotated[int, _read_by(_parse_whole)]
-Share = Annotated[Decimal, _read_by(parse_share)]
-Number = Annotated[Decimal, _read_by(_parse_number)]
-AnyKind = Annotated[Kind, _one_of("kind of change", tuple(Kind))]
-
-
-class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
-
-
-class SourceSettings(_Section):
+class SourceSettings(Section):
     """Where prices come from, and how politely they are asked for. `url` ends with a slash."""
 
-    url: Annotated[str, _read_by(_parse_source_url)] = "https://api.kie.ai/client/v1/"
-    page_size: Annotated[Whole, _between(1, 100)] = 100
-    probe_size: Annotated[Whole, _between(1, 100)] = 20
-    concurrency: Annotated[Whole, _between(1, 8)] = 2
+    url: Annotated[str, read_by(parse_source_url)] = "https://api.kie.ai/client/v1/"
+    page_size: Annotated[Whole, between(1, 100)] = 100
+    probe_size: Annotated[Whole, between(1, 100)] = 20
+    concurrency: Annotated[Whole, between(1, 8)] = 2
     timeout: Duration = timedelta(seconds=20)
 
 
-class PollSettings(_Section):
+class PollSettings(Section):
     """How often. `jitter` is a share of the interval, 0 to 0.5."""
 
     interval: Duration = timedelta(minutes=5)
-    jitter: Annotated[Share, _share_between(0, 50)] = Decimal("0.1")
+    jitter: Annotated[Share, share_between(0, 50)] = Decimal("0.1")
     full_sweep_every: Duration = timedelta(minutes=30)
-    sweep_attempts: Annotated[Whole, _between(1, 10)] = 3
+    sweep_attempts: Annotated[Whole, between(1, 10)] = 3
     settle_delay: Duration = timedelta(seconds=2)
     max_backoff: Duration = timedelta(hours=1)
 
 
-class ConfirmSettings(_Section):
+class ConfirmSettings(Section):
     """How long a change waits to be seen again; zero turns that waiting off. Shares are 0 to 1."""
 
     removals: Waiting = timedelta(minutes=10)
     implausible: Waiting = timedelta(minutes=30)
-    implausible_factor: Annotated[Number, AfterValidator(_more_than_one)] = Decimal(5)
+    implausible_factor: Annotated[Number, above(1, "5")] = Decimal(5)
     collapse: Waiting = timedelta(hours=6)
-    collapse_share: Annotated[Share, _share_between(1, 100)] = Decimal("0.2")
+    collapse_share: Annotated[Share, share_between(1, 100)] = Decimal("0.2")
 
 
-class StateSettings(_Section):
+class KeepSettings(Section):
+    """How long what is done with is kept; `None` is for ever."""
+
+    history: Forever = None
+    polls: Forever = timedelta(days=30)
+    messages: Forever = timedelta(days=90)
+
+
+class StateSettings(Section):
     """Where the memory is; a relative path starts from the current directory."""
 
-    path: Annotated[Path, _read_by(_parse_path)] = Path("kie-watcher.db")
+    path: PlainPath = Path("kie-watcher.db")
+    keep: Annotated[KeepSettings, SECTION] = KeepSettings()
 
 
-class DeliverySettings(_Section):
+class DeliverySettings(Section):
     """How long a message is tried before it is a dead letter."""
 
     give_up_after: Duration = timedelta(days=7)
 
 
-class ReceiverSettings(_Section):
-    """One destination: an Apprise URL, and the values of the environment that went into it."""
+class ReceiverOptions(Section):
+    """How a receiver likes its messages; `auto` is the best form its service takes."""
+
+    format: Annotated[MessageFormat, one_of("message format", get_args(MessageFormat))] = "auto"
+    charts: OnOff = False
+    template: Annotated[PlainPath | None, GIVEN] = None
+
+
+class ReceiverSettings(ReceiverOptions):
+    """One destination: an Apprise URL, and the values of the environment that went into it.
+
+    `template_text` is what was found in the file that `template` names.
+    """
+
+    url: SecretStr
+    variables: frozenset[SecretStr] = frozenset()
+    template_text: str | None = None
+
+    def secrets(self) -> frozenset[str]:
+        """The URL, its pieces, and the values that went into it."""
+        return _secrets(self.url, self.variables)
+
+
+class HeartbeatOptions(Section):
+    """How often the heartbeat beats."""
+
+    every: Annotated[timedelta | Literal["sweep"], read_by(_parse_beat)] = EVERY_SWEEP
+
+
+class HeartbeatSettings(HeartbeatOptions):
+    """A URL that misses us when we are gone, and what of the environment went into it."""
 
     url: SecretStr
     variables: frozenset[SecretStr] = frozenset()
 
     def secrets(self) -> frozenset[str]:
         """The URL, its pieces, and the values that went into it."""
-        variables = {variable.get_secret_value() for variable in self.variables}
-        parts = secret_parts(self.url.get_secret_value())
-        return parts | frozenset(filter(is_secret, variables))
+        return _secrets(self.url, self.variables)
 
 
-class LogSettings(_Section):
+class WebSettings(Section):
+    """Where `/livez`, `/readyz` and `/metrics` answer; nowhere without `listen`."""
+
+    listen: Annotated[TcpAddress | UnixAddress | None, read_by(parse_listen)] = None
+    allow_remote: OnOff = False
+
+
+class LogSettings(Section):
     """What is logged and how; `auto` is readable on a terminal and JSON elsewhere."""
 
-    level: Annotated[LogLevel, _one_of("log level", get_args(LogLevel))] = "info"
-    format: Annotated[LogFormat, _one_of("log format", get_args(LogFormat))] = "auto"
+    level: Annotated[LogLevel, one_of("log level", get_args(LogLevel))] = "info"
+    format: Annotated[LogFormat, one_of("log format", get_args(LogFormat))] = "auto"
 
 
-class Settings(_Section):
+class Settings(Section):
     """Everything that can be set; `Settings()` is what no configuration at all means."""
 
     source: SourceSettings = SourceSettings()
@@ -250,9 +195,34 @@ class Settings(_Section):
     state: StateSettings = StateSettings()
     delivery: DeliverySettings = DeliverySettings()
     receivers: dict[str, ReceiverSettings] = Field(default_factory=dict)
-    announce: Annotated[frozenset[AnyKind], BeforeValidator(_a_list)] = ANNOUNCED_BY_DEFAULT
+    announce: Annotated[
+        frozenset[AnyKind],
+        a_list(
+            "kind",
+            "new, removed",
+            "so nothing would ever be announced;"
+            " name at least one kind, or remove the key for the usual ones",
+        ),
+    ] = ANNOUNCED_BY_DEFAULT
+    routes: Annotated[tuple[RouteSettings, ...], a_list_of_sections("route", "name")] = ()
+    quiet_hours: Annotated[
+        tuple[QuietHoursSettings, ...], a_list_of_sections("window", "name")
+    ] = ()
+    timezone: TimeZone = "UTC"
+    usage: Annotated[tuple[UsageSettings, ...], a_list_of_sections("model", "model")] = ()
+    flap: FlapSettings = FlapSettings()
+    operator: Names = ()
+    operator_after: Duration = timedelta(minutes=30)
+    heartbeat: HeartbeatSettings | None = None
+    web: WebSettings = WebSettings()
     log: LogSettings = LogSettings()
 
     def secrets(self) -> frozenset[str]:
-        """Every text that nothing may show: receivers' URLs, pieces, and what went into them."""
-        return frozenset().union(*(receiver.secrets() for receiver in self.receivers.values()))
+        """Every text that nothing may show: URLs, their pieces, and what went into them."""
+        beat = frozenset() if self.heartbeat is None else self.heartbeat.secrets()
+        return beat.union(*(receiver.secrets() for receiver in self.receivers.values()))
+
+
+def _secrets(url: SecretStr, variables: frozenset[SecretStr]) -> frozenset[str]:
+    values = {variable.get_secret_value() for variable in variables}
+    return secret_parts(url.get_secret_value()) | frozenset(filter(is_secret, values))

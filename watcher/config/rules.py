@@ -1,0 +1,83 @@
+"""From settings to the values that routing works with.
+
+Knows both vocabularies. Refuses to decide anything.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+from zoneinfo import ZoneInfo
+
+from watcher.config.moments import DAYS
+from watcher.config.receivers import RESERVED
+from watcher.routing import FlapRule, Matcher, Pattern, QuietWindow, Route, RoutingRules, Usage
+
+if TYPE_CHECKING:
+    from watcher.config.routes import MatchSettings, QuietHoursSettings, RouteSettings
+    from watcher.config.settings import Settings
+
+__all__ = ["matcher", "receiver_names", "routing_rules"]
+
+
+def routing_rules(settings: Settings) -> RoutingRules:
+    """All that the settings say about who hears what and when."""
+    usage = (Usage(Pattern(used.model), used.per_month) for used in settings.usage)
+    return RoutingRules(
+        receivers=receiver_names(settings),
+        routes=tuple(map(_route, settings.routes)),
+        announce=settings.announce,
+        quiet=tuple(map(_window, settings.quiet_hours)),
+        zone=ZoneInfo(settings.timezone),
+        usage=tuple(usage),
+        flap=FlapRule(settings.flap.changes, settings.flap.within),
+    )
+
+
+def receiver_names(settings: Settings) -> tuple[str, ...]:
+    """The receivers there are; the terminal where none is set."""
+    return tuple(settings.receivers) or (RESERVED,)
+
+
+def matcher(match: MatchSettings) -> Matcher:
+    """What a `match` or an `urgent` asks for."""
+    least = match.min_change
+    return Matcher(
+        kinds=match.all_kinds,
+        interface=_patterns(match.interface),
+        provider=_patterns(match.provider),
+        model=_patterns(match.model),
+        family=_patterns(match.family),
+        min_up=None if least is None else least.up,
+        min_down=None if least is None else least.down,
+        min_usd=match.min_change_usd,
+        usd_below=match.usd_below,
+        usd_above=match.usd_above,
+        discount_below=match.discount_below,
+        discount_above=match.discount_above,
+    )
+
+
+def _patterns(texts: tuple[str, ...]) -> tuple[Pattern, ...]:
+    return tuple(map(Pattern, texts))
+
+
+def _route(route: RouteSettings) -> Route:
+    return Route(
+        name=route.name,
+        matcher=matcher(route.match),
+        receivers=route.receivers,
+        go_on=route.continue_,
+        digest=route.digest,
+        empty=route.empty,
+    )
+
+
+def _window(window: QuietHoursSettings) -> QuietWindow:
+    return QuietWindow(
+        name=window.name,
+        start=window.from_,
+        end=window.to,
+        days=frozenset(map(DAYS.index, window.days)),
+        receivers=None if window.receivers is None else frozenset(window.receivers),
+        urgent=None if window.urgent is None else matcher(window.urgent),
+    )

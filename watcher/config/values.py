@@ -1,0 +1,249 @@
+"""Single values as people write them (`5m`, `10%`, `yes`, lists of these), each with its limits.
+
+Refuses to know which setting has which. A program may give the values themselves. An error says
+what is wrong and how to mend it, and never repeats the value.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+from decimal import Decimal
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Annotated
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, ValidationInfo
+
+from watcher.changes import Kind
+from watcher.config.durations import parse_duration, parse_share
+from watcher.config.errors import suggestion
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = [
+    "GIVEN",
+    "SECTION",
+    "WRITTEN",
+    "AnyKind",
+    "Duration",
+    "Forever",
+    "Name",
+    "Names",
+    "Number",
+    "OnOff",
+    "Percent",
+    "PlainPath",
+    "PositiveNumber",
+    "Section",
+    "Share",
+    "Waiting",
+    "Whole",
+    "a_list",
+    "a_list_of_sections",
+    "above",
+    "between",
+    "one_of",
+    "read_by",
+    "share_between",
+]
+
+LONGEST_NAME = 60
+
+# The context in which values stand in a file. There a key with nothing behind it is a mistake;
+# from a program, `None` is as good as nothing said.
+WRITTEN = MappingProxyType({"written": True})
+
+_WHOLE = re.compile(r"[0-9]{1,9}")
+_NUMBER = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?")
+_PERCENT = re.compile(r"(-?[0-9]{1,3}(?:\.[0-9]{1,9})?)%?")
+_YES_AND_NO = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
+
+
+class Section(BaseModel):
+    """Keys with values; none that is unknown, and nothing of the input in an error."""
+
+    # Some keys are words of Python: `from` and `continue` are `from_` and `continue_` in it.
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", hide_input_in_errors=True, populate_by_name=True
+    )
+
+
+def read_by(parse: Callable[[str], object]) -> BeforeValidator:
+    """Texts go through `parse`, once it is sure that there is one; typed values pass."""
+
+    def read(value: object, info: ValidationInfo) -> object:
+        if value == "" or (value is None and _is_written(info)):
+            raise ValueError("is empty; give it a value or remove the line")
+        if isinstance(value, list | dict):
+            raise ValueError("is not a single value; write the value behind the key")  # noqa: TRY004
+        return parse(value.strip()) if isinstance(value, str) else value
+
+    return BeforeValidator(read)
+
+
+def one_of(what: str, choices: tuple[str, ...]) -> BeforeValidator:
+    def choose(text: str) -> str:
+        if text in choices:
+            return text
+        near, listed = suggestion(text, choices), ", ".join(choices)
+        if near is None:
+            raise ValueError(f"is no {what}; write one of {listed}")
+        raise ValueError(f"is no {what}; did you mean {near}? (one of {listed})")
+
+    return read_by(choose)
+
+
+def between(low: int, high: int) -> AfterValidator:
+    def check(number: int) -> int:
+        if not low <= number <= high:
+            raise ValueError(f"is out of range; write a number from {low} to {high}")
+        return number
+
+    return AfterValidator(check)
+
+
+def share_between(low: int, high: int) -> AfterValidator:
+    def check(share: Decimal) -> Decimal:
+        if not low <= share * 100 <= high:
+            raise ValueError(f"is out of range; write a share from {low}% to {high}%")
+        return share
+
+    return AfterValidator(check)
+
+
+def above(low: int, example: str) -> AfterValidator:
+    def check(number: Decimal) -> Decimal:
+        if not number > low:
+            raise ValueError(
+                f"is out of range; write a number greater than {low}, such as {example}"
+            )
+        return number
+
+    return AfterValidator(check)
+
+
+def a_list(one: str, example: str, empty: str) -> BeforeValidator:
+    """A list that has something in it; `one` names a thing in it."""
+
+    def check(value: object, info: ValidationInfo) -> object:
+        if value in ([], (), "") or (value is None and _is_written(info)):
+            raise ValueError(f"is empty, {empty}")
+        if isinstance(value, str | dict):
+            raise ValueError(f"is not a list; write [{example}] or one {one} a line after - ")  # noqa: TRY004
+        return value
+
+    return BeforeValidator(check)
+
+
+def a_list_of_sections(one: str, first: str) -> BeforeValidator:
+    """A list that may have all its things commented out; each starts with the key `first`."""
+
+    def check(value: object) -> object:
+        if value is None:
+            return ()
+        if isinstance(value, str | dict):
+            raise ValueError(f"is not a list; write each {one} as - {first}: with its keys beneath")  # noqa: TRY004
+        return value
+
+    return BeforeValidator(check)
+
+
+def _is_written(info: ValidationInfo) -> bool:
+    return info.context is WRITTEN
+
+
+def _given(value: object, info: ValidationInfo) -> object:
+    if value is None and _is_written(info):
+        raise ValueError("is empty; give it a value or remove the line")
+    return value
+
+
+def _nothing_set(value: object) -> object:
+    return {} if value is None else value
+
+
+def _parse_whole(text: str) -> int:
+    if not _WHOLE.fullmatch(text):
+        raise ValueError("is not a whole number; write digits only, as in 3")
+    return int(text)
+
+
+def _parse_number(text: str) -> Decimal:
+    if not _NUMBER.fullmatch(text):
+        raise ValueError("is not a number; write one such as 5 or 2.5")
+    return Decimal(text)
+
+
+def _parse_percent(text: str) -> Decimal:
+    if not (match := _PERCENT.fullmatch(text)):
+        raise ValueError("is not a percentage; write one such as 0, 30 or -10")
+    return Decimal(match[1])
+
+
+def _parse_yes_or_no(text: str) -> bool:
+    if (answer := _YES_AND_NO.get(text.lower())) is None:
+        raise ValueError("is neither true nor false; write one of the two")
+    return answer
+
+
+def _parse_path(text: str) -> Path:
+    if not text.isprintable():
+        raise ValueError("has a character that no path should have; write a plain path")
+    try:
+        return Path(text).expanduser()
+    except RuntimeError:
+        raise ValueError("names a home that is not known; write the whole path") from None
+
+
+def _parse_name(text: str) -> str:
+    if not text or not text.isprintable() or len(text) > LONGEST_NAME:
+        raise ValueError(f"is no name; write one line of at most {LONGEST_NAME} characters")
+    return text
+
+
+def _parse_keeping(text: str) -> timedelta | None:
+    return None if text == "forever" else _longer_than_zero(parse_duration(text))
+
+
+def _longer_than_zero(duration: timedelta) -> timedelta:
+    if duration <= timedelta(0):
+        raise ValueError("is zero; write a longer duration, such as 30s")
+    return duration
+
+
+def _not_negative(duration: timedelta) -> timedelta:
+    if duration < timedelta(0):
+        raise ValueError("is negative; write 0 or a duration such as 10m")
+    return duration
+
+
+def _each_once(names: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(names))
+
+
+# For a value that need not be there.
+GIVEN = BeforeValidator(_given)
+# For a section within a section, which may have all its keys commented out.
+SECTION = BeforeValidator(_nothing_set)
+
+Duration = Annotated[timedelta, read_by(parse_duration), AfterValidator(_longer_than_zero)]
+Waiting = Annotated[timedelta, read_by(parse_duration), AfterValidator(_not_negative)]
+# How long something is kept; `None` is for ever.
+Forever = Annotated[timedelta | None, read_by(_parse_keeping)]
+Whole = Annotated[int, read_by(_parse_whole)]
+Number = Annotated[Decimal, read_by(_parse_number)]
+PositiveNumber = Annotated[Number, above(0, "0.01")]
+Share = Annotated[Decimal, read_by(parse_share)]
+# In percent, as the listing has discounts: 30 is 30 %.
+Percent = Annotated[Decimal, read_by(_parse_percent)]
+OnOff = Annotated[bool, read_by(_parse_yes_or_no)]
+PlainPath = Annotated[Path, read_by(_parse_path)]
+Name = Annotated[str, read_by(_parse_name)]
+AnyKind = Annotated[Kind, one_of("kind of change", tuple(Kind))]
+Names = Annotated[
+    tuple[Name, ...],
+    a_list("name", "team, mail", "so nobody would be told; name at least one receiver"),
+    AfterValidator(_each_once),
+]
