@@ -117,13 +117,21 @@ class Heartbeat:
             self._news.clear()
             told, self._beat = self._beat, None
             if told is not None:
-                await self._tell(*told, stop)
+                await self._tell_carefully(*told, stop)
             await first_of(stop, self._news, self._every)
 
     def _say(self, beat: Beat, words: str) -> None:
         # Only the newest counts: a monitor knows no past.
         self._beat = (beat, words)
         self._news.set()
+
+    async def _tell_carefully(self, beat: Beat, words: str, stop: asyncio.Event) -> None:
+        try:
+            await self._tell(beat, words, stop)
+        except Exception as error:  # noqa: BLE001 - nothing here may end the watch
+            # Neither its text nor its trace: they hold the address.
+            log.error("heartbeat.crashed", why=type(error).__name__)  # noqa: TRY400
+            self._after("failed")
 
     async def _tell(self, beat: Beat, words: str, stop: asyncio.Event) -> None:
         address = self._monitor.address(beat, words)

@@ -1,0 +1,262 @@
+"""The dead man's switch, against a monitor on loopback."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+import pytest
+import structlog
+from aiohttp import web
+
+from watcher.selfwatch.heartbeat import Beat, Heartbeat, Monitor, open_heartbeat
+
+CANARY = "c4n4ry-t0k3n-9d8f7a6b"
+NO_PAUSES = (timedelta(0), timedelta(0))
+MOMENT = timedelta(seconds=0.01)
+
+
+class Diary(list[str]):
+    """What happened, in order, for those who wait for it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._news = asyncio.Event()
+
+    def append(self, line: str) -> None:
+        super().append(line)
+        self._news.set()
+
+    async def reaches(self, count: int) -> None:
+        await self.fits(lambda: len(self) >= count)
+
+    async def fits(self, wanted: Callable[[], bool], patience: float = 5) -> None:
+        async with asyncio.timeout(patience):
+            while not wanted():
+                self._news.clear()
+                await self._news.wait()
+
+
+@dataclass
+class Listener:
+    """A monitor that writes down what it is asked, and answers as told, the last way for good."""
+
+    answers: list[int] = field(default_factory=lambda: [200])
+    asked: Diary = field(default_factory=Diary)
+    url: str = ""
+    location: str = ""
+
+    async def answer(self, request: web.BaseRequest) -> web.Response:
+        self.asked.append(request.path_qs)
+        status = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+        headers = {"Location": self.location} if self.location else {}
+        return web.Response(status=status, headers=headers)
+
+
+@asynccontextmanager
+async def listening(*answers: int) -> AsyncIterator[Listener]:
+    listener = Listener(list(answers) or [200])
+    server = web.Server(listener.answer)
+    runner = web.ServerRunner(server)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    listener.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+    try:
+        yield listener
+    finally:
+        await runner.cleanup()
+
+
+@asynccontextmanager
+async def beating(
+    url: str, every: timedelta | None = None, outcomes: Diary | None = None
+) -> AsyncIterator[Heartbeat]:
+    stop = asyncio.Event()
+    heard = Diary() if outcomes is None else outcomes
+    async with open_heartbeat(
+        url, every=every, patience=timedelta(seconds=0.1), pauses=NO_PAUSES, after=heard.append
+    ) as heartbeat:
+        running = asyncio.create_task(heartbeat.run(stop))
+        try:
+            yield heartbeat
+        finally:
+            stop.set()
+            async with asyncio.timeout(5):
+                await running
+
+
+ADDRESSES = {
+    "hc-ping.com": (
+        "https://hc-ping.com/uuid",
+        "https://hc-ping.com/uuid",
+        "https://hc-ping.com/uuid/fail",
+    ),
+    "hc-ping.com, by name": (
+        "https://hc-ping.com/key/kie-watcher?create=1",
+        "https://hc-ping.com/key/kie-watcher?create=1",
+        "https://hc-ping.com/key/kie-watcher/fail?create=1",
+    ),
+    "healthchecks at home": (
+        "http://hc.example/ping/uuid/",
+        "http://hc.example/ping/uuid/",
+        "http://hc.example/ping/uuid/fail",
+    ),
+    "uptime kuma, as it is copied": (
+        "https://kuma.example/api/push/tok?status=up&msg=OK&ping=",
+        "https://kuma.example/api/push/tok?status=up&msg=all+well&ping=",
+        "https://kuma.example/api/push/tok?status=down&msg=all+well&ping=",
+    ),
+    "uptime kuma, bare": (
+        "https://kuma.example/api/push/tok",
+        "https://kuma.example/api/push/tok?status=up&msg=all+well",
+        "https://kuma.example/api/push/tok?status=down&msg=all+well",
+    ),
+    "another service": ("https://other.example/x?y=1", "https://other.example/x?y=1", None),
+    "a name that only looks like one": (
+        "https://hc-ping.com.other.example/x",
+        "https://hc-ping.com.other.example/x",
+        None,
+    ),
+}
+
+
+@pytest.mark.parametrize(("url", "well", "ill"), ADDRESSES.values(), ids=ADDRESSES.keys())
+def test_each_service_is_told_in_its_own_way(url: str, well: str, ill: str | None) -> None:
+    monitor = Monitor(url)
+    assert monitor.address(Beat.WELL, "all well") == well
+    assert monitor.address(Beat.ILL, "all well") == ill
+    assert "example" not in repr(monitor)
+    assert "hc-ping" not in repr(monitor)
+
+
+async def test_it_beats_with_each_sweep_and_says_when_the_watch_fails() -> None:
+    outcomes = Diary()
+    async with listening() as monitor, beating(f"{monitor.url}/ping/x", outcomes=outcomes) as heart:
+        heart.well()
+        await outcomes.reaches(1)
+        heart.well()
+        await outcomes.reaches(2)
+        heart.ill("blind")
+        await outcomes.reaches(3)
+        heart.well()
+        await outcomes.reaches(4)
+    assert monitor.asked == ["/ping/x", "/ping/x", "/ping/x/fail", "/ping/x"]
+    assert outcomes == ["accepted"] * 4
+
+
+async def test_without_a_sweep_it_is_silent() -> None:
+    async with listening() as monitor, beating(monitor.url):
+        await asyncio.sleep(0)
+    assert monitor.asked == []
+
+
+async def test_at_an_interval_it_beats_by_itself_until_the_watch_fails() -> None:
+    outcomes = Diary()
+    async with (
+        listening() as monitor,
+        beating(f"{monitor.url}/ping/x", MOMENT, outcomes) as heart,
+    ):
+        await monitor.asked.reaches(3)
+        heart.well()
+        heart.ill("blind")
+        await monitor.asked.fits(lambda: monitor.asked[-1].endswith("/fail"))
+        beats = len(monitor.asked)
+        with suppress(TimeoutError):
+            await monitor.asked.fits(lambda: len(monitor.asked) > beats, patience=0.05)
+        assert len(monitor.asked) == beats
+        heart.well()
+        await monitor.asked.reaches(beats + 2)
+    assert set(monitor.asked) == {"/ping/x", "/ping/x/fail"}
+    assert monitor.asked.count("/ping/x/fail") == 1
+
+
+async def test_a_lost_beat_is_sent_again_and_then_given_up_until_the_next() -> None:
+    outcomes = Diary()
+    with structlog.testing.capture_logs() as lines:
+        async with (
+            listening(500, 200, 503, 503, 503, 404, 404, 404, 200) as monitor,
+            beating(f"{monitor.url}/{CANARY}", outcomes=outcomes) as heart,
+        ):
+            for count in range(1, 5):
+                heart.well()
+                await outcomes.reaches(count)
+    assert outcomes == ["accepted", "failed", "failed", "accepted"]
+    assert len(monitor.asked) == 9
+    said = [(line["event"], line["log_level"], line.get("why")) for line in lines]
+    assert said == [
+        ("heartbeat.failed", "warning", "answered 503"),
+        ("heartbeat.failed", "debug", "answered 404"),
+        ("heartbeat.recovered", "info", None),
+    ]
+    assert CANARY not in repr(lines)
+
+
+async def test_no_redirect_is_followed_to_another_host_or_to_this_one() -> None:
+    outcomes = Diary()
+    async with listening() as elsewhere, listening(302) as monitor:
+        monitor.location = f"{elsewhere.url}/{CANARY}"
+        async with beating(monitor.url, outcomes=outcomes) as heart:
+            heart.well()
+            await outcomes.reaches(1)
+    assert (outcomes, elsewhere.asked) == (["failed"], [])
+
+
+async def mute(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    await reader.read()
+    writer.close()
+
+
+async def garbled(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    await reader.readline()
+    writer.write(b"\x00\x01nonsense\r\n\r\n")
+    writer.close()
+
+
+@pytest.mark.parametrize("broken", [mute, garbled, None], ids=["mute", "garbled", "gone"])
+async def test_a_broken_monitor_harms_nothing_and_its_address_is_never_said(
+    broken: object,
+) -> None:
+    outcomes = Diary()
+    server = await asyncio.start_server(broken or mute, "127.0.0.1", 0)  # type: ignore[arg-type]
+    port = server.sockets[0].getsockname()[1]
+    if broken is None:
+        server.close()
+        await server.wait_closed()
+    with structlog.testing.capture_logs() as lines:
+        async with beating(f"http://127.0.0.1:{port}/{CANARY}", outcomes=outcomes) as heart:
+            heart.well()
+            await outcomes.reaches(1)
+    server.close()
+    assert outcomes == ["failed"]
+    assert [line["event"] for line in lines] == ["heartbeat.failed"]
+    assert CANARY not in repr(lines)
+    assert str(port) not in repr(lines)
+
+
+async def test_an_address_that_is_none_harms_nothing() -> None:
+    outcomes = Diary()
+    with structlog.testing.capture_logs() as lines:
+        async with beating(f"http://[::bad/{CANARY}", outcomes=outcomes) as heart:
+            for count in (1, 2):
+                heart.well()
+                await outcomes.reaches(count)
+    assert outcomes == ["failed", "failed"]
+    assert CANARY not in repr(lines)
+
+
+async def test_it_stops_at_once_while_it_waits_to_try_again() -> None:
+    stop = asyncio.Event()
+    async with (
+        listening(500) as monitor,
+        open_heartbeat(monitor.url, pauses=(timedelta(hours=1),)) as heart,
+    ):
+        running = asyncio.create_task(heart.run(stop))
+        heart.well()
+        await monitor.asked.reaches(1)
+        stop.set()
+        async with asyncio.timeout(5):
+            await running
