@@ -363,10 +363,14 @@ def test_an_example_with_any_stretch_replaced_is_settings_or_a_config_error(
         text[:start] + data.draw(st.text("{}[]:,-*&!'\"%#\n ab$0", max_size=8)) + text[end:]
     )
 
-    with pytest.raises(ConfigError) as refused:
+    said = ""
+    try:
+        # The stretch may have taken the receiver with its bad URL, or made it a comment.
         load(file, {}, apprise_like)
+    except ConfigError as refused:
+        said = str(refused)
 
-    assert CANARY not in str(refused.value)
+    assert CANARY not in said
 
 
 def test_naming_a_problem_needs_none_of_the_heavy_imports() -> None:
