@@ -6,14 +6,17 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 import structlog
 from aiohttp import web
 
+from watcher.changes import Notice, NoticeKind
+from watcher.poller import PollOutcome, PollReport
 from watcher.selfwatch.heartbeat import Beat, Heartbeat, Monitor, open_heartbeat
 
+AT = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 CANARY = "c4n4ry-t0k3n-9d8f7a6b"
 NO_PAUSES = (timedelta(0), timedelta(0))
 MOMENT = timedelta(seconds=0.01)
@@ -73,12 +76,15 @@ async def listening(*answers: int) -> AsyncIterator[Listener]:
 
 @asynccontextmanager
 async def beating(
-    url: str, every: timedelta | None = None, outcomes: Diary | None = None
+    url: str,
+    every: timedelta | None = None,
+    outcomes: Diary | None = None,
+    patience: timedelta = timedelta(seconds=5),
 ) -> AsyncIterator[Heartbeat]:
     stop = asyncio.Event()
     heard = Diary() if outcomes is None else outcomes
     async with open_heartbeat(
-        url, every=every, patience=timedelta(seconds=0.1), pauses=NO_PAUSES, after=heard.append
+        url, every=every, patience=patience, pauses=NO_PAUSES, after=heard.append
     ) as heartbeat:
         running = asyncio.create_task(heartbeat.run(stop))
         try:
@@ -148,10 +154,25 @@ async def test_it_beats_with_each_sweep_and_says_when_the_watch_fails() -> None:
     assert outcomes == ["accepted"] * 4
 
 
-async def test_without_a_sweep_it_is_silent() -> None:
-    async with listening() as monitor, beating(monitor.url):
-        await asyncio.sleep(0)
-    assert monitor.asked == []
+async def test_only_a_complete_sweep_and_a_failing_watch_are_told() -> None:
+    outcomes = Diary()
+    async with listening() as monitor, beating(f"{monitor.url}/ping/x", outcomes=outcomes) as heart:
+        for outcome in (PollOutcome.QUIET, PollOutcome.FAILED, PollOutcome.INCONCLUSIVE):
+            heart.polled(PollReport(outcome))
+        for kind, alarm in (
+            (NoticeKind.ALARM, "receiver"),
+            (NoticeKind.ALARM_OVER, "blind"),
+            (NoticeKind.COLLAPSE, None),
+        ):
+            heart.heard(Notice(kind, AT, {"alarm": alarm}))
+        for count, outcome in enumerate(PollOutcome, start=1):
+            if outcome in {PollOutcome.UNCHANGED, PollOutcome.CHANGED, PollOutcome.BASELINE}:
+                heart.polled(PollReport(outcome))
+                await outcomes.reaches(count - 1)
+        for count, alarm in enumerate(("blind", "shape", "refused", "state"), start=4):
+            heart.heard(Notice(NoticeKind.ALARM, AT, {"alarm": alarm}))
+            await outcomes.reaches(count)
+    assert monitor.asked == ["/ping/x"] * 3 + ["/ping/x/fail"] * 4
 
 
 async def test_at_an_interval_it_beats_by_itself_until_the_watch_fails() -> None:
@@ -227,7 +248,8 @@ async def test_a_broken_monitor_harms_nothing_and_its_address_is_never_said(
         server.close()
         await server.wait_closed()
     with structlog.testing.capture_logs() as lines:
-        async with beating(f"http://127.0.0.1:{port}/{CANARY}", outcomes=outcomes) as heart:
+        url = f"http://127.0.0.1:{port}/{CANARY}"
+        async with beating(url, outcomes=outcomes, patience=5 * MOMENT) as heart:
             heart.well()
             await outcomes.reaches(1)
     server.close()

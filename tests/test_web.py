@@ -19,6 +19,7 @@ import pytest
 import structlog
 from click.testing import CliRunner, Result
 
+from watcher.alarms import AlarmKind, Trouble
 from watcher.cli import cli
 from watcher.config.addresses import TcpAddress, UnixAddress
 from watcher.selfwatch.health import ask
@@ -70,7 +71,12 @@ class Daemon:
         limits = Limits(30 * MINUTE, {"team"})
         return pages(
             Sources(
-                self.look, self.metrics, lambda: limits, lambda: NOW, silent=lambda: self.silent
+                self.look,
+                self.metrics,
+                lambda: limits,
+                lambda: NOW,
+                alarms=lambda: [Trouble(AlarmKind.CLOCK, NOW, NOW)],
+                silent=lambda: self.silent,
             )
         )
 
@@ -107,7 +113,9 @@ async def test_each_page_answers_over_tcp_and_over_a_unix_socket(
         async with get("/metrics") as metrics:
             assert metrics.status == 200
             assert metrics.headers["Content-Type"] == "text/plain; version=0.0.4; charset=utf-8"
-            assert "kie_watcher_last_sweep_age_seconds 1200.0" in await metrics.text()
+            text = await metrics.text()
+            assert "kie_watcher_last_sweep_age_seconds 1200.0" in text
+            assert 'kie_watcher_alarms{alarm="clock"} 1.0' in text
 
 
 async def test_there_is_nothing_else_and_nothing_to_change() -> None:

@@ -19,10 +19,16 @@ import aiohttp
 import structlog
 
 from watcher import __version__
+from watcher.alarms import AlarmKind
+from watcher.changes import NoticeKind
+from watcher.poller import PollOutcome
 from watcher.selfwatch.waiting import first_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
+
+    from watcher.changes import Notice
+    from watcher.poller import PollReport
 
 __all__ = ["Beat", "Heartbeat", "Monitor", "open_heartbeat"]
 
@@ -34,6 +40,9 @@ PAUSES = (timedelta(seconds=5), timedelta(seconds=20))
 HEALTHCHECKS = "hc-ping.com"
 _KUMA_PATH = "/api/push/"
 _HEALTHCHECKS_PATH = "/ping/"
+
+_COMPLETE = {PollOutcome.UNCHANGED, PollOutcome.CHANGED, PollOutcome.BASELINE}
+_ILL = {AlarmKind.BLIND, AlarmKind.SHAPE, AlarmKind.REFUSED, AlarmKind.STATE}
 
 
 class Beat(StrEnum):
@@ -97,6 +106,17 @@ class Heartbeat:
         self._beat: tuple[Beat, str] | None = None
         self._ill = False
         self._failing = False
+
+    def polled(self, report: PollReport) -> None:
+        """Learn of a poll: only a complete sweep proves that all is well."""
+        if report.outcome in _COMPLETE:
+            self.well()
+
+    def heard(self, notice: Notice) -> None:
+        """Learn of an alarm: some say that the watch fails. The next complete sweep ends it."""
+        alarm = notice.detail.get("alarm")
+        if notice.kind is NoticeKind.ALARM and alarm in _ILL:
+            self.ill(f"alarm: {alarm}")
 
     def well(self) -> None:
         """Say that a complete sweep was made."""

@@ -15,9 +15,10 @@ from watcher.selfwatch.web import Pages, Reply
 from watcher.store import StateError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Collection
+    from collections.abc import Awaitable, Callable, Collection, Iterable
     from datetime import datetime
 
+    from watcher.alarms import Trouble
     from watcher.selfwatch.metrics import Metrics
     from watcher.selfwatch.readiness import Limits
     from watcher.store import Status
@@ -29,15 +30,16 @@ __all__ = ["Sources", "pages"]
 class Sources:
     """Where the pages' answers come from.
 
-    `limits` is asked each time, because a reload changes it. `silent` names who has not got
-    anywhere for too long (the loops, as the watchdog sees them); `deferring` the receivers for
-    which something is put off on purpose.
+    `limits` is asked each time, because a reload changes it. `alarms` are those open.
+    `silent` names who has not got anywhere for too long (the loops, as the watchdog sees them),
+    `deferring` the receivers for which something is put off on purpose.
     """
 
     status: Callable[[], Awaitable[Status]]
     metrics: Metrics
     limits: Callable[[], Limits]
     now: Callable[[], datetime]
+    alarms: Callable[[], Iterable[Trouble]] = tuple
     silent: Callable[[], Collection[str]] = tuple
     deferring: Callable[[], Collection[str]] = tuple
 
@@ -56,6 +58,7 @@ def pages(sources: Sources) -> Pages:
             status = await sources.status()
         except StateError:
             status = None
+        sources.metrics.alarmed(alarm.kind for alarm in sources.alarms())
         return Reply(HTTPStatus.OK, sources.metrics.page(status, sources.now()), CONTENT_TYPE)
 
     return Pages(live, ready, metrics)
