@@ -339,8 +339,9 @@ def test_each_alarm_is_said_in_words(golden: Callable[[str, str], None]) -> None
     golden("alarms.txt", "\n".join(lines))
 
 
-@pytest.mark.parametrize("markup", list(Markup))
-def test_what_the_api_says_acts_on_nothing_in_an_operator_s_message(markup: Markup) -> None:
+# What machines read is data, and names things as they are.
+@pytest.mark.parametrize("markup", ["markdown", "text", "html", "terminal"])
+def test_what_the_api_says_acts_on_nothing_in_an_operator_s_message(markup: str) -> None:
     nasty = "@everyone <b>x</b> [a](https://evil.example) `rm` \x1b[31m " * 5
     detail = {
         "alarm": AlarmKind.SHAPE.value,
@@ -349,10 +350,10 @@ def test_what_the_api_says_acts_on_nothing_in_an_operator_s_message(markup: Mark
         "why": nasty,
         "count": 1,
     }
-    text = body(Notice(NoticeKind.ALARM, START, detail), markup)
+    text = body(Notice(NoticeKind.ALARM, START, detail), Markup(markup))
     assert "\x1b" not in text
     for acting in ("@everyone", "@here", "<b>", "](", "https://", "`rm`", "evil.example"):
-        if markup is not Markup.TERMINAL or "@" not in acting:
+        if markup != "terminal" or "@" not in acting:
             assert acting not in text
 
 
