@@ -1,0 +1,254 @@
+"""What several changes come to in the end, and what a change is to those who last heard earlier."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from decimal import Decimal
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from routed import Market, in_short
+from watcher.catalog import Model
+from watcher.changes import (
+    Cause,
+    CreditValueChange,
+    Kind,
+    ModelChange,
+    RecordedChange,
+    change_percent,
+)
+from watcher.routing import net_effect, since_told
+from watcher.routing.net import net_of
+
+CASES: list[tuple[str, Callable[[Market], Market], list[str]]] = [
+    ("one move is itself", lambda m: m.costs("110"), ["100→110"]),
+    ("A → B → A is nothing", lambda m: m.costs("110", "100"), []),
+    ("two moves are one", lambda m: m.costs("110", "120"), ["100→120"]),
+    ("up and further down", lambda m: m.costs("110", "90"), ["100→90"]),
+    ("to free and back", lambda m: m.costs("0", "100"), []),
+    ("new and then removed", lambda m: m.launches(2, "5").drops(2), []),
+    ("new, moved and removed", lambda m: m.launches(2, "5").costs("7", number=2).drops(2), []),
+    ("new and moved is new as it is", lambda m: m.launches(2, "5").costs("7", number=2), ["+2"]),
+    ("removed", lambda m: m.drops(), ["-1"]),
+    ("removed and returned the same", lambda m: m.drops().returns("100"), []),
+    ("removed and returned dearer", lambda m: m.drops().returns("120"), ["100→120"]),
+    ("moved and removed", lambda m: m.costs("120").drops(), ["-1"]),
+    ("removed, returned, removed", lambda m: m.drops().returns("120").drops(), ["-1"]),
+    ("new, removed, returned", lambda m: m.launches(2, "5").drops(2).returns("6", 2), ["+2"]),
+    ("renamed and dearer", lambda m: m.costs("100", name="Reel 1 New").costs("120"), ["Reel 1, 1080p=>Reel 1 New 100→120"]),
+    ("dearer and renamed", lambda m: m.costs("120").costs("120", name="Reel 1 New"), ["Reel 1, 1080p=>Reel 1 New 100→120"]),
+    ("renamed there and back", lambda m: m.costs("100", name="Reel 1 New").costs("100", name="Reel 1, 1080p"), []),
+    ("renamed twice is once", lambda m: m.costs("100", name="Reel A").costs("100", name="Reel B"), ["Reel 1, 1080p=>Reel B"]),
+    ("a credit there and back", lambda m: m.credit_is_worth("0.006").credit_is_worth("0.005"), []),
+    ("a credit in two steps", lambda m: m.credit_is_worth("0.006").credit_is_worth("0.007"), ["0.005=>0.007"]),
+    ("a promotion there and back", lambda m: m.costs("100", discountPrice=True).costs("100"), []),
+    ("a promotion with a lower price", lambda m: m.costs("80", discountPrice=True), ["100→80 promotion_started"]),
+    ("a promotion, then a lower price", lambda m: m.costs("100", discountPrice=True).costs("80", discountPrice=True), ["100→80 promotion_started"]),
+    ("a move over a credit there and back", lambda m: m.costs("110").credit_is_worth("0.006").costs("120").credit_is_worth("0.005"), ["100→120"]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("play", "net"), [case[1:] for case in CASES], ids=[case[0] for case in CASES]
+)
+def test_changes_come_to_what_differs_in_the_end(
+    play: Callable[[Market], Market], net: list[str]
+) -> None:
+    assert [in_short(each) for each in net_effect(play(Market().opens_with()).changes)] == net
+
+
+def test_a_model_that_was_gone_when_it_began_returns_once() -> None:
+    market = Market().opens_with().drops()
+    gone = len(market.news)
+    market.returns("120").costs("130")
+    (net,) = net_effect(market.changes[gone:])
+    assert in_short(net) == "~1 100→130"
+    market.drops()
+    assert net_effect(market.changes[gone:]) == ()
+
+
+def test_a_net_change_carries_the_number_and_time_of_the_last() -> None:
+    market = Market().opens_with().costs("110", "120")
+    (net,) = net_effect(market.changes)
+    assert (net.id, net.at) == (market.changes[-1].id, market.changes[-1].at)
+
+
+def test_models_keep_apart_and_in_the_order_of_their_first_change() -> None:
+    market = Market().opens_with().opens_with("10", 2).opens_with("7", 3)
+    market.costs("8", number=3).costs("110").costs("11", number=2).costs("9", number=3)
+    assert [in_short(each) for each in net_effect(market.changes)] == ["7→9", "100→110", "10→11"]
+
+
+def test_what_was_removed_is_shown_as_it_was_last_seen() -> None:
+    (net,) = net_effect(Market().opens_with().costs("120").drops().changes)
+    assert isinstance(net.change, ModelChange)
+    assert net.change.before is not None
+    assert net.change.before.price == 120
+
+
+def test_changes_may_end_where_the_model_stands_now() -> None:
+    market = Market().opens_with().costs("110")
+    net = net_of(market.changes, market.model(1, "104"))
+    assert net is not None
+    assert in_short(net) == "100→104"
+    assert net_of(market.changes, market.model(1, "100")) is None
+
+
+# What happens in a market of three models: what, which, and to what.
+Event = tuple[str, int, int]
+events = st.lists(
+    st.tuples(
+        st.sampled_from(["price", "promotion", "name", "fal", "gone", "back", "new", "credit"]),
+        st.integers(1, 3),
+        st.integers(1, 3),
+    ),
+    max_size=14,
+)
+
+
+def played(happenings: list[Event]) -> tuple[dict[int, Model], Market]:
+    """The state before the first event, and the market after the last."""
+    market = Market().opens_with("10", 1).opens_with("20", 2)
+    start = dict(market.on_sale)
+    for what, number, to in happenings:
+        _happen(market, what, number, to)
+    return start, market
+
+
+def _happen(market: Market, what: str, number: int, to: int) -> None:
+    here = market.on_sale.get(number)
+    if what == "credit":
+        if Decimal(to) / 1000 != market.worth:
+            market.credit_is_worth(f"0.00{to}")
+    elif here is None:
+        if what == "back" and number in market.gone:
+            market.returns(f"{to}0", number)
+        elif what == "new" and number not in market.gone:
+            market.launches(number, f"{to}0")
+    elif what == "gone":
+        market.drops(number)
+    else:
+        record = here.record
+        market.costs(
+            f"{to}0" if what == "price" else str(record.credits),
+            number=number,
+            name=f"Reel {number}, {'ABC'[to - 1]}" if what == "name" else record.description,
+            discountPrice=to > 1 if what == "promotion" else record.promotion,
+            falPrice=f"0.{to}" if what == "fal" else str(record.fal),
+        )
+
+
+def replayed(state: dict[int, Model], worth: Decimal, changes: list[RecordedChange]) -> object:
+    """What changes make of a state."""
+    state = dict(state)
+    for recorded in changes:
+        change = recorded.change
+        if isinstance(change, CreditValueChange):
+            assert change.before == worth
+            worth = change.after
+        elif change.after is None:
+            del state[change.model_id or 0]
+        else:
+            assert ((change.model_id or 0) in state) is not bool(
+                {Kind.NEW, Kind.RETURNED} & set(change.kinds)
+            )
+            state[change.model_id or 0] = change.after
+    return worth, {
+        number: (each.record.folded, each.record.credits, each.record.promotion, each.record.fal)
+        for number, each in state.items()
+    }
+
+
+@settings(deadline=None)
+@given(events)
+def test_the_net_effect_done_to_the_old_state_gives_the_new_one(happenings: list[Event]) -> None:
+    start, market = played(happenings)
+    net = list(net_effect(market.changes))
+    old = Market().worth
+    assert replayed(start, old, net) == replayed(start, old, market.changes)
+
+
+@settings(deadline=None)
+@given(events)
+def test_the_net_effect_tells_of_no_model_twice_and_of_none_that_is_the_same(
+    happenings: list[Event],
+) -> None:
+    start, market = played(happenings)
+    net = net_effect(market.changes)
+    about = [each.change.model_id for each in net if isinstance(each.change, ModelChange)]
+    assert len(about) == len(set(about))
+    same = {number for number, each in start.items() if _same(each, market.on_sale.get(number))}
+    assert not same & set(about)
+
+
+def _same(before: Model, after: Model | None) -> bool:
+    return after is not None and after.record == before.record
+
+
+@settings(deadline=None)
+@given(events, st.integers(0, 14))
+def test_netting_in_two_parts_comes_to_the_same_as_at_once(
+    happenings: list[Event], cut: int
+) -> None:
+    start, market = played(happenings)
+    halves = [*net_effect(market.changes[:cut]), *net_effect(market.changes[cut:])]
+    old = Market().worth
+    assert replayed(start, old, halves) == replayed(start, old, list(net_effect(market.changes)))
+
+
+@settings(deadline=None)
+@given(events)
+def test_what_is_net_is_net(happenings: list[Event]) -> None:
+    net = net_effect(played(happenings)[1].changes)
+    assert net_effect(net) == net
+
+
+def only_change(market: Market) -> ModelChange:
+    change = market.changes[-1].change
+    assert isinstance(change, ModelChange)
+    return change
+
+
+def test_a_change_is_told_from_where_the_price_was_last_told() -> None:
+    market = Market().opens_with()
+    since = market.on_sale[1]
+    change = since_told(only_change(market.costs("103", "106")), since)
+    assert isinstance(change, ModelChange)
+    assert change_percent(change) == 6
+    assert change.kinds == (Kind.PRICE_UP, Kind.DISCOUNT_DOWN)
+    assert change.causes == {Kind.DISCOUNT_DOWN: Cause.PRICE}
+
+
+def test_what_else_happens_with_a_move_is_told_as_it_happens() -> None:
+    market = Market().opens_with("100", discountPrice=True)
+    since = market.on_sale[1]
+    market.costs("103").costs("106", discountPrice=True)
+    change = since_told(only_change(market), since)
+    assert Kind.PROMOTION_STARTED in change.kinds
+    assert Kind.PRICE_UP in change.kinds
+
+
+def test_a_move_back_to_what_was_told_leaves_what_else_happened() -> None:
+    market = Market().opens_with()
+    since = market.on_sale[1]
+    market.costs("103").costs("100", discountPrice=True)
+    assert since_told(only_change(market), since).kinds == (Kind.PROMOTION_STARTED,)
+
+
+def test_without_an_earlier_word_a_change_is_told_as_it_is() -> None:
+    change = only_change(Market().opens_with().costs("110"))
+    assert since_told(change, None) is change
+    assert since_told(CreditValueChange(Decimal(1), Decimal(2)), change.before).kinds == (
+        Kind.CREDIT_VALUE,
+    )
+
+
+def test_a_price_for_another_thing_is_no_place_to_start_from() -> None:
+    market = Market().opens_with("100", creditUnit="per video")
+    since = market.on_sale[1]
+    market.costs("100", creditUnit="per second").costs("110", creditUnit="per second")
+    assert (
+        in_short(RecordedChange(1, market.now, since_told(only_change(market), since))) == "100→110"
+    )
