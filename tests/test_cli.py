@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from click.testing import CliRunner, Result
 
-from remembering import START, commit, draft, edited, minutes, new, record, removed
+from remembering import START, commit, draft, edited, fix, minutes, new, record, removed
 from watcher import __version__
 from watcher.changes import CreditValueChange, Kind, public_fields
 from watcher.cli import cli
 from watcher.config.loading import example_text
 from watcher.confirm import Hold, HoldReason
 from watcher.store import Store, open_reader, open_store
-from watcher.store.values import Wish
+from watcher.store.wishes import OutboxRequest, Wish
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -109,7 +109,8 @@ async def tell(store: Store) -> None:
     """A dead message at old-team, an open one at team; one more piece of news for team."""
     for receiver, alert_id in (("old-team", "2b3c4d5f"), ("team", "7k2mw9xc")):
         items = await store.gathered(receiver)
-        await store.fix_message(receiver, draft(alert_id), [items[0].delivery_id], minutes(11))
+        text = draft(alert_id, [items[0].delivery_id])
+        await fix(store, receiver, text, minutes(11))
     messages = {message.receiver: message for message in (await store.outbox()).messages}
     await store.mark_dead(messages["old-team"].id, "the address is gone", minutes(12))
     await store.mark_failed(messages["team"].id, "HTTP 500", minutes(12), minutes(14))
@@ -454,6 +455,7 @@ async def test_beside_a_running_daemon_the_wish_is_left_for_it(filled: Place) ->
         assert "The running daemon has been asked to retry" in result.stdout
         taken = await owner.take_requests()
     ((request, count),) = taken.applied
+    assert isinstance(request, OutboxRequest)
     assert (request.wish, request.message_ids, count) == (Wish.RETRY, (1,), 1)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -288,3 +289,122 @@ def test_a_price_after_a_return_is_told_with_the_return() -> None:
     verdict = judge(found, (), 0, Policy(implausible_factor=Decimal(5)), START)
 
     assert told(verdict) == [(Kind.RETURNED, Kind.PRICE_UP)]
+
+
+# What a person accepted by hand
+
+
+def accepted(holds: Sequence[Hold], reason: HoldReason, *, minute: float) -> tuple[Hold, ...]:
+    """The holds with those of one reason ended early, as accepting them stores it."""
+    at = START + timedelta(minutes=minute)
+    return tuple(
+        replace(hold, until_at=min(hold.until_at, at)) if hold.reason is reason else hold
+        for hold in holds
+    )
+
+
+def test_an_accepted_removal_is_told_by_the_next_sweep_that_shows_it() -> None:
+    watch = Watch(record("Reel"), record("Aria"))
+    watch.sees(record("Aria"), minute=0)
+    watch.holds = accepted(watch.holds, HoldReason.REMOVAL, minute=2)
+
+    assert told(watch.sees(record("Aria"), minute=3)) == [("removed",)]
+    assert watch.holds == ()
+
+
+def test_what_was_accepted_and_is_contradicted_was_never_so() -> None:
+    watch = Watch(record("Reel"), record("Aria"))
+    watch.sees(record("Aria"), minute=0)
+    watch.holds = accepted(watch.holds, HoldReason.REMOVAL, minute=2)
+
+    assert told(watch.sees(record("Reel"), record("Aria"), minute=3)) == []
+    assert told(watch.sees(record("Aria"), minute=4)) == []
+    assert [hold.until_at for hold in watch.holds] == [START + timedelta(minutes=14)]
+
+
+@pytest.mark.parametrize(("seen", "news"), [("0.1", [("price_down",)]), ("0.2", [])])
+def test_an_accepted_price_is_told_only_if_it_is_the_one_that_was_accepted(
+    seen: str, news: list[tuple[str, ...]]
+) -> None:
+    watch = Watch(priced("Reel", "10", falPrice=""))
+    watch.sees(priced("Reel", "0.1", falPrice=""), minute=0)
+    watch.holds = accepted(watch.holds, HoldReason.PRICE, minute=1)
+
+    assert told(watch.sees(priced("Reel", seen, falPrice=""), minute=2)) == news
+
+
+def test_an_accepted_rename_is_told_and_a_removal_in_its_place_still_waits() -> None:
+    watch = Watch(record("Reel, avtar"), record("Aria"))
+    watch.sees(record("Reel, avatar"), record("Aria"), minute=0)
+    watch.holds = accepted(watch.holds, HoldReason.RENAME, minute=1)
+    elsewhere = Watch(record("Reel, avtar"), record("Aria"))
+    elsewhere.holds = watch.holds
+
+    assert told(elsewhere.sees(record("Aria"), minute=2)) == []
+    assert told(watch.sees(record("Reel, avatar"), record("Aria"), minute=2)) == [("renamed",)]
+
+
+def many(count: int) -> list[Record]:
+    return [record(f"Reel {n}") for n in range(count)]
+
+
+def test_an_accepted_collapse_is_believed_with_the_removals_it_held() -> None:
+    watch = Watch(*many(30))
+    assert [n.kind for n in watch.sees(*many(10), minute=0).notices] == [NoticeKind.COLLAPSE]
+    for reason in (HoldReason.COLLAPSE, HoldReason.REMOVAL):
+        watch.holds = accepted(watch.holds, reason, minute=2)
+
+    verdict = watch.sees(*many(10), minute=3)
+
+    assert told(verdict) == [("removed",)] * 20
+    assert (verdict.holds, verdict.notices) == ((), ())
+
+
+def test_what_else_went_missing_since_a_collapse_was_accepted_waits_its_time() -> None:
+    watch = Watch(*many(30))
+    watch.sees(*many(10), minute=0)
+    for reason in (HoldReason.COLLAPSE, HoldReason.REMOVAL):
+        watch.holds = accepted(watch.holds, reason, minute=2)
+
+    assert told(watch.sees(*many(9), minute=3)) == [("removed",)] * 20
+    assert [hold.until_at for hold in watch.holds] == [START + timedelta(minutes=13)]
+
+
+def test_one_removal_can_be_accepted_while_the_catalogue_is_held() -> None:
+    watch = Watch(*many(30))
+    watch.sees(*many(10), minute=0)
+    watch.sees(*many(10), minute=5)
+    first = next(hold for hold in watch.holds if hold.reason is HoldReason.REMOVAL)
+    early = replace(first, until_at=START + timedelta(minutes=6))
+    watch.holds = [early if hold is first else hold for hold in watch.holds]
+
+    assert told(watch.sees(*many(10), minute=7)) == [("removed",)]
+    assert len(watch.holds) == 20
+
+
+def test_a_removal_whose_time_came_is_still_held_by_a_collapse_that_begins() -> None:
+    watch = Watch(*many(30))
+    watch.sees(*many(29), minute=0)
+
+    assert told(watch.sees(*many(10), minute=10)) == []
+    assert min(hold.until_at for hold in watch.holds) == START + timedelta(hours=6, minutes=10)
+
+
+def test_what_is_missing_after_a_collapse_is_missed_anew_though_it_was_accepted() -> None:
+    watch = Watch(*many(30))
+    watch.sees(*many(10), minute=0)
+    for reason in (HoldReason.COLLAPSE, HoldReason.REMOVAL):
+        watch.holds = accepted(watch.holds, reason, minute=2)
+
+    verdict = watch.sees(*many(29), minute=3)
+
+    assert (told(verdict), [n.kind for n in verdict.notices]) == ([], [NoticeKind.RECOVERED])
+    assert [hold.until_at for hold in verdict.holds] == [START + timedelta(minutes=13)]
+
+
+def test_a_hold_keeps_the_end_it_has_where_the_rules_have_become_slower() -> None:
+    watch = Watch(record("Reel"), record("Aria"))
+    watch.sees(record("Aria"), minute=0)
+    watch.policy = Policy(removals=timedelta(hours=1))
+
+    assert told(watch.sees(record("Aria"), minute=10)) == [("removed",)]

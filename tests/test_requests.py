@@ -2,14 +2,39 @@ from __future__ import annotations
 
 import os
 import stat
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from remembering import START, commit, minutes, record
+from remembering import START, commit, minutes, model, record
 from watcher.changes import Notice, NoticeKind
-from watcher.store import OutboxRequest, StateError, Store, Wish, open_store, requests
+from watcher.confirm import Hold, HoldReason
+from watcher.routing import Anchor
+from watcher.store import (
+    AcceptHolds,
+    AddSilence,
+    ConflictError,
+    EndSilence,
+    HoldName,
+    OutboxRequest,
+    StartOver,
+    StateError,
+    Store,
+    StoredSilence,
+    Wish,
+    open_store,
+    requests,
+)
 
+SILENCE = StoredSilence(
+    id=0,
+    spec={"kinds": ["price"], "model": ["*seedance*"], "min_change": {"up": "5%"}},
+    since_at=minutes(1),
+    until_at=minutes(61),
+    reason="known “sale” 🎉",
+    dropping=True,
+)
 EVERYTHING = OutboxRequest(Wish.DISCARD, minutes(5))
 
 
@@ -55,7 +80,19 @@ async def test_a_daemon_does_what_a_command_left_and_does_it_once(path: Path) ->
         OutboxRequest(Wish.RETRY, START),
         OutboxRequest(Wish.RETRY, minutes(1), message_ids=(3, 1)),
         OutboxRequest(Wish.DISCARD, minutes(2), message_ids=(), receiver="my “team”"),
+        AddSilence(SILENCE),
+        EndSilence(minutes(3), 7),
+        AcceptHolds(minutes(4)),
+        AcceptHolds(
+            minutes(4),
+            (
+                HoldName(HoldReason.PRICE, 12, "0.004"),
+                HoldName(HoldReason.COLLAPSE, None, ""),
+            ),
+        ),
+        StartOver(minutes(5)),
     ],
+    ids=lambda request: type(request).__name__,
 )
 def test_a_request_is_taken_as_it_was_left(path: Path, request_: OutboxRequest) -> None:
     path.touch()
@@ -106,6 +143,29 @@ async def test_a_state_nobody_asked_anything_of_has_no_requests(path: Path) -> N
             "1.json",
             '{"wish": "retry", "at": "2026-11-22T07:30:00Z", "messages": [true], "receiver": null}',
             id="no number of a message",
+        ),
+        pytest.param(
+            "1.json",
+            '{"wish": "silence", "at": "2026-11-22T07:30:00Z", "match": ["*"],'
+            ' "until": "2026-11-22T08:30:00Z", "reason": "", "drop": false}',
+            id="no matcher",
+        ),
+        pytest.param(
+            "1.json",
+            '{"wish": "silence", "at": "2026-11-22T07:30:00Z", "match": {},'
+            ' "until": "soon", "reason": "", "drop": false}',
+            id="a silence without an end",
+        ),
+        pytest.param(
+            "1.json",
+            '{"wish": "end silence", "at": "2026-11-22T07:30:00Z", "number": "1"}',
+            id="no number of a silence",
+        ),
+        pytest.param(
+            "1.json",
+            '{"wish": "accept", "at": "2026-11-22T07:30:00Z",'
+            ' "holds": [{"reason": "mood", "model": 1, "subject": ""}]}',
+            id="no reason of a hold",
         ),
     ],
 )
@@ -162,3 +222,147 @@ async def test_a_request_done_again_after_a_crash_does_nothing_more(path: Path) 
 
         assert await store.apply(EVERYTHING) == 0
         assert await store.waiting_receivers() == ("team",)
+
+
+def test_a_request_as_an_older_version_left_it_is_read(path: Path) -> None:
+    put(
+        path,
+        "1.json",
+        '{"wish":"retry","at":"2026-11-22T07:31:00.000000Z","messages":[4],"receiver":null}',
+    )
+
+    ((_, request),) = requests.look(path).requests
+    assert request == OutboxRequest(Wish.RETRY, minutes(1), message_ids=(4,))
+
+
+async def test_a_silence_asked_for_twice_is_one_and_ends_once(path: Path) -> None:
+    async with open_store(path) as store:
+        assert await store.apply(AddSilence(SILENCE)) == 1
+        assert await store.apply(AddSilence(SILENCE)) == 0
+        (stored,) = await store.silences()
+        assert stored == replace(SILENCE, id=1)
+
+        assert await store.apply(EndSilence(minutes(9), 1)) == 1
+        assert await store.apply(EndSilence(minutes(10), 1)) == 0
+        (ended,) = await store.silences()
+        assert ended.ended_at == minutes(9)
+
+
+async def test_a_silence_that_is_over_or_was_never_there_cannot_be_ended(path: Path) -> None:
+    async with open_store(path) as store:
+        await store.apply(AddSilence(SILENCE))
+
+        assert await store.apply(EndSilence(minutes(61), 1)) == 0
+        assert await store.apply(EndSilence(minutes(2), 2)) == 0
+
+
+def holds() -> tuple[Hold, ...]:
+    """A collapse with the two removals it holds, and a price."""
+    return (
+        Hold(HoldReason.COLLAPSE, None, "", START, minutes(360)),
+        Hold(HoldReason.REMOVAL, 1, "", START, minutes(360)),
+        Hold(HoldReason.REMOVAL, 2, "", minutes(3), minutes(360)),
+        Hold(HoldReason.PRICE, 3, "0.1", START, minutes(30)),
+    )
+
+
+async def held(store: Store) -> list[tuple[str, int | None, float]]:
+    """What is on hold, and in which minute it ends."""
+    await store.record(commit(baseline=tuple(record(name) for name in "abc"), holds=holds()))
+    return await ends(store)
+
+
+async def ends(store: Store) -> list[tuple[str, int | None, float]]:
+    believed = await store.believed()
+    assert believed is not None
+    return [
+        (hold.reason.value, hold.model_id, (hold.until_at - START).total_seconds() / 60)
+        for hold in believed.holds
+    ]
+
+
+ONE = HoldName(HoldReason.REMOVAL, 1, "")
+ALL_OF_IT = HoldName(HoldReason.COLLAPSE, None, "")
+
+
+@pytest.mark.parametrize(
+    ("names", "count", "end"),
+    [
+        pytest.param((ONE,), 1, [360, 5, 360, 30], id="one"),
+        pytest.param((ALL_OF_IT,), 3, [5, 5, 5, 30], id="the collapse takes its removals along"),
+        pytest.param(None, 4, [5, 5, 5, 5], id="all"),
+        pytest.param(
+            (HoldName(HoldReason.PRICE, 3, "0.2"),), 0, [360, 360, 360, 30], id="another price"
+        ),
+        pytest.param(
+            (HoldName(HoldReason.PRICE, 9, "0.1"),), 0, [360, 360, 360, 30], id="another model"
+        ),
+    ],
+)
+async def test_what_is_accepted_ends_with_the_request(
+    path: Path, names: tuple[HoldName, ...] | None, count: int, end: list[float]
+) -> None:
+    async with open_store(path) as store:
+        await held(store)
+
+        assert await store.apply(AcceptHolds(minutes(5), names)) == count
+        assert [minute for _, _, minute in await ends(store)] == end
+
+
+async def test_accepting_again_later_changes_nothing_and_what_came_later_is_not_accepted(
+    path: Path,
+) -> None:
+    async with open_store(path) as store:
+        await held(store)
+        await store.apply(AcceptHolds(minutes(2)))
+
+        assert [minute for _, _, minute in await ends(store)] == [2, 2, 360, 2]
+        await store.apply(AcceptHolds(minutes(2)))
+        assert [minute for _, _, minute in await ends(store)] == [2, 2, 360, 2]
+
+
+async def test_a_sweep_judged_before_something_was_accepted_is_not_stored(path: Path) -> None:
+    async with open_store(path) as store:
+        await held(store)
+        await store.apply(AcceptHolds(minutes(5), (ONE,)))
+
+        with pytest.raises(ConflictError):
+            await store.record(commit(minutes(5), holds=holds(), judged=holds()))
+
+        assert ("removal", 1, 5) in await ends(store)
+        believed = await store.believed()
+        assert believed is not None
+        await store.record(commit(minutes(6), judged=believed.holds))
+        assert await ends(store) == []
+
+
+async def test_starting_over_is_asked_for_until_a_baseline_is_taken(path: Path) -> None:
+    baseline = Notice(NoticeKind.BASELINE, minutes(4), {})
+
+    async with open_store(path) as store:
+        assert await store.apply(StartOver(minutes(1))) == 0
+        await store.record(commit(baseline=(record(),)))
+        assert await store.apply(StartOver(minutes(2))) == 1
+        await store.record(commit(minutes(3)))
+        believed = await store.believed()
+        assert believed is not None
+        assert believed.start_over
+
+        await store.record(commit(minutes(4), notices=((baseline, ()),), starts_over=True))
+        # The file may be found again after a crash.
+        assert await store.apply(StartOver(minutes(2))) == 0
+        believed = await store.believed()
+        assert believed is not None
+        assert not believed.start_over
+        assert await store.apply(StartOver(minutes(5))) == 1
+
+
+async def test_starting_over_lets_routes_measure_anew(path: Path) -> None:
+    told = Anchor("mine", "team", 1, model(record()))
+
+    async with open_store(path) as store:
+        await store.record(commit(baseline=(record(),)))
+        await store.record(commit(minutes(1), anchors=(told,)))
+        assert (await store.pasts([1]))[1].anchors
+        await store.record(commit(minutes(2), starts_over=True))
+        assert not (await store.pasts([1]))[1].anchors

@@ -152,7 +152,7 @@ class _Court:
 
     def hear_removal(self, change: ModelChange, collapsed: Hold | None) -> None:
         hold = self._hold(HoldReason.REMOVAL, change.model_id, "", self.policy.removals)
-        if collapsed is not None:
+        if collapsed is not None and not self._is_accepted(hold):
             hold = replace(hold, until_at=max(hold.until_at, collapsed.until_at))
         if self._is_settled(hold):
             self._believe_at_last(change, hold)
@@ -211,9 +211,38 @@ class _Court:
     def _hold(
         self, reason: HoldReason, model_id: int | None, subject: str, wait: timedelta
     ) -> Hold:
-        """The hold on this, going on from an earlier sweep where that showed the same."""
+        """The hold on this, going on from an earlier sweep where that showed the same.
+
+        One that a person accepted has been given an earlier end, and keeps it.
+        """
         since = self._first_seen_at(reason, model_id, subject)
-        return Hold(reason, model_id, subject, since, since + wait)
+        hold = Hold(reason, model_id, subject, since, since + wait)
+        earlier = self._going_on(hold)
+        return (
+            hold
+            if earlier is None
+            else replace(hold, until_at=min(hold.until_at, earlier.until_at))
+        )
+
+    def _going_on(self, hold: Hold) -> Hold | None:
+        """The same hold as an earlier sweep left it, where this sweep only goes on with it."""
+        earlier = self.open.get((hold.reason, hold.model_id))
+        if earlier is None or earlier.subject != hold.subject:
+            return None
+        begins_anew = hold.reason is HoldReason.REMOVAL and self.collapse_ended
+        return None if begins_anew else earlier
+
+    def _is_accepted(self, removal: Hold) -> bool:
+        """Whether a person accepted a removal apart from the collapse that holds it.
+
+        The last sweep gave all removals at least the end of its collapse, so one that ends before
+        that was given its end by hand.
+        """
+        collapse = self.open.get((HoldReason.COLLAPSE, None))
+        earlier = self._going_on(removal)
+        if collapse is None or earlier is None:
+            return False
+        return earlier.until_at < collapse.until_at
 
     def _first_seen_at(self, reason: HoldReason, model_id: int | None, subject: str) -> datetime:
         earlier = self.open.get((reason, model_id))

@@ -1,7 +1,6 @@
 """The command `outbox`: what waits to be sent and what died, and what to do about it.
 
-Knows that the state has one writer: beside a running daemon a wish is left for it, else it is
-carried out here. Refuses to send anything itself.
+Knows what a person calls messages by. Refuses to send anything itself.
 """
 
 from __future__ import annotations
@@ -17,11 +16,13 @@ from watcher.cli.configured import Chosen, memory
 from watcher.cli.endings import BadUsage, failed
 from watcher.cli.printing import Column, age, json_line, news_count, say, table, utc
 from watcher.cli.views import opened
+from watcher.cli.wishes import ASKED, done_or_left
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
-    from watcher.store.values import OutboxView, StoredMessage, Waiting, Wish
+    from watcher.store.values import OutboxView, StoredMessage, Waiting
+    from watcher.store.wishes import Wish
 
 __all__ = ["outbox"]
 
@@ -108,7 +109,7 @@ def retry(
 
     Name each MESSAGE by its number or alert id, or give --receiver or --all.
     """
-    from watcher.store.values import Wish  # noqa: PLC0415
+    from watcher.store.wishes import Wish  # noqa: PLC0415
 
     _carry_out(chosen, Wish.RETRY, Aim.of(messages, receiver, everything))
 
@@ -123,7 +124,7 @@ def discard(
     Name each MESSAGE by its number or alert id, or give --receiver or --all, which also give up
     what is in no message yet. What happened stays remembered: only the telling is given up.
     """
-    from watcher.store.values import Wish  # noqa: PLC0415
+    from watcher.store.wishes import Wish  # noqa: PLC0415
 
     _carry_out(chosen, Wish.DISCARD, Aim.of(messages, receiver, everything))
 
@@ -136,7 +137,7 @@ async def _look(chosen: Chosen) -> OutboxView:
 def _carry_out(chosen: Chosen, wish: Wish, aim: Aim) -> None:
     count = asyncio.run(_done_or_left(chosen, wish, aim))
     if count is None:
-        say(f"The running daemon has been asked to {wish.value}; it does so within seconds.")
+        say(ASKED.format(wish.value))
     elif not count:
         say(f"There is nothing to {wish.value}.")
     else:
@@ -145,7 +146,7 @@ def _carry_out(chosen: Chosen, wish: Wish, aim: Aim) -> None:
 
 def _done(wish: Wish, count: int) -> str:
     from watcher.rendering.numbers import counted  # noqa: PLC0415
-    from watcher.store.values import Wish  # noqa: PLC0415
+    from watcher.store.wishes import Wish  # noqa: PLC0415
 
     if wish is Wish.RETRY:
         what = counted(count, "message is", "messages are")
@@ -154,23 +155,11 @@ def _done(wish: Wish, count: int) -> str:
 
 
 async def _done_or_left(chosen: Chosen, wish: Wish, aim: Aim) -> int | None:
-    """How many messages and news it was about; `None` where it is left for the running daemon."""
-    from watcher.store import (  # noqa: PLC0415
-        InUseError,
-        open_store,
-        requests,
-    )
-    from watcher.store.values import OutboxRequest  # noqa: PLC0415
+    from watcher.store.wishes import OutboxRequest  # noqa: PLC0415
 
     numbers = aim.numbers(await _look(chosen))
     request = OutboxRequest(wish, datetime.now(UTC), numbers, aim.receiver)
-    path = memory(chosen).path
-    try:
-        async with open_store(path) as store:
-            return await store.apply(request)
-    except InUseError:
-        requests.leave(path, request)
-        return None
+    return await done_or_left(memory(chosen).path, request)
 
 
 def _outbox_table(found: OutboxView, receivers: Collection[str]) -> None:

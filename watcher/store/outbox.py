@@ -10,10 +10,12 @@ import sqlite3
 from typing import TYPE_CHECKING, Any
 
 from watcher.store.database import Questions
+from watcher.store.granting import grant
 from watcher.store.routes import write_settlement
 from watcher.store.rows import json_text, read_message, storable, time_text
 from watcher.store.statefile import ConflictError
-from watcher.store.values import OutboxRequest, Settlement, Wish
+from watcher.store.values import Settlement
+from watcher.store.wishes import OutboxRequest, Wish
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     import aiosqlite
 
     from watcher.store.values import Draft, StoredMessage
+    from watcher.store.wishes import Request
 
 MESSAGE_COLUMNS = (
     "id, alert_id, receiver, title, body, markup, created_at, opened_at, attempts,"
@@ -114,15 +117,15 @@ class OutboxTable(Questions):
         """
         return await self.apply(_request(Wish.DISCARD, at, message_ids, receiver))
 
-    async def apply(self, request: OutboxRequest) -> int:
-        """Do what a person asked; returns how many messages and ungathered items it was about."""
+    async def apply(self, request: Request) -> int:
+        """Do what a person asked; returns how many things it was about (messages, say)."""
         return (await self.apply_all([request]))[0]
 
-    async def apply_all(self, requests: Iterable[OutboxRequest]) -> list[int]:
+    async def apply_all(self, requests: Iterable[Request]) -> list[int]:
         """Do all that was asked, in that order, or nothing of it."""
 
         async def work(db: aiosqlite.Connection) -> list[int]:
-            return [await _apply(db, request) for request in requests]
+            return [await grant(db, request) for request in requests]
 
         return await self._database.write(work)
 
@@ -155,36 +158,6 @@ async def _fix(db: aiosqlite.Connection, row: tuple[Any, ...], draft: Draft) -> 
         (cursor.lastrowid,),
     )
     return read_message(next(iter(rows)))
-
-
-async def _apply(db: aiosqlite.Connection, request: OutboxRequest) -> int:
-    """Bounded by the time of the request, so that doing it twice does no more than once."""
-    ids = None if request.message_ids is None else json_text(request.message_ids)
-    parameters = (time_text(request.at), ids, request.receiver)
-    if request.wish is Wish.RETRY:
-        cursor = await db.execute(
-            "UPDATE messages SET state = 'open', settled_at = NULL, attempts = 0,"
-            " opened_at = ?1, next_attempt_at = ?1"
-            " WHERE state = 'dead' AND settled_at <= ?1"
-            " AND (?2 IS NULL OR id IN (SELECT value FROM json_each(?2)))"
-            " AND (?3 IS NULL OR receiver = ?3)",
-            parameters,
-        )
-        return cursor.rowcount
-    messages = await db.execute(
-        "UPDATE messages SET state = 'discarded', settled_at = ?1"
-        " WHERE state IN ('open', 'dead') AND created_at <= ?1"
-        " AND (?2 IS NULL OR id IN (SELECT value FROM json_each(?2)))"
-        " AND (?3 IS NULL OR receiver = ?3)",
-        parameters,
-    )
-    ungathered = await db.execute(
-        "UPDATE deliveries SET discarded_at = ?1"
-        " WHERE id IN (SELECT id FROM waiting WHERE queued_at <= ?1)"
-        " AND ?2 IS NULL AND (?3 IS NULL OR receiver = ?3)",
-        parameters,
-    )
-    return messages.rowcount + ungathered.rowcount
 
 
 def _request(

@@ -9,7 +9,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from watcher.changes import Change, Kind, ModelChange, RecordedChange
-from watcher.store.routes import count_caught, write_anchors
+from watcher.store.notices import write_notices
+from watcher.store.routes import count_caught, forget_anchors, write_anchors
 from watcher.store.rows import (
     change_row,
     dispatch_columns,
@@ -21,6 +22,7 @@ from watcher.store.rows import (
     record_text,
     time_text,
 )
+from watcher.store.statefile import ConflictError
 from watcher.store.values import Commit, KnownModel, Recorded
 
 if TYPE_CHECKING:
@@ -45,7 +47,11 @@ class _Plan:
 
 
 async def record(db: aiosqlite.Connection, commit: Commit) -> Recorded:
-    """Store the commit; to be run as one transaction."""
+    """Store the commit; to be run as one transaction.
+
+    Raises `ConflictError` where the holds are no longer those that the sweep was judged by.
+    """
+    await _require_judged(db, commit)
     first_model = await _next_id(db, "SELECT max(id) FROM models")
     first_change = await _next_id(db, "SELECT max(id) FROM changes")
     changes = _numbered(commit, first_change, first_model + len(commit.baseline))
@@ -53,13 +59,26 @@ async def record(db: aiosqlite.Connection, commit: Commit) -> Recorded:
     at = time_text(commit.at)
     await _write_models(db, plan, at)
     await _write_history(db, plan, at)
-    await _write_notices(db, commit)
+    await write_notices(db, commit.notices, commit.at)
     await _write_changes(db, commit, changes)
+    if commit.starts_over:
+        await forget_anchors(db)
     await write_anchors(db, commit.anchors, commit.at)
     await count_caught(db, commit.caught)
     await _write_holds(db, commit)
     await _write_sweep(db, commit)
     return Recorded(tuple(changes), await _as_they_stand(db, plan, commit.at))
+
+
+async def _require_judged(db: aiosqlite.Connection, commit: Commit) -> None:
+    """Look whether a person accepted a hold while the sweep was judged: it would be held anew."""
+    if commit.judged is None:
+        return
+    stored = await db.execute_fetchall(
+        "SELECT reason, model_id, subject, since_at, until_at FROM holds"
+    )
+    if set(map(tuple, stored)) != set(map(hold_row, commit.judged)):
+        raise ConflictError("what waits for confirmation has changed; judge the sweep again")
 
 
 async def _next_id(db: aiosqlite.Connection, highest: str) -> int:
@@ -171,20 +190,6 @@ async def _write_changes(
     )
 
 
-async def _write_notices(db: aiosqlite.Connection, commit: Commit) -> None:
-    first = await _next_id(db, "SELECT max(id) FROM notices")
-    at = time_text(commit.at)
-    for number, (notice, receivers) in enumerate(commit.notices, start=first):
-        await db.execute(
-            "INSERT INTO notices (id, at, kind, detail) VALUES (?, ?, ?, ?)",
-            (number, time_text(notice.at), notice.kind.value, json_text(notice.detail)),
-        )
-        await db.executemany(
-            "INSERT INTO deliveries (receiver, notice_id, queued_at) VALUES (?, ?, ?)",
-            [(receiver, number, at) for receiver in receivers],
-        )
-
-
 async def _write_holds(db: aiosqlite.Connection, commit: Commit) -> None:
     await db.execute("DELETE FROM holds")
     await db.executemany(
@@ -206,6 +211,8 @@ async def _write_sweep(db: aiosqlite.Connection, commit: Commit) -> None:
         " usd_per_credit = excluded.usd_per_credit, sighting = excluded.sighting",
         (at, usd_per_credit, json_text(commit.sighting)),
     )
+    if commit.starts_over:
+        await db.execute("UPDATE sweep SET start_over = 0")
 
 
 async def _as_they_stand(

@@ -1,7 +1,7 @@
-"""Wishes about the outbox, left in a directory for the daemon that owns the state to take.
+"""Wishes, left in a directory for the daemon that owns the state to take.
 
 A database has one writer; a command that finds the daemon running leaves a file instead. Knows the
-directory and the files. Refuses to know what a wish does.
+directory. Refuses to know what stands in a file and what a wish does.
 """
 
 from __future__ import annotations
@@ -13,11 +13,14 @@ import tempfile
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
-from watcher.store.rows import json_text, read_time, time_text
+from watcher.store.request_files import read_request, request_fields
+from watcher.store.rows import json_text, time_text
 from watcher.store.statefile import StateError, beside
-from watcher.store.values import OutboxRequest, Wish
+
+if TYPE_CHECKING:
+    from watcher.store.wishes import Request
 
 _LONGEST = 64 * 1024
 _REQUEST, _PART, _REJECTED = ".json", ".part", ".rejected"
@@ -27,7 +30,7 @@ _REQUEST, _PART, _REJECTED = ".json", ".part", ".rejected"
 class Spool:
     """What the directory held: requests with their files, oldest first, and what was none."""
 
-    requests: tuple[tuple[Path, OutboxRequest], ...]
+    requests: tuple[tuple[Path, Request], ...]
     set_aside: tuple[str, ...]
 
 
@@ -35,7 +38,7 @@ class _NotARequestError(ValueError):
     """A file that cannot be read as a request."""
 
 
-def leave(state: Path, request: OutboxRequest) -> Path:
+def leave(state: Path, request: Request) -> Path:
     """Leave a request for the daemon that owns the state; there whole or not at all."""
     directory = beside(state, ".requests")
     try:
@@ -45,7 +48,7 @@ def leave(state: Path, request: OutboxRequest) -> Path:
         stamp = f"{time_text(request.at).translate(str.maketrans('', '', '-:.'))}-"
         descriptor, part = tempfile.mkstemp(dir=directory, prefix=stamp, suffix=_PART)
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(_request_text(request))
+            file.write(json_text(request_fields(request)))
             file.flush()
             os.fsync(file.fileno())
         _give_to_owner(Path(part), state)
@@ -60,7 +63,7 @@ def leave(state: Path, request: OutboxRequest) -> Path:
 def look(state: Path) -> Spool:
     """Read what was left; what is no request is renamed, so that it is looked at once."""
     directory = beside(state, ".requests")
-    requests: list[tuple[Path, OutboxRequest]] = []
+    requests: list[tuple[Path, Request]] = []
     foreign: list[Path] = []
     try:
         left = sorted(directory.iterdir())
@@ -86,7 +89,7 @@ def forget(spool: Spool) -> None:
             path.unlink()
 
 
-def _read(path: Path) -> OutboxRequest:
+def _read(path: Path) -> Request:
     if path.suffix != _REQUEST or not stat.S_ISREG(path.lstat().st_mode):
         raise _NotARequestError(path.name)
     with path.open("rb") as file:
@@ -94,33 +97,9 @@ def _read(path: Path) -> OutboxRequest:
     if len(content) > _LONGEST:
         raise _NotARequestError(path.name)
     try:
-        return _request(json.loads(content))
+        return read_request(json.loads(content))
     except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise _NotARequestError(path.name) from error
-
-
-def _request(fields: Any) -> OutboxRequest:
-    """Read a request's JSON; raises one of several errors where it is none."""
-    ids, receiver = fields["messages"], fields["receiver"]
-    if ids is not None and not all(type(number) is int for number in ids):
-        raise TypeError("messages are named by number")
-    if receiver is not None and not isinstance(receiver, str):
-        raise TypeError("a receiver is a name")
-    at = read_time(fields["at"])
-    if at.tzinfo is None:
-        raise ValueError("a time says its time zone")
-    return OutboxRequest(Wish(fields["wish"]), at, None if ids is None else tuple(ids), receiver)
-
-
-def _request_text(request: OutboxRequest) -> str:
-    return json_text(
-        {
-            "wish": request.wish.value,
-            "at": time_text(request.at),
-            "messages": request.message_ids,
-            "receiver": request.receiver,
-        }
-    )
 
 
 def _set_aside(path: Path) -> bool:

@@ -42,8 +42,8 @@ if TYPE_CHECKING:
 _INTERVALS_READ = 400
 
 
-class RoutesTable(Questions):
-    """The questions and marks of whoever routes."""
+class PastTable(Questions):
+    """What routes look back at; only reads."""
 
     async def pasts(self, model_ids: Collection[int]) -> dict[int, Past]:
         """What is remembered of these models: what was last told of them, and their prices."""
@@ -68,6 +68,18 @@ class RoutesTable(Questions):
             for number in model_ids
         }
 
+    async def silences(self) -> tuple[StoredSilence, ...]:
+        """Every silence there ever was, oldest first."""
+        rows = await self._database.rows(
+            "SELECT id, matcher, since_at, until_at, reason, dropping, caught, ended_at"
+            " FROM silences ORDER BY id"
+        )
+        return tuple(map(_read_silence, rows))
+
+
+class RoutesTable(PastTable):
+    """The questions and marks of whoever routes."""
+
     async def gathered(self, receiver: str) -> tuple[QueuedItem, ...]:
         """What the receiver is to be told and is in no message yet, oldest first."""
         rows = await self._database.rows(_QUEUED, (receiver,))
@@ -87,14 +99,6 @@ class RoutesTable(Questions):
             await write_settlement(db, receiver, settlement, at)
 
         await self._database.write(work)
-
-    async def silences(self) -> tuple[StoredSilence, ...]:
-        """Every silence there ever was, oldest first."""
-        rows = await self._database.rows(
-            "SELECT id, matcher, since_at, until_at, reason, dropping, caught, ended_at"
-            " FROM silences ORDER BY id"
-        )
-        return tuple(map(_read_silence, rows))
 
 
 async def add_silence(db: aiosqlite.Connection, silence: StoredSilence) -> int:
@@ -134,6 +138,11 @@ async def write_anchors(db: aiosqlite.Connection, anchors: Iterable[Anchor], at:
         " record = excluded.record, usd_per_credit = excluded.usd_per_credit",
         [(it.model_id, it.route, it.receiver, moment, *model_columns(it.model)) for it in anchors],
     )
+
+
+async def forget_anchors(db: aiosqlite.Connection) -> None:
+    """Let every route measure the next move from the price before it, as at the very start."""
+    await db.execute("DELETE FROM anchors")
 
 
 async def count_caught(db: aiosqlite.Connection, caught: Mapping[int, int]) -> None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from watcher.catalog import Model
 from watcher.store import requests
+from watcher.store.alarms import AlarmsTable
 from watcher.store.database import open_reading, open_writing
 from watcher.store.keeping import back_up
 from watcher.store.migrations import NEWEST, migrate
@@ -33,9 +34,9 @@ from watcher.store.values import (
     Commit,
     KnownModel,
     Recorded,
-    TakenRequests,
 )
 from watcher.store.views import ON_SALE, Views
+from watcher.store.wishes import TakenRequests
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Collection
@@ -51,14 +52,16 @@ FAILED = "failed"
 INCONCLUSIVE = "inconclusive"
 
 
-class Store(Views, OutboxTable, RoutesTable):
+class Store(Views, OutboxTable, RoutesTable, AlarmsTable):
     """All that is remembered. Every method is one transaction, whole or not at all."""
 
     async def believed(self) -> Believed | None:
         """The catalogue as last believed; `None` before the first complete sweep."""
 
         async def ask(db: aiosqlite.Connection) -> tuple[list[Any], ...]:
-            sweep = await db.execute_fetchall("SELECT at, usd_per_credit, sighting FROM sweep")
+            sweep = await db.execute_fetchall(
+                "SELECT at, usd_per_credit, sighting, start_over FROM sweep"
+            )
             holds = await db.execute_fetchall(
                 "SELECT reason, model_id, subject, since_at, until_at FROM holds ORDER BY id"
             )
@@ -67,13 +70,14 @@ class Store(Views, OutboxTable, RoutesTable):
         sweep, holds, models = await self._database.read(ask)
         if not sweep:
             return None
-        at, usd_per_credit, sighting = sweep[0]
+        at, usd_per_credit, sighting, start_over = sweep[0]
         return Believed(
             models=tuple(map(read_known, models)),
             usd_per_credit=Decimal(usd_per_credit),
             sighting=read_json(sighting),
             swept_at=read_time(at),
             holds=tuple(map(read_hold, holds)),
+            start_over=bool(start_over),
         )
 
     async def on_sale(self) -> tuple[Model, ...]:

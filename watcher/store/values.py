@@ -42,6 +42,7 @@ class Believed:
     """The catalogue as last believed; `models` are those on sale, ordered by their number.
 
     A model whose removal still waits to be confirmed is on sale. `sighting` is opaque JSON.
+    `start_over`: the next sweep is to be taken as it is, on purpose.
     """
 
     models: tuple[KnownModel, ...]
@@ -49,6 +50,7 @@ class Believed:
     sighting: Mapping[str, Any]
     swept_at: datetime
     holds: tuple[Hold, ...]
+    start_over: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +61,9 @@ class Commit:
     its deliveries and `notices` with their receivers, which may be none. `updates` are records
     mended with no change to remember, by model number. `holds` are all that are open after this
     sweep. `anchors` are what routes with a threshold tell from now on, `caught` how many
-    deliveries each silence caught.
+    deliveries each silence caught. `judged` are the holds that the sweep was judged by, where it
+    was: somebody may have accepted one meanwhile. `starts_over`: what routes told so far counts no
+    more, and the wish to start over is fulfilled.
     """
 
     at: datetime
@@ -72,6 +76,8 @@ class Commit:
     notices: tuple[tuple[Notice, tuple[str, ...]], ...] = ()
     anchors: tuple[Anchor, ...] = ()
     caught: Mapping[int, int] = field(default_factory=dict)
+    judged: tuple[Hold, ...] | None = None
+    starts_over: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,38 +206,6 @@ class StoredMessage:
     items: int
 
 
-class Wish(StrEnum):
-    """What a person can ask of the outbox."""
-
-    RETRY = "retry"
-    DISCARD = "discard"
-
-
-@dataclass(frozen=True, slots=True)
-class OutboxRequest:
-    """A person's wish about messages, made at a time: it is about what there was by then.
-
-    `message_ids` and `receiver` narrow it down; with neither it is about everything. Discarding
-    by receiver, or everything, includes what has not yet been gathered into a message.
-    """
-
-    wish: Wish
-    at: datetime
-    message_ids: tuple[int, ...] | None = None
-    receiver: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class TakenRequests:
-    """The requests found: each with how many messages and waiting items it was about.
-
-    `set_aside` names the files that were no requests; they are kept beside, renamed.
-    """
-
-    applied: tuple[tuple[OutboxRequest, int], ...] = ()
-    set_aside: tuple[str, ...] = ()
-
-
 @dataclass(frozen=True, slots=True)
 class Catalogue:
     """Models on sale as last believed, and what a credit is worth."""
@@ -274,6 +248,11 @@ class OpenHold:
 
     hold: Hold
     description: str | None
+
+    @property
+    def number(self) -> int:
+        """What people call it by: the number of its model, which has no other; else 0."""
+        return self.hold.model_id or 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from watcher.catalog import Model, fold
 from watcher.changes import ModelChange
-from watcher.store.database import Questions
 from watcher.store.outbox import MESSAGE_COLUMNS
+from watcher.store.routes import PastTable
 from watcher.store.rows import (
     CHANGE_COLUMNS,
     json_text,
@@ -20,6 +20,7 @@ from watcher.store.rows import (
     read_hold,
     read_known,
     read_message,
+    read_notice,
     read_time,
     read_time_or_none,
     time_text,
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
 
     import aiosqlite
 
-    from watcher.changes import RecordedChange
+    from watcher.changes import Notice, RecordedChange
     from watcher.store.values import KnownModel
 
 # Models on sale, by number. The partial index on open intervals gives them in that order.
@@ -51,7 +52,7 @@ ON_SALE = (
 )
 
 
-class Views(Questions):
+class Views(PastTable):
     """The questions of the commands that show."""
 
     async def models(
@@ -111,6 +112,13 @@ class Views(Questions):
         pattern = None if glob is None else fold(glob)
         found = [change for change in map(read_change, rows) if _is_about(change, pattern)]
         return tuple(reversed(found) if newest_first else found)
+
+    async def notices(self, since: datetime) -> tuple[Notice, ...]:
+        """What was noticed of the catalogue as a whole and of the watch itself, oldest first."""
+        rows = await self._database.rows(
+            "SELECT kind, at, detail FROM notices WHERE at >= ? ORDER BY id", (time_text(since),)
+        )
+        return tuple(map(read_notice, rows))
 
     async def outbox(self) -> OutboxView:
         """Open and dead messages, and what is in no message yet."""
