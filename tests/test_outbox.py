@@ -20,7 +20,16 @@ from watcher.notify import Outcome, Verdict
 from watcher.outbox import DeliveryRules, Outbox, new_alert_id
 from watcher.rendering import Markup, Service
 from watcher.routing import Matcher, RoutingRules, Silence
-from watcher.store import Commit, MessageState, Store, open_store
+from watcher.store import (
+    Commit,
+    MessageState,
+    OutboxRequest,
+    Request,
+    Store,
+    Wish,
+    open_store,
+    requests,
+)
 
 INBOX = Service("inbox", Markup.TEXT, 10_000, 200, None)
 START = datetime(2026, 11, 22, 7, 0, tzinfo=UTC)
@@ -322,3 +331,24 @@ async def test_a_receiver_that_breaks_inside_is_tried_again_and_takes_nothing_do
     assert desk.mail.names() == [["A"]]
     (kept,) = (await desk.store.outbox()).messages
     assert kept.state is MessageState.OPEN
+
+
+async def test_whoever_asks_is_told_of_once_it_is_done(desk: Desk, tmp_path: Path) -> None:
+    wish = OutboxRequest(Wish.DISCARD, START)
+    heard: list[list[Request]] = []
+    outbox = Outbox(
+        desk.store,
+        (desk.team, desk.mail),
+        DELIVERY,
+        now=desk.now,
+        rng=Random(1),
+        asked=lambda asked: heard.append(list(asked)),
+    )
+    await desk.happens("A")
+    requests.leave(tmp_path / "state.db", wish)
+
+    await outbox.take_requests()
+    await outbox.take_requests()
+
+    assert heard == [[wish]]
+    assert await desk.store.waiting_receivers() == ()

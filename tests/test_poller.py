@@ -22,7 +22,7 @@ from watcher.kie import open_client
 from watcher.poller import Poller, PollOutcome, PollReport, Rules
 from watcher.routing import Matcher, RoutingRules, Silence
 from watcher.simulator import CountsOff, Empty, Envelope, HalfJson, Html, Simulator, Status
-from watcher.store import Store, open_store
+from watcher.store import AcceptHolds, StartOver, Store, StoredSilence, open_store
 
 START = datetime(2026, 11, 22, 7, 0, tzinfo=UTC)
 NO_SILENCE = Silence(1, Matcher(), START, START)
@@ -370,3 +370,103 @@ async def test_the_loop_stops_at_once_when_asked_while_it_waits(world: World) ->
     await asyncio.wait_for(loop, timeout=10)
 
     assert stop.is_set()
+
+
+# What people ask for from outside
+
+
+async def test_an_accepted_hold_is_settled_by_the_next_poll(world: World) -> None:
+    await world.sees(minute=0)
+    world.simulator.catalogue.remove("Reel 25, 25s")
+    await world.sees(minute=5)
+
+    assert await world.store.apply(AcceptHolds(world.now())) == 1
+    world.poller.wake()
+
+    assert told(await world.sees(minute=6)) == [("removed", "Reel 25, 25s")]
+
+
+async def test_a_hold_accepted_in_the_middle_of_a_poll_is_settled_by_that_poll(
+    world: World,
+) -> None:
+    await world.sees(minute=0)
+    world.simulator.catalogue.remove("Reel 25, 25s")
+    await world.sees(minute=5)
+    store = world.store
+    plans = store.silences
+
+    async def accepted_while_it_is_judged() -> tuple[StoredSilence, ...]:
+        # The last that is asked before the sweep is stored.
+        await store.apply(AcceptHolds(START + timedelta(minutes=5)))
+        return await plans()
+
+    store.silences = accepted_while_it_is_judged  # type: ignore[method-assign]
+
+    assert told(await world.sees(minute=6)) == [("removed", "Reel 25, 25s")]
+
+
+async def test_starting_over_takes_the_catalogue_as_it_is_and_tells_only_that(
+    world: World,
+) -> None:
+    await world.sees(minute=0)
+    world.simulator.catalogue.edit("Reel 3, 3s", creditPrice="400", usdPrice="2")
+    world.simulator.catalogue.edit("Reel 5, 5s", discountPrice=True)
+    for n in range(20, 30):
+        world.simulator.catalogue.remove(f"Reel {n}, {n}s")
+    assert (await world.sees(minute=5)).holds == 12
+
+    await world.store.apply(StartOver(world.now()))
+    world.poller.wake()
+    before = await world.store.gathered("team")
+    report = await world.sees(minute=6)
+
+    assert (report.outcome, report.changes, report.holds) == (PollOutcome.BASELINE, (), 0)
+    assert report.why == "starting over, as asked"
+    news = (await world.store.gathered("team"))[len(before) :]
+    assert [item.content.detail["models"] for item in news] == [20]  # type: ignore[union-attr]
+    kinds = [it.change.kinds[0].value for it in await world.store.changes()]
+    assert sorted(kinds) == ["price_up", "promotion_started", *["removed"] * 10]
+    believed = await world.store.believed()
+    assert believed is not None
+    assert (len(believed.models), believed.holds, believed.start_over) == (20, (), False)
+
+    quiet = await world.sees(minute=7)
+    assert (quiet.outcome, quiet.changes) == (PollOutcome.QUIET, ())
+
+
+async def test_starting_over_waits_for_a_sweep_that_is_complete(world: World) -> None:
+    await world.sees(minute=0)
+    world.simulator.catalogue.remove("Reel 25, 25s")
+    await world.store.apply(StartOver(world.now()))
+    world.poller.wake()
+    world.simulator.faults.next(Status(503))
+
+    assert (await world.sees(minute=1)).outcome is PollOutcome.FAILED
+    assert (await world.sees(minute=2)).outcome is PollOutcome.BASELINE
+
+
+async def test_a_restart_in_between_still_starts_over(tmp_path: Path) -> None:
+    async with Simulator(rows()) as simulator:
+        world = World(simulator, tmp_path / "state.db", PollSettings())
+        async with world.started():
+            await world.sees(minute=0)
+            await world.store.apply(StartOver(world.now()))
+        simulator.catalogue.remove("Reel 25, 25s")
+        async with world.started():
+            assert (await world.sees(minute=1)).outcome is PollOutcome.BASELINE
+
+
+async def test_a_poller_that_is_woken_polls_at_once(world: World) -> None:
+    stop = asyncio.Event()
+    outcomes: list[PollOutcome] = []
+
+    def after(report: PollReport) -> None:
+        outcomes.append(report.outcome)
+        if len(outcomes) == 1:
+            world.poller.wake()
+        else:
+            stop.set()
+
+    await asyncio.wait_for(world.poller.run(stop, after), timeout=10)
+
+    assert outcomes == [PollOutcome.BASELINE, PollOutcome.QUIET]

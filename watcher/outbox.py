@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from watcher.notify import Outcome, Receiver
     from watcher.rendering.facts import Telling
     from watcher.routing import Batch, Release, RoutingRules, Silence
-    from watcher.store import Store, StoredMessage, StoredSilence
+    from watcher.store import Request, Store, StoredMessage, StoredSilence
 
 __all__ = ["Attempt", "DeliveryRules", "Outbox", "new_alert_id"]
 
@@ -77,7 +77,8 @@ class Outbox:
     """Sends what the store holds for each receiver.
 
     `now` gives aware UTC times; `after` hears of every try, `sign` in how long each worker begins
-    again (`None`: when there is news): a sign of life.
+    again (`None`: when there is news): a sign of life. `asked` hears what people asked of the
+    state meanwhile, once that is done.
     """
 
     def __init__(
@@ -90,8 +91,10 @@ class Outbox:
         rng: Random,
         after: Callable[[Attempt], None] = lambda _: None,
         sign: Callable[[str, timedelta | None], None] = lambda _who, _within: None,
+        asked: Callable[[Sequence[Request]], None] = lambda _: None,
     ) -> None:
         self._after = after
+        self._asked = asked
         self._sign = sign
         self._store = store
         self._receivers = tuple(receivers)
@@ -100,6 +103,12 @@ class Outbox:
         self._rng = rng
         self._news = {receiver.name: asyncio.Event() for receiver in receivers}
         self._failing: set[str] = set()
+        self._deferring: set[str] = set()
+
+    @property
+    def deferring(self) -> frozenset[str]:
+        """The receivers for which something is put off on purpose."""
+        return frozenset(self._deferring)
 
     def wake(self) -> None:
         """Say that there is something new to send."""
@@ -151,19 +160,24 @@ class Outbox:
             self._sign(receiver.name, wait)
             await _first_of(stop, news, wait)
 
-    async def _serve_requests(self, stop: asyncio.Event) -> None:
+    async def take_requests(self) -> None:
         """Carry out what other commands asked for while this process owns the store."""
+        try:
+            taken = await self._store.take_requests()
+        except StateError as error:
+            log.warning("outbox.request_failed", why=str(error))
+            return
+        if taken.set_aside:
+            log.warning("outbox.request_set_aside", files=list(taken.set_aside))
+        if taken.applied:
+            self.wake()
+            self._asked([request for request, _ in taken.applied])
+
+    async def _serve_requests(self, stop: asyncio.Event) -> None:
         never = asyncio.Event()
         while not stop.is_set():
             self._sign(_REQUESTS, _LOOK_FOR_REQUESTS)
-            try:
-                taken = await self._store.take_requests()
-                if taken.set_aside:
-                    log.warning("outbox.request_set_aside", files=list(taken.set_aside))
-                if taken.applied:
-                    self.wake()
-            except StateError as error:
-                log.warning("outbox.request_failed", why=str(error))
+            await self.take_requests()
             await _first_of(stop, never, _LOOK_FOR_REQUESTS)
 
     async def _one_round(self, receiver: Receiver) -> tuple[Outcome, ...]:

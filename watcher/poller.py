@@ -25,7 +25,7 @@ from watcher.kie import Sighting, SourceError, SourceReason
 from watcher.matching import match
 from watcher.routing import NOTHING_KNOWN, Past, Plan, plan
 from watcher.schedule import backoff
-from watcher.store import Commit, StateError, believed_after
+from watcher.store import Commit, ConflictError, StateError, believed_after
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
@@ -121,6 +121,11 @@ class Poller:
         self._failures = 0
         self._disagreement: str | None = None
         self._unreadable: frozenset[str] = frozenset()
+        self._woken = asyncio.Event()
+
+    def wake(self) -> None:
+        """Say that the store was told something from outside: look at it anew, and poll at once."""
+        self._woken.set()
 
     async def run(
         self,
@@ -138,7 +143,7 @@ class Poller:
             after(report)
             wait = self.wait_after(report)
             sign(wait)
-            await _first_of(stop, wait)
+            await _first_of(stop, self._woken, wait)
 
     async def poll(self) -> PollReport:
         """One poll. Never raises: whatever goes wrong is logged, noted and reported."""
@@ -188,9 +193,7 @@ class Poller:
             return self._failed(f"an error in the watcher itself: {type(error).__name__}", "bug")
 
     async def _poll(self) -> PollReport:
-        if self._believed is None:
-            self._believed = await self._store.believed()
-        believed = self._believed
+        believed = await self._ask_what_is_believed()
         last = None if believed is None else Sighting.from_json(believed.sighting)
         why = self._sweep_due(believed) or await self._client.probe(last)
         if why is None:
@@ -199,11 +202,23 @@ class Poller:
         self._log_doubts(sweep)
         if believed is None:
             return await self._take_baseline(sweep, why)
+        if believed.start_over:
+            return await self._start_over(believed, sweep, why)
         return await self._take_sweep(believed, sweep, why)
+
+    async def _ask_what_is_believed(self) -> Believed | None:
+        if self._woken.is_set():
+            self._woken.clear()
+            self._believed = None
+        if self._believed is None:
+            self._believed = await self._store.believed()
+        return self._believed
 
     def _sweep_due(self, believed: Believed | None) -> str | None:
         if believed is None:
             return "first poll"
+        if believed.start_over:
+            return "starting over, as asked"
         if believed.holds:
             return "something waits for confirmation"
         age = self._now() - believed.swept_at
@@ -215,9 +230,7 @@ class Poller:
     async def _take_baseline(self, sweep: Sweep, why: str) -> PollReport:
         now = self._now()
         snapshot = Snapshot.of(sweep.records, DOCUMENTED_USD_PER_CREDIT)
-        categories = Counter(record.interface for record in snapshot.records)
-        detail = {"models": len(snapshot.records), "categories": dict(categories.most_common())}
-        notice = Notice(NoticeKind.BASELINE, now, detail)
+        notice = _baseline_notice(snapshot, now)
         commit = Commit(
             at=now,
             usd_per_credit=snapshot.usd_per_credit,
@@ -228,12 +241,28 @@ class Poller:
         await self._record(None, commit)
         return PollReport(PollOutcome.BASELINE, why, notices=(notice,))
 
+    async def _start_over(self, believed: Believed, sweep: Sweep, why: str) -> PollReport:
+        """Take a sweep as it is, as a person asked: remembered in full, told to nobody."""
+        now = self._now()
+        snapshot = Snapshot.of(sweep.records, believed.usd_per_credit)
+        differences = await self._compare(believed, sweep, snapshot)
+        notice = _baseline_notice(snapshot, now)
+        commit = Commit(
+            at=now,
+            usd_per_credit=snapshot.usd_per_credit,
+            sighting=sweep.sighting.to_json(),
+            changes=tuple((change, ()) for change in differences.changes),
+            updates=differences.updates,
+            notices=((notice, self._rules.receivers),),
+            starts_over=True,
+        )
+        await self._record(believed, commit)
+        return PollReport(PollOutcome.BASELINE, why, notices=(notice,))
+
     async def _take_sweep(self, believed: Believed, sweep: Sweep, why: str) -> PollReport:
         now = self._now()
         snapshot = Snapshot.of(sweep.records, believed.usd_per_credit)
-        departed = await self._store.gone(_more_than_known(believed, snapshot))
-        unreadable = {row.folded for row in sweep.unreadable if row.folded}
-        differences = compare(believed, departed, snapshot, unreadable)
+        differences = await self._compare(believed, sweep, snapshot)
         models = len(believed.models)
         verdict = judge(differences, believed.holds, models, self._rules.policy, now)
         plans = await self._plan(verdict.changes, now)
@@ -249,8 +278,13 @@ class Poller:
             notices=tuple((notice, self._rules.receivers) for notice in verdict.notices),
             anchors=tuple(anchor for it in plans for anchor in it.anchors),
             caught=_caught(plans),
+            judged=believed.holds,
         )
-        recorded = await self._record(believed, commit)
+        try:
+            recorded = await self._record(believed, commit)
+        except ConflictError:
+            # Somebody accepted a hold meanwhile: the same sweep may settle it.
+            return await self._judge_again(sweep, why)
         return PollReport(
             PollOutcome.CHANGED if recorded.changes else PollOutcome.UNCHANGED,
             why,
@@ -258,6 +292,16 @@ class Poller:
             notices=verdict.notices,
             holds=len(verdict.holds),
         )
+
+    async def _judge_again(self, sweep: Sweep, why: str) -> PollReport:
+        self._believed = await self._store.believed()
+        assert self._believed is not None, "nothing unlearns a baseline"  # noqa: S101
+        return await self._take_sweep(self._believed, sweep, why)
+
+    async def _compare(self, believed: Believed, sweep: Sweep, snapshot: Snapshot) -> Differences:
+        departed = await self._store.gone(_more_than_known(believed, snapshot))
+        unreadable = {row.folded for row in sweep.unreadable if row.folded}
+        return compare(believed, departed, snapshot, unreadable)
 
     async def _record(self, before: Believed | None, commit: Commit) -> Recorded:
         # Should anything fail from here on, the next poll asks the store what was recorded.
@@ -330,6 +374,12 @@ class Poller:
         self._unreadable = complaints
 
 
+def _baseline_notice(snapshot: Snapshot, now: datetime) -> Notice:
+    categories = Counter(record.interface for record in snapshot.records)
+    detail = {"models": len(snapshot.records), "categories": dict(categories.most_common())}
+    return Notice(NoticeKind.BASELINE, now, detail)
+
+
 def compare(
     believed: Believed,
     departed: Sequence[KnownModel],
@@ -381,9 +431,14 @@ def _level(report: PollReport, failures_before: int) -> int:
 _DEBUG, _INFO, _WARNING = 10, 20, 30
 
 
-async def _first_of(stop: asyncio.Event, wait: timedelta) -> None:
+async def _first_of(stop: asyncio.Event, woken: asyncio.Event, wait: timedelta) -> None:
+    """Return when stopped, when woken, or after `wait`."""
+    waiters = [asyncio.ensure_future(stop.wait()), asyncio.ensure_future(woken.wait())]
     try:
-        async with asyncio.timeout(wait.total_seconds()):
-            await stop.wait()
-    except TimeoutError:
-        return
+        await asyncio.wait(
+            waiters, timeout=wait.total_seconds(), return_when=asyncio.FIRST_COMPLETED
+        )
+    finally:
+        for waiter in waiters:
+            waiter.cancel()
+        await asyncio.gather(*waiters, return_exceptions=True)

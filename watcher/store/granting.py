@@ -118,7 +118,7 @@ async def _start_over(db: aiosqlite.Connection, request: StartOver) -> int:
     """Mark the memory; a baseline taken since the wish was made has fulfilled it."""
     cursor = await db.execute(
         "UPDATE sweep SET start_over = 1 WHERE NOT EXISTS"
-        " (SELECT 1 FROM notices WHERE kind = 'baseline' AND at >= ?)",
+        " (SELECT 1 FROM notices WHERE kind = 'baseline' AND at > ?)",
         (time_text(request.at),),
     )
     return cursor.rowcount
