@@ -1,4 +1,4 @@
-"""The composition root: builds every part from the settings, hands them to each other, runs them.
+"""The composition root: builds every part from the settings and hands them to each other.
 
 Knows who needs whom and how all of it stops. Refuses to know what any part does.
 """
@@ -6,15 +6,18 @@ Knows who needs whom and how all of it stops. Refuses to know what any part does
 from __future__ import annotations
 
 import asyncio
+import json
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from itertools import chain
 from random import SystemRandom
 from time import perf_counter
 from typing import TYPE_CHECKING, TextIO
 
 import structlog
+from pydantic import ValidationError
 
 from watcher.changes import Notice, NoticeKind, RecordedChange
 from watcher.config.routes import MatchSettings
@@ -25,18 +28,29 @@ from watcher.notify import Outcome, TerminalReceiver, Verdict, open_receiver
 from watcher.outbox import DeliveryRules, Outbox, new_alert_id
 from watcher.poller import Poller, PollReport, Rules
 from watcher.rendering import render
-from watcher.routing import Silence
-from watcher.store import open_store
+from watcher.routing import Matcher, Silence
+from watcher.store import AcceptHolds, StartOver, open_store
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Collection
+    from collections.abc import AsyncIterator, Callable, Collection, Sequence
     from random import Random
 
     from watcher.config.settings import Settings
     from watcher.notify import Receiver
-    from watcher.store import Store, StoredSilence
+    from watcher.outbox import Attempt
+    from watcher.store import Request, Store, StoredSilence
 
-__all__ = ["CheckReport", "check", "run", "try_receivers", "utc_now"]
+__all__ = [
+    "CheckReport",
+    "Parts",
+    "check",
+    "open_receivers",
+    "opened_parts",
+    "silence_meant",
+    "try_receivers",
+    "utc_now",
+    "wind_up",
+]
 
 log = structlog.get_logger()
 
@@ -66,7 +80,9 @@ class CheckReport:
 
 
 @dataclass(frozen=True, slots=True)
-class _Parts:
+class Parts:
+    """What polls and what sends, over one state."""
+
     store: Store
     poller: Poller
     outbox: Outbox
@@ -77,36 +93,6 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
-async def run(
-    settings: Settings,
-    *,
-    stop: asyncio.Event,
-    terminal: TextIO,
-    now: Callable[[], datetime] = utc_now,
-    rng: Random | None = None,
-) -> None:
-    """Poll, remember and tell until `stop` is set; what is in hand then is finished or undone.
-
-    Raises `StateError` where the state cannot be used.
-    """
-    async with _assembled(settings, stop, terminal, now, rng or SystemRandom()) as parts:
-        log.info("watcher.started", source=settings.source.url, state=str(settings.state.path))
-
-        def after_poll(report: PollReport) -> None:
-            if report.changes or report.notices:
-                parts.outbox.wake()
-
-        works = [
-            asyncio.create_task(parts.poller.run(stop, after_poll)),
-            asyncio.create_task(parts.outbox.run(stop)),
-        ]
-        try:
-            await _until_stopped(works, stop)
-        finally:
-            await _wind_up(works)
-    log.info("watcher.stopped")
-
-
 async def check(
     settings: Settings,
     *,
@@ -115,8 +101,14 @@ async def check(
     rng: Random | None = None,
 ) -> CheckReport:
     """One poll and one round of delivery. Raises `StateError` where the state cannot be used."""
-    stop = asyncio.Event()
-    async with _assembled(settings, stop, terminal, now, rng or SystemRandom()) as parts:
+    receivers = open_receivers(settings, terminal)
+    rng = rng or SystemRandom()
+    async with (
+        open_store(settings.state.path) as store,
+        opened_parts(settings, store, receivers, now=now, rng=rng) as parts,
+    ):
+        # Left while another command held the state; nobody else may come to take it.
+        await parts.outbox.take_requests()
         report = await parts.poller.poll()
         return CheckReport(report, await parts.outbox.deliver_all())
 
@@ -133,7 +125,7 @@ async def try_receivers(
 
     Gives name, outcome and time taken, in the order of the configuration.
     """
-    wanted = [r for r in _receivers(settings, terminal) if not names or r.name in names]
+    wanted = [r for r in open_receivers(settings, terminal) if not names or r.name in names]
     alert_id = new_alert_id(rng or SystemRandom())
     sample = Notice(NoticeKind.SAMPLE, now(), {})
 
@@ -147,49 +139,71 @@ async def try_receivers(
 
 
 @asynccontextmanager
-async def _assembled(
+async def opened_parts(
     settings: Settings,
-    stop: asyncio.Event,
-    terminal: TextIO,
+    store: Store,
+    receivers: Sequence[Receiver],
+    *,
     now: Callable[[], datetime],
     rng: Random,
-) -> AsyncIterator[_Parts]:
-    receivers = _receivers(settings, terminal)
+    stop: asyncio.Event | None = None,
+    tried: Callable[[Attempt], None] = lambda _: None,
+    sign: Callable[[str, timedelta | None], None] = lambda _who, _within: None,
+) -> AsyncIterator[Parts]:
+    """Build what polls and what sends; a pause between two tries to read ends with `stop`."""
+    ended = stop or asyncio.Event()
 
     async def pause(wait: timedelta) -> None:
-        await _stopped_within(stop, wait)
+        await _stopped_within(ended, wait)
 
-    async with (
-        open_store(settings.state.path) as store,
-        open_client(settings.source, settings.poll, pause) as client,
-    ):
+    async with open_client(settings.source, settings.poll, pause) as client:
         routing = routing_rules(settings)
-        rules = Rules(settings.poll, _policy(settings), routing, _silence)
-        delivery = DeliveryRules(settings.delivery.give_up_after, routing, _silence)
-        outbox = Outbox(store, receivers, delivery, now=now, rng=rng)
-        yield _Parts(store, Poller(client, store, rules, now=now, rng=rng), outbox)
+        rules = Rules(settings.poll, _policy(settings), routing, silence_meant)
+        delivery = DeliveryRules(settings.delivery.give_up_after, routing, silence_meant)
+        poller = Poller(client, store, rules, now=now, rng=rng)
+
+        def asked(requests: Sequence[Request]) -> None:
+            if any(isinstance(request, AcceptHolds | StartOver) for request in requests):
+                poller.wake()
+
+        outbox = Outbox(
+            store, receivers, delivery, now=now, rng=rng, asked=asked, after=tried, sign=sign
+        )
+        yield Parts(store, poller, outbox)
 
 
-def _receivers(settings: Settings, terminal: TextIO) -> list[Receiver]:
+def open_receivers(settings: Settings, terminal: TextIO) -> tuple[Receiver, ...]:
     """The receivers configured; with none, the terminal."""
     if not settings.receivers:
-        return [TerminalReceiver(terminal)]
-    return [
+        return (TerminalReceiver(terminal),)
+    return tuple(
         open_receiver(name, receiver.url.get_secret_value())
         for name, receiver in settings.receivers.items()
-    ]
+    )
 
 
-def _silence(stored: StoredSilence) -> Silence:
+def silence_meant(stored: StoredSilence) -> Silence:
+    """A silence with its matcher understood; one that cannot be understood holds nothing back."""
+    try:
+        matched, until_at = _matcher(json.dumps(stored.spec)), stored.until_at
+    except ValidationError:
+        # Checked when it was asked for; written by another version of the program, then.
+        matched, until_at = Matcher(), stored.since_at
     return Silence(
         id=stored.id,
-        matcher=matcher(MatchSettings.model_validate(stored.spec)),
+        matcher=matched,
         since_at=stored.since_at,
-        until_at=stored.until_at,
+        until_at=until_at,
         reason=stored.reason,
         drop=stored.dropping,
         ended_at=stored.ended_at,
     )
+
+
+# A regular expression is tried on nasty texts each time it is read.
+@lru_cache(maxsize=512)
+def _matcher(spec: str) -> Matcher:
+    return matcher(MatchSettings.model_validate(json.loads(spec)))
 
 
 def _policy(settings: Settings) -> Policy:
@@ -203,16 +217,10 @@ def _policy(settings: Settings) -> Policy:
     )
 
 
-async def _until_stopped(works: list[asyncio.Task[None]], stop: asyncio.Event) -> None:
-    """Wait for `stop`, or for a work that ended by itself, which only an error makes it do."""
-    stopped = asyncio.create_task(stop.wait())
-    await asyncio.wait([stopped, *works], return_when=asyncio.FIRST_COMPLETED)
-    stop.set()
-    await stopped
-
-
-async def _wind_up(works: list[asyncio.Task[None]]) -> None:
-    await asyncio.wait(works, timeout=GRACE.total_seconds())
+async def wind_up(works: Sequence[asyncio.Task[None]]) -> None:
+    """Let works that were told to stop end, within `GRACE`; raises what ended one of them."""
+    if works:
+        await asyncio.wait(works, timeout=GRACE.total_seconds())
     for work in works:
         # Never in the middle of a transaction: the store finishes those, cancelled or not.
         work.cancel()

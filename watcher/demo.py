@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 from watcher.config.settings import Settings
-from watcher.daemon import run
+from watcher.service import run
 from watcher.simulator import Market, Simulator, demo_script, generate
 from watcher.store import MessageState, open_reader
 
@@ -28,8 +28,10 @@ __all__ = ["DemoReport", "demo"]
 
 MODELS = 570
 SEED = 11
-# After the last scene: what it did is found, told, and what waits is settled.
+# After the last scene: what it did is found, told, and what waits is settled. The API's request to
+# come back later is in real seconds, however fast the story is told.
 TAIL = timedelta(seconds=4)
+SHORTEST_TAIL = timedelta(seconds=2)
 # Seconds at speed 1, as the story of the simulator is written for.
 TIMES = {
     "poll": {"interval": 1.0, "full_sweep_every": 1.0, "settle_delay": 0.1, "max_backoff": 2.0},
@@ -77,7 +79,7 @@ async def demo(speed: float, *, terminal: TextIO, stop: asyncio.Event | None = N
             daemon = asyncio.create_task(run(settings, stop=stop, terminal=terminal))
             try:
                 await market.play(stop)
-                await _pass(TAIL / speed, stop)
+                await _pass(max(TAIL / speed, SHORTEST_TAIL), stop)
             finally:
                 stop.set()
                 await daemon

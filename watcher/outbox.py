@@ -206,15 +206,20 @@ class Outbox:
             return None, None if found.next_at is None else max(found.next_at - now, _SOONEST)
 
     async def _release(self, receiver: str, now: datetime) -> Release:
+        items = await self._store.gathered(receiver)
         silences = await self._store.silences()
-        return release(
-            await self._store.gathered(receiver),
+        found = release(
+            items,
             self._rules.routing,
             receiver=receiver,
             now=now,
             silences=tuple(map(self._rules.silence, silences)),
             digests=await self._store.digests(receiver),
         )
+        told = sum(len(batch.deliveries) for batch in found.batches)
+        waits = len(items) > told + len(found.netted)
+        (self._deferring.add if waits else self._deferring.discard)(receiver)
+        return found
 
     async def _fix(
         self, receiver: Receiver, found: Release, now: datetime

@@ -160,6 +160,11 @@ class Watchdog:
             return cls(supervisor, None)
         return cls(supervisor, timedelta(microseconds=int(asked)) / 2)
 
+    @property
+    def silent(self) -> tuple[str, ...]:
+        """Who is overdue at this moment."""
+        return tuple(self._progress.silent(self._clock()))
+
     def sign(self, who: str, within: timedelta | None) -> None:
         """`who` got somewhere, and will again `within` that time (`None`: it rests or is gone)."""
         self._progress = self._progress.made(who, self._clock(), within)

@@ -6,6 +6,7 @@ Knows signals and exit codes. Refuses to know what a poll is: the daemon is hand
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import sys
 from contextlib import contextmanager
@@ -38,7 +39,7 @@ def run(chosen: Chosen) -> None:
     """
     known = settings(chosen)
     start_log(known)
-    asyncio.run(_run(known))
+    asyncio.run(_run(chosen, known))
 
 
 @click.command(epilog="Example: */10 * * * *  cd /var/lib/kie-watcher && kie-watcher check")
@@ -92,12 +93,13 @@ def demo(speed: float) -> None:
         raise click.exceptions.Exit(FAILED)
 
 
-async def _run(known: Settings) -> None:
-    from watcher import daemon  # noqa: PLC0415
+async def _run(chosen: Chosen, known: Settings) -> None:
+    from watcher.service import Reloads, run  # noqa: PLC0415
 
     stop = asyncio.Event()
-    with _stopped_by_signals(stop):
-        await daemon.run(known, stop=stop, terminal=sys.stdout)
+    reloads = Reloads(load=lambda: settings(chosen), relog=start_log)
+    with _stopped_by_signals(stop), _reloaded_by_signal(reloads.asked):
+        await run(known, stop=stop, terminal=sys.stdout, reloads=reloads, environment=os.environ)
 
 
 async def _check(known: Settings) -> CheckReport:
@@ -126,6 +128,17 @@ def _stopped_by_signals(stop: asyncio.Event) -> Iterator[None]:
     finally:
         for number in both:
             loop.remove_signal_handler(number)
+
+
+@contextmanager
+def _reloaded_by_signal(asked: asyncio.Event) -> Iterator[None]:
+    """Set `asked` on SIGHUP, for as long as the block lasts."""
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGHUP, asked.set)
+    try:
+        yield
+    finally:
+        loop.remove_signal_handler(signal.SIGHUP)
 
 
 def _print_news(report: CheckReport) -> None:
