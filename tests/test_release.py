@@ -778,3 +778,46 @@ def test_silences_are_values() -> None:
     assert quiet.over_at == START + DAY
     assert replace(quiet, ended_at=START + 2 * DAY).over_at == START + DAY
     assert not quiet.is_active(START - HOUR)
+
+
+@settings(deadline=None)
+@given(
+    st.lists(st.tuples(st.integers(90, 112), st.integers(0, 9)), max_size=25),
+    st.sampled_from([None, "0 */6 * * *"]),
+)
+def test_nobody_awake_is_ever_further_behind_than_the_threshold(
+    steps: list[tuple[int, int]], digest: str | None
+) -> None:
+    market = Market(step=timedelta(minutes=20)).opens_with()
+    for percentage, hours in steps:
+        here = market.on_sale[1].record.credits or Decimal(1)
+        market.wait(hours * HOUR).costs(str(max(Decimal(1), round(here * percentage / 100))))
+    laid_down = replace(
+        by_night(
+            route("mine", "team", "mail", digest=digest, **FIVE), receivers=frozenset({"team"})
+        ),
+        flap=FlapRule(within=timedelta(0)),
+    )
+    told = played(market, laid_down, until=market.now + DAY)
+    for receiver in ("team", "mail"):
+        known = Decimal(100)
+        for message in told:
+            for change in map(_model_change, message.batch.contents):
+                if message.receiver == receiver:
+                    assert change.before is not None
+                    assert change.before.price == known, "each shows the whole move since the last"
+                    assert abs(_price(change) / known - 1) >= FIVE["min_up"]
+                    known = _price(change)
+        stands = market.on_sale[1].price or Decimal(0)
+        assert abs(stands / known - 1) < FIVE["min_up"]
+
+
+def _model_change(content: RecordedChange | Notice) -> ModelChange:
+    assert isinstance(content, RecordedChange)
+    assert isinstance(content.change, ModelChange)
+    return content.change
+
+
+def _price(change: ModelChange) -> Decimal:
+    assert change.after is not None
+    return change.after.price or Decimal(0)

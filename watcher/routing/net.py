@@ -75,7 +75,7 @@ def since_told(change: Change, since: Model | None) -> Change:
     if not kinds:
         return change
     causes = {} if whole is None else whole.causes
-    return ModelChange(_ordered(kinds), since, change.after, causes, change.model_id)
+    return replace(change, kinds=_ordered(kinds), before=since, causes=causes)
 
 
 def _sum(changes: Sequence[Change], standing: Model | None) -> Change | None:

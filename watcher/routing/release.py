@@ -113,12 +113,13 @@ class _Releasing:
 
     def release_digest(self, route: Route) -> None:
         """One route's digest, where its moment came; what it gathers is always netted."""
-        begun_at = self.digests.setdefault(route.name, self.desk.now)
         items = self.due.get(route.name, [])
+        is_first = bool(items) and route.name not in self.digests
+        begun_at = self.digests.setdefault(route.name, self.desk.now)
         last_at = self.desk.last_digest(route)
-        if route.empty:
+        if items or route.empty:
             self._look_again(self.desk.next_digest(route))
-        if last_at is None or not (items or self.desk.digest_came(route, begun_at)):
+        if last_at is None or not (is_first or self.desk.digest_came(route, begun_at)):
             return
         if self.desk.is_quiet:
             self._look_again(self.desk.next_end)
@@ -198,7 +199,11 @@ class _Releasing:
         net = net_of(changes, _standing(group) if is_all else None)
         is_one = len(changes) == 1 and net == plain
         flapping = _announced(group)
-        if net is None or not (is_one or self.desk.still_news(net, group)):
+        is_news = net is not None and (is_one or self.desk.still_news(net, group))
+        if not (is_all or is_news or flapping or net is None):
+            # Not enough by itself; with what is held back it may be.
+            return
+        if not is_news:
             # That a price flaps is news even where it is back.
             net = changes[-1] if flapping else None
         if is_all:
