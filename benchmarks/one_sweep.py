@@ -20,12 +20,13 @@ import structlog
 
 from benchmarks.one_percent import changed
 from benchmarks.processes import Daemon
-from watcher.changes import ANNOUNCED_BY_DEFAULT
 from watcher.config.settings import PollSettings, SourceSettings
 from watcher.confirm import Policy
+from watcher.intake import Rules
 from watcher.kie import KieClient
 from watcher.kie.replies import Body
-from watcher.poller import Poller, PollOutcome, Rules
+from watcher.poller import Poller, PollOutcome
+from watcher.routing import RoutingRules, Silence
 from watcher.simulator import Catalogue, generate
 from watcher.store import Store, open_store
 
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 
     from watcher.kie import Sweep
     from watcher.simulator import Row
-    from watcher.store import Commit, Recorded
+    from watcher.store import Commit, Recorded, StoredSilence
 
 PAGE_SIZE = 100
 BEGINNING = datetime(2026, 1, 1, tzinfo=UTC)
@@ -85,6 +86,10 @@ class Timed:
         return recorded
 
 
+def _no_silence(stored: StoredSilence) -> Silence:
+    raise LookupError(f"there are no silences here, least of all {stored.id}")
+
+
 class Watch:
     """The poller on one folder of replies after another, a day between any two polls."""
 
@@ -92,9 +97,14 @@ class Watch:
         self.client = FromDisk()
         self.store = Timed(store)
         self._now = began_at
-        rules = Rules(PollSettings(), NO_WAITING, ANNOUNCED_BY_DEFAULT, ("bench",))
+        rules = Rules(NO_WAITING, RoutingRules(("bench",)), _no_silence)
         self._poller = Poller(
-            self.client, cast(Store, self.store), rules, now=lambda: self._now, rng=Random(1)
+            self.client,
+            cast(Store, self.store),
+            PollSettings(),
+            rules,
+            now=lambda: self._now,
+            rng=Random(1),
         )
 
     async def poll(self, folder: Path, expected: PollOutcome) -> int:

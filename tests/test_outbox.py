@@ -16,8 +16,9 @@ from structlog.testing import capture_logs
 from build import model, record
 from remembering import due_to
 from watcher.changes import Kind, ModelChange
+from watcher.gathering import Gatherer, TellingRules, new_alert_id
 from watcher.notify import Outcome, Verdict
-from watcher.outbox import DeliveryRules, Outbox, new_alert_id
+from watcher.outbox import Outbox
 from watcher.rendering import Markup, Service
 from watcher.routing import Matcher, RoutingRules, Silence
 from watcher.store import (
@@ -33,8 +34,7 @@ from watcher.store import (
 
 INBOX = Service("inbox", Markup.TEXT, 10_000, 200, None)
 START = datetime(2026, 11, 22, 7, 0, tzinfo=UTC)
-DELIVERY = DeliveryRules(
-    timedelta(days=7),
+TELLING = TellingRules(
     RoutingRules(("team", "mail")),
     silence=lambda _: Silence(1, Matcher(), START, START),
 )
@@ -68,6 +68,13 @@ class Inbox:
         ]
 
 
+def outbox(desk: Desk, rng: Random, *inboxes: Inbox) -> Outbox:
+    gatherer = Gatherer(desk.store, TELLING, now=desk.now, rng=rng)
+    return Outbox(
+        desk.store, inboxes, gatherer, give_up_after=timedelta(days=7), now=desk.now, rng=rng
+    )
+
+
 @dataclass
 class Desk:
     """A store, an outbox over it, and a clock in seconds."""
@@ -81,13 +88,7 @@ class Desk:
         return START + timedelta(seconds=self.seconds)
 
     def outbox(self, *inboxes: Inbox) -> Outbox:
-        return Outbox(
-            self.store,
-            inboxes or (self.team, self.mail),
-            DELIVERY,
-            now=self.now,
-            rng=Random(self.seconds),
-        )
+        return outbox(self, Random(self.seconds), *(inboxes or (self.team, self.mail)))
 
     async def happens(self, *letters: str, to: tuple[str, ...] = ("team", "mail")) -> None:
         changes = tuple(
@@ -263,7 +264,7 @@ async def test_an_alert_id_that_is_taken_is_drawn_again(desk: Desk) -> None:
     for letter in "AB":
         await desk.happens(letter, to=("team",))
         # The same seed each time: the same first id.
-        await Outbox(desk.store, [desk.team], DELIVERY, now=desk.now, rng=Random(5)).deliver_all()
+        await outbox(desk, Random(5), desk.team).deliver_all()
 
     ids = [alert_id for _, _, alert_id in desk.team.accepted]
     assert len(set(ids)) == 2
@@ -336,12 +337,14 @@ async def test_a_receiver_that_breaks_inside_is_tried_again_and_takes_nothing_do
 async def test_whoever_asks_is_told_of_once_it_is_done(desk: Desk, tmp_path: Path) -> None:
     wish = OutboxRequest(Wish.DISCARD, START)
     heard: list[list[Request]] = []
+    rng = Random(1)
     outbox = Outbox(
         desk.store,
         (desk.team, desk.mail),
-        DELIVERY,
+        Gatherer(desk.store, TELLING, now=desk.now, rng=rng),
+        give_up_after=timedelta(days=7),
         now=desk.now,
-        rng=Random(1),
+        rng=rng,
         asked=lambda asked: heard.append(list(asked)),
     )
     await desk.happens("A")

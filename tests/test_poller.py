@@ -18,8 +18,9 @@ from build import row
 from watcher.changes import ModelChange
 from watcher.config.settings import PollSettings, SourceSettings
 from watcher.confirm import Policy
+from watcher.intake import Rules
 from watcher.kie import open_client
-from watcher.poller import Poller, PollOutcome, PollReport, Rules
+from watcher.poller import Poller, PollOutcome, PollReport
 from watcher.routing import Matcher, RoutingRules, Silence
 from watcher.simulator import CountsOff, Empty, Envelope, HalfJson, Html, Simulator, Status
 from watcher.store import AcceptHolds, StartOver, Store, StoredSilence, open_store
@@ -70,8 +71,8 @@ class World:
             open_store(self.path) as self.store,
             open_client(source, self.poll, at_once) as client,
         ):
-            rules = Rules(self.poll, Policy(), RoutingRules(("team",)), lambda _: NO_SILENCE)
-            self.poller = Poller(client, self.store, rules, now=self.now, rng=Random(1))
+            rules = Rules(Policy(), RoutingRules(("team",)), lambda _: NO_SILENCE)
+            self.poller = Poller(client, self.store, self.poll, rules, now=self.now, rng=Random(1))
             yield self
 
 

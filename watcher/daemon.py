@@ -23,13 +23,16 @@ from watcher.changes import Notice, NoticeKind, RecordedChange
 from watcher.config.routes import MatchSettings
 from watcher.config.rules import matcher, routing_rules
 from watcher.confirm import Policy
+from watcher.gathering import Gatherer, TellingRules, new_alert_id
+from watcher.intake import Rules
 from watcher.kie import open_client
 from watcher.notify import Outcome, TerminalReceiver, Verdict, open_receiver
-from watcher.outbox import DeliveryRules, Outbox, new_alert_id
-from watcher.poller import Poller, PollReport, Rules
+from watcher.outbox import Outbox
+from watcher.poller import Poller, PollReport
 from watcher.rendering import render
 from watcher.routing import Matcher, Silence
 from watcher.store import AcceptHolds, StartOver, open_store
+from watcher.waiting import first_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Collection, Sequence
@@ -42,6 +45,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CheckReport",
+    "Listeners",
     "Parts",
     "check",
     "open_receivers",
@@ -85,7 +89,18 @@ class Parts:
 
     store: Store
     poller: Poller
+    gatherer: Gatherer
     outbox: Outbox
+
+
+@dataclass(frozen=True, slots=True)
+class Listeners:
+    """Who hears of what happens at the outbox: see there, and at the gatherer, for each."""
+
+    tried: Callable[[Attempt], None] = lambda _: None
+    sign: Callable[[str, timedelta | None], None] = lambda _who, _within: None
+    deferred: Callable[[str, int], None] = lambda _why, _count: None
+    netted: Callable[[int], None] = lambda _: None
 
 
 def utc_now() -> datetime:
@@ -147,29 +162,44 @@ async def opened_parts(
     now: Callable[[], datetime],
     rng: Random,
     stop: asyncio.Event | None = None,
-    tried: Callable[[Attempt], None] = lambda _: None,
-    sign: Callable[[str, timedelta | None], None] = lambda _who, _within: None,
+    listeners: Listeners | None = None,
 ) -> AsyncIterator[Parts]:
     """Build what polls and what sends; a pause between two tries to read ends with `stop`."""
     ended = stop or asyncio.Event()
+    listeners = listeners or Listeners()
 
     async def pause(wait: timedelta) -> None:
-        await _stopped_within(ended, wait)
+        await first_of(ended, within=wait)
 
     async with open_client(settings.source, settings.poll, pause) as client:
         routing = routing_rules(settings)
-        rules = Rules(settings.poll, _policy(settings), routing, silence_meant)
-        delivery = DeliveryRules(settings.delivery.give_up_after, routing, silence_meant)
-        poller = Poller(client, store, rules, now=now, rng=rng)
+        rules = Rules(_policy(settings), routing, silence_meant)
+        poller = Poller(client, store, settings.poll, rules, now=now, rng=rng)
 
         def asked(requests: Sequence[Request]) -> None:
             if any(isinstance(request, AcceptHolds | StartOver) for request in requests):
                 poller.wake()
 
-        outbox = Outbox(
-            store, receivers, delivery, now=now, rng=rng, asked=asked, after=tried, sign=sign
+        gatherer = Gatherer(
+            store,
+            TellingRules(routing, silence_meant),
+            now=now,
+            rng=rng,
+            deferred=listeners.deferred,
+            netted=listeners.netted,
         )
-        yield Parts(store, poller, outbox)
+        outbox = Outbox(
+            store,
+            receivers,
+            gatherer,
+            give_up_after=settings.delivery.give_up_after,
+            now=now,
+            rng=rng,
+            asked=asked,
+            after=listeners.tried,
+            sign=listeners.sign,
+        )
+        yield Parts(store, poller, gatherer, outbox)
 
 
 def open_receivers(settings: Settings, terminal: TextIO) -> tuple[Receiver, ...]:
@@ -227,11 +257,3 @@ async def wind_up(works: Sequence[asyncio.Task[None]]) -> None:
     for result in await asyncio.gather(*works, return_exceptions=True):
         if isinstance(result, Exception):
             raise result
-
-
-async def _stopped_within(stop: asyncio.Event, wait: timedelta) -> None:
-    try:
-        async with asyncio.timeout(wait.total_seconds()):
-            await stop.wait()
-    except TimeoutError:
-        return

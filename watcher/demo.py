@@ -18,6 +18,7 @@ from watcher.config.settings import Settings
 from watcher.service import run
 from watcher.simulator import Market, Simulator, demo_script, generate
 from watcher.store import MessageState, open_reader
+from watcher.waiting import first_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -79,7 +80,7 @@ async def demo(speed: float, *, terminal: TextIO, stop: asyncio.Event | None = N
             daemon = asyncio.create_task(run(settings, stop=stop, terminal=terminal))
             try:
                 await market.play(stop)
-                await _pass(max(TAIL / speed, SHORTEST_TAIL), stop)
+                await first_of(stop, within=max(TAIL / speed, SHORTEST_TAIL))
             finally:
                 stop.set()
                 await daemon
@@ -111,11 +112,3 @@ async def _report(state: Path, played: int, requests: int) -> DemoReport:
 
 def _by_leading_kind(changes: list[RecordedChange]) -> dict[str, int]:
     return dict(Counter(it.change.kinds[0].value for it in changes).most_common())
-
-
-async def _pass(wait: timedelta, stop: asyncio.Event) -> None:
-    try:
-        async with asyncio.timeout(wait.total_seconds()):
-            await stop.wait()
-    except TimeoutError:
-        return

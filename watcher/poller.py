@@ -1,45 +1,38 @@
-"""One poll, and the loop of polls: the order in which things happen between the API and the store.
+"""One poll, and the loop of polls: when to look, what a look came to, when to look again.
 
-probe → sweep → match → diff → confirm → route → record. Refuses to know how any of these is done,
-and how what is recorded gets told.
+probe → sweep → intake. Refuses to know how any of these is done, and how what is recorded gets
+told.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from enum import StrEnum
-from itertools import chain
 from time import perf_counter
 from typing import TYPE_CHECKING
 
 import structlog
 
-from watcher.catalog import DOCUMENTED_USD_PER_CREDIT, Snapshot
-from watcher.changes import ModelChange, Notice, NoticeKind, RecordedChange
-from watcher.confirm import judge
-from watcher.diff import Differences, KnownRecord, diff
+from watcher.intake import Beliefs, Intake
 from watcher.kie import Sighting, SourceError, SourceReason
-from watcher.matching import match
-from watcher.routing import NOTHING_KNOWN, Past, Plan, plan
 from watcher.schedule import backoff
-from watcher.store import Commit, ConflictError, StateError, believed_after
+from watcher.store import StateError
+from watcher.waiting import first_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping, Sequence
+    from collections.abc import Callable
     from datetime import datetime
     from random import Random
 
-    from watcher.changes import Change
+    from watcher.changes import Notice, RecordedChange
     from watcher.config.settings import PollSettings
-    from watcher.confirm import Policy
+    from watcher.intake import Rules
     from watcher.kie import KieClient, Sweep
-    from watcher.routing import RoutingRules, Silence
-    from watcher.store import Believed, KnownModel, Recorded, Store, StoredSilence
+    from watcher.store import Believed, Store
 
-__all__ = ["PollOutcome", "PollReport", "Poller", "Rules", "compare"]
+__all__ = ["PollOutcome", "PollReport", "Poller"]
 
 log = structlog.get_logger()
 
@@ -82,24 +75,6 @@ class PollReport:
     took: timedelta = timedelta(0)
 
 
-@dataclass(frozen=True, slots=True)
-class Rules:
-    """What the configuration says about polling, believing and announcing.
-
-    `silence` reads a stored silence's matcher, which is written as a configuration writes one.
-    """
-
-    poll: PollSettings
-    policy: Policy
-    routing: RoutingRules
-    silence: Callable[[StoredSilence], Silence]
-
-    @property
-    def receivers(self) -> tuple[str, ...]:
-        """Everybody there is to tell."""
-        return self.routing.receivers
-
-
 class Poller:
     """Polls the API and records what it means. `now` gives aware UTC times."""
 
@@ -107,6 +82,7 @@ class Poller:
         self,
         client: KieClient,
         store: Store,
+        poll: PollSettings,
         rules: Rules,
         *,
         now: Callable[[], datetime],
@@ -114,10 +90,10 @@ class Poller:
     ) -> None:
         self._client = client
         self._store = store
-        self._rules = rules
+        self._settings = poll
+        self._intake = Intake(store, rules, now)
         self._now = now
         self._rng = rng
-        self._believed: Believed | None = None
         self._failures = 0
         self._disagreement: str | None = None
         self._unreadable: frozenset[str] = frozenset()
@@ -143,7 +119,7 @@ class Poller:
             after(report)
             wait = self.wait_after(report)
             sign(wait)
-            await _first_of(stop, self._woken, wait)
+            await first_of(stop, self._woken, within=wait)
 
     async def poll(self) -> PollReport:
         """One poll. Never raises: whatever goes wrong is logged, noted and reported."""
@@ -162,7 +138,7 @@ class Poller:
 
     def wait_after(self, report: PollReport) -> timedelta:
         """How long until the next poll: early for what is due, polite after errors."""
-        poll = self._rules.poll
+        poll = self._settings
         wait = backoff(
             poll.interval,
             self._failures,
@@ -171,7 +147,7 @@ class Poller:
             rng=self._rng,
             jitter=poll.jitter,
         )
-        believed = self._believed
+        believed = self._intake.at_hand
         if believed is None or not report.outcome.is_good:
             return wait
         due = [believed.swept_at + poll.full_sweep_every, *(h.until_at for h in believed.holds)]
@@ -193,26 +169,24 @@ class Poller:
             return self._failed(f"an error in the watcher itself: {type(error).__name__}", "bug")
 
     async def _poll(self) -> PollReport:
-        believed = await self._ask_what_is_believed()
+        if self._woken.is_set():
+            self._woken.clear()
+            self._intake.forget()
+        believed = await self._intake.believed()
         last = None if believed is None else Sighting.from_json(believed.sighting)
         why = self._sweep_due(believed) or await self._client.probe(last)
         if why is None:
             return PollReport(PollOutcome.QUIET, holds=self._open_holds())
         sweep = await self._client.sweep(last)
         self._log_doubts(sweep)
-        if believed is None:
-            return await self._take_baseline(sweep, why)
-        if believed.start_over:
-            return await self._start_over(believed, sweep, why)
-        return await self._take_sweep(believed, sweep, why)
-
-    async def _ask_what_is_believed(self) -> Believed | None:
-        if self._woken.is_set():
-            self._woken.clear()
-            self._believed = None
-        if self._believed is None:
-            self._believed = await self._store.believed()
-        return self._believed
+        taken = await self._intake.take(sweep)
+        return PollReport(
+            _outcome(taken),
+            why,
+            changes=taken.changes,
+            notices=taken.notices,
+            holds=self._open_holds(),
+        )
 
     def _sweep_due(self, believed: Believed | None) -> str | None:
         if believed is None:
@@ -223,113 +197,9 @@ class Poller:
             return "something waits for confirmation"
         age = self._now() - believed.swept_at
         # A clock that was set back must not put off the sweep.
-        if not timedelta(0) <= age < self._rules.poll.full_sweep_every:
+        if not timedelta(0) <= age < self._settings.full_sweep_every:
             return "full sweep due"
         return None
-
-    async def _take_baseline(self, sweep: Sweep, why: str) -> PollReport:
-        now = self._now()
-        snapshot = Snapshot.of(sweep.records, DOCUMENTED_USD_PER_CREDIT)
-        notice = _baseline_notice(snapshot, now)
-        commit = Commit(
-            at=now,
-            usd_per_credit=snapshot.usd_per_credit,
-            sighting=sweep.sighting.to_json(),
-            baseline=snapshot.records,
-            notices=((notice, self._rules.receivers),),
-        )
-        await self._record(None, commit)
-        return PollReport(PollOutcome.BASELINE, why, notices=(notice,))
-
-    async def _start_over(self, believed: Believed, sweep: Sweep, why: str) -> PollReport:
-        """Take a sweep as it is, as a person asked: remembered in full, told to nobody."""
-        now = self._now()
-        snapshot = Snapshot.of(sweep.records, believed.usd_per_credit)
-        differences = await self._compare(believed, sweep, snapshot)
-        notice = _baseline_notice(snapshot, now)
-        commit = Commit(
-            at=now,
-            usd_per_credit=snapshot.usd_per_credit,
-            sighting=sweep.sighting.to_json(),
-            changes=tuple((change, ()) for change in differences.changes),
-            updates=differences.updates,
-            notices=((notice, self._rules.receivers),),
-            starts_over=True,
-        )
-        await self._record(believed, commit)
-        return PollReport(PollOutcome.BASELINE, why, notices=(notice,))
-
-    async def _take_sweep(self, believed: Believed, sweep: Sweep, why: str) -> PollReport:
-        now = self._now()
-        snapshot = Snapshot.of(sweep.records, believed.usd_per_credit)
-        differences = await self._compare(believed, sweep, snapshot)
-        models = len(believed.models)
-        verdict = judge(differences, believed.holds, models, self._rules.policy, now)
-        plans = await self._plan(verdict.changes, now)
-        commit = Commit(
-            at=now,
-            usd_per_credit=snapshot.usd_per_credit,
-            sighting=sweep.sighting.to_json(),
-            changes=tuple(
-                (change, it.dispatches) for change, it in zip(verdict.changes, plans, strict=True)
-            ),
-            updates=verdict.updates,
-            holds=verdict.holds,
-            notices=tuple((notice, self._rules.receivers) for notice in verdict.notices),
-            anchors=tuple(anchor for it in plans for anchor in it.anchors),
-            caught=_caught(plans),
-            judged=believed.holds,
-        )
-        try:
-            recorded = await self._record(believed, commit)
-        except ConflictError:
-            # Somebody accepted a hold meanwhile: the same sweep may settle it.
-            return await self._judge_again(sweep, why)
-        return PollReport(
-            PollOutcome.CHANGED if recorded.changes else PollOutcome.UNCHANGED,
-            why,
-            changes=recorded.changes,
-            notices=verdict.notices,
-            holds=len(verdict.holds),
-        )
-
-    async def _judge_again(self, sweep: Sweep, why: str) -> PollReport:
-        self._believed = await self._store.believed()
-        assert self._believed is not None, "nothing unlearns a baseline"  # noqa: S101
-        return await self._take_sweep(self._believed, sweep, why)
-
-    async def _compare(self, believed: Believed, sweep: Sweep, snapshot: Snapshot) -> Differences:
-        departed = await self._store.gone(_more_than_known(believed, snapshot))
-        unreadable = {row.folded for row in sweep.unreadable if row.folded}
-        return compare(believed, departed, snapshot, unreadable)
-
-    async def _record(self, before: Believed | None, commit: Commit) -> Recorded:
-        # Should anything fail from here on, the next poll asks the store what was recorded.
-        self._believed = None
-        recorded = await self._store.record(commit)
-        self._believed = believed_after(before, commit, recorded)
-        return recorded
-
-    async def _plan(self, changes: Sequence[Change], now: datetime) -> list[Plan]:
-        """Decide who is to hear of each change."""
-        moved = {
-            change.model_id
-            for change in changes
-            if isinstance(change, ModelChange) and change.model_id is not None
-        }
-        pasts = await self._store.pasts(moved)
-        silences = [self._rules.silence(it) for it in await self._store.silences()]
-        active = [silence for silence in silences if silence.is_active(now)]
-        return [
-            plan(
-                change,
-                self._rules.routing,
-                now=now,
-                past=_past(change, pasts),
-                silences=active,
-            )
-            for change in changes
-        ]
 
     async def _note(self, report: PollReport) -> None:
         try:
@@ -343,7 +213,8 @@ class Poller:
         return PollReport(PollOutcome.FAILED, why, reason, holds=holds, retry_after=retry_after)
 
     def _open_holds(self) -> int:
-        return len(self._believed.holds) if self._believed else 0
+        believed = self._intake.at_hand
+        return len(believed.holds) if believed else 0
 
     def _log(self, report: PollReport) -> None:
         """One line a poll; of an outage its first failure and its end are loud, the rest is not."""
@@ -374,51 +245,10 @@ class Poller:
         self._unreadable = complaints
 
 
-def _baseline_notice(snapshot: Snapshot, now: datetime) -> Notice:
-    categories = Counter(record.interface for record in snapshot.records)
-    detail = {"models": len(snapshot.records), "categories": dict(categories.most_common())}
-    return Notice(NoticeKind.BASELINE, now, detail)
-
-
-def compare(
-    believed: Believed,
-    departed: Sequence[KnownModel],
-    snapshot: Snapshot,
-    unreadable: Collection[str],
-) -> Differences:
-    """From what was believed to what a snapshot shows; pure.
-
-    `departed` are models removed earlier that may be back, `unreadable` the identities of rows
-    that had no safe reading: of those nothing is concluded.
-    """
-    known = [KnownRecord(model.id, model.record) for model in believed.models]
-    gone = [KnownRecord(model.id, model.record) for model in departed]
-    matching = match(
-        [model.record for model in known],
-        snapshot.records,
-        departed=[model.record for model in gone],
-        unreadable=unreadable,
-    )
-    return diff(known, gone, snapshot, matching, believed.usd_per_credit)
-
-
-def _more_than_known(believed: Believed, snapshot: Snapshot) -> Collection[str]:
-    """Identities the snapshot has more of than are believed: new, or back from long ago."""
-    surplus = Counter(record.folded for record in snapshot.records)
-    surplus.subtract(model.record.folded for model in believed.models)
-    return {folded for folded, count in surplus.items() if count > 0}
-
-
-def _past(change: Change, pasts: Mapping[int, Past]) -> Past:
-    if not isinstance(change, ModelChange) or change.model_id is None:
-        return NOTHING_KNOWN
-    return pasts.get(change.model_id, NOTHING_KNOWN)
-
-
-def _caught(plans: Sequence[Plan]) -> Mapping[int, int]:
-    """How many deliveries each silence held back or dropped."""
-    dispatches = chain.from_iterable((*it.dispatches, *it.suppressed) for it in plans)
-    return Counter(it.silence_id for it in dispatches if it.silence_id is not None)
+def _outcome(taken: Beliefs) -> PollOutcome:
+    if taken.is_baseline:
+        return PollOutcome.BASELINE
+    return PollOutcome.CHANGED if taken.changes else PollOutcome.UNCHANGED
 
 
 def _level(report: PollReport, failures_before: int) -> int:
@@ -429,16 +259,3 @@ def _level(report: PollReport, failures_before: int) -> int:
 
 
 _DEBUG, _INFO, _WARNING = 10, 20, 30
-
-
-async def _first_of(stop: asyncio.Event, woken: asyncio.Event, wait: timedelta) -> None:
-    """Return when stopped, when woken, or after `wait`."""
-    waiters = [asyncio.ensure_future(stop.wait()), asyncio.ensure_future(woken.wait())]
-    try:
-        await asyncio.wait(
-            waiters, timeout=wait.total_seconds(), return_when=asyncio.FIRST_COMPLETED
-        )
-    finally:
-        for waiter in waiters:
-            waiter.cancel()
-        await asyncio.gather(*waiters, return_exceptions=True)

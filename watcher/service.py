@@ -20,14 +20,15 @@ import structlog
 from watcher.alarms import Policy as AlarmPolicy
 from watcher.config.errors import ConfigError
 from watcher.config.rules import receiver_names
-from watcher.daemon import open_receivers, opened_parts, utc_now, wind_up
-from watcher.outbox import new_alert_id
+from watcher.daemon import Listeners, open_receivers, opened_parts, utc_now, wind_up
+from watcher.gathering import new_alert_id
 from watcher.reload import compare
 from watcher.rendering import render
 from watcher.selfwatch.heartbeat import open_heartbeat
 from watcher.selfwatch.lookout import Lookout
 from watcher.store import Store, open_store
 from watcher.systemd import LONGEST_ROUND, Supervisor, Watchdog, longest_poll
+from watcher.waiting import first_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -162,8 +163,9 @@ class _Service:
                     stop=ended,
                     now=self._world.now,
                     rng=self._world.rng,
-                    tried=self._tried,
-                    sign=self._sign_outbox,
+                    listeners=Listeners(
+                        self._tried, self._sign_outbox, self._deferred, self._netted
+                    ),
                 )
             )
             now.works = [
@@ -181,14 +183,12 @@ class _Service:
     async def _until_told(self, now: _Now) -> _Now | None:
         """Wait for a stop, a reload that is good, or a work that ended, which only errors do."""
         stop, reload = self._world.stop, self._world.reloads.asked
+        broken = asyncio.Event()
+        for work in now.works:
+            work.add_done_callback(lambda _: broken.set())
         while not stop.is_set():
-            asked = [asyncio.create_task(event.wait()) for event in (stop, reload)]
-            try:
-                await asyncio.wait([*asked, *now.works], return_when=asyncio.FIRST_COMPLETED)
-            finally:
-                for task in asked:
-                    task.cancel()
-            if any(work.done() for work in now.works):
+            await first_of(stop, reload, broken, within=None)
+            if broken.is_set():
                 return None
             if reload.is_set() and not stop.is_set():
                 reload.clear()
@@ -243,7 +243,17 @@ class _Service:
         """Everybody who is to hear of a try at a receiver."""
         if self._metrics is not None:
             self._metrics.attempted(attempt)
+            if attempt.waited is not None:
+                self._metrics.told(attempt.receiver, attempt.waited)
         self._lookout.attempted(attempt)
+
+    def _deferred(self, why: str, count: int) -> None:
+        if self._metrics is not None:
+            self._metrics.deferred(why, count)
+
+    def _netted(self, count: int) -> None:
+        if self._metrics is not None:
+            self._metrics.suppressed("netted", count)
 
     def _sign_poller(self, wait: timedelta) -> None:
         settings = self._now.settings
@@ -320,7 +330,7 @@ class _Service:
 
         def deferring() -> frozenset[str]:
             parts = self._now.parts
-            return frozenset() if parts is None else parts.outbox.deferring
+            return frozenset() if parts is None else parts.gatherer.deferring
 
         sources = Sources(
             self._store.status,

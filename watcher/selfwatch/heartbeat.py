@@ -22,7 +22,7 @@ from watcher import __version__
 from watcher.alarms import AlarmKind
 from watcher.changes import NoticeKind
 from watcher.poller import PollOutcome
-from watcher.selfwatch.waiting import first_of
+from watcher.waiting import first_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -138,7 +138,7 @@ class Heartbeat:
             told, self._beat = self._beat, None
             if told is not None:
                 await self._tell_carefully(*told, stop)
-            await first_of(stop, self._news, self._every)
+            await first_of(stop, self._news, within=self._every)
 
     def _say(self, beat: Beat, words: str) -> None:
         # Only the newest counts: a monitor knows no past.
@@ -161,7 +161,7 @@ class Heartbeat:
         for pause in self._pauses:
             if why is None or stop.is_set() or self._beat is not None:
                 break
-            await first_of(stop, self._news, pause)
+            await first_of(stop, self._news, within=pause)
             why = await self._ping(address)
         self._log(why)
         self._after("accepted" if why is None else "failed")

@@ -33,8 +33,8 @@ from watcher.changes import NoticeKind
 from watcher.confirm import HoldReason
 from watcher.notify import Verdict
 from watcher.outbox import Attempt
-from watcher.selfwatch.waiting import first_of
 from watcher.store import StateError
+from watcher.waiting import first_of
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -146,7 +146,7 @@ class Lookout:
         """Look until `stop` is set, and once more then. Never raises."""
         while not stop.is_set():
             await self._look_carefully()
-            await first_of(stop, self._news, TICK)
+            await first_of(stop, self._news, within=TICK)
         await self._look_carefully()
 
     async def look(self) -> None:
