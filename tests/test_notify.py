@@ -15,7 +15,7 @@ from collections import deque
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from email.message import Message
+from email.message import Message as Mail
 from email.policy import default as modern
 from typing import TYPE_CHECKING, Any
 
@@ -33,7 +33,7 @@ from watcher.changes import Kind, ModelChange, RecordedChange
 from watcher.log import configure
 from watcher.notify import Outcome, TerminalReceiver, Verdict, check, open_receiver
 from watcher.notify.outcome import after_http, after_smtp, parse_retry_after
-from watcher.rendering import Markup, Service, harmless, render
+from watcher.rendering import Markup, Message, Service, harmless, render
 from watcher.secrets import Redactor
 
 if TYPE_CHECKING:
@@ -76,7 +76,9 @@ class Hook:
         if self.hang:
             await self.closing.wait()
         status, headers = self.answers.popleft() if self.answers else (200, {})
-        return web.Response(status=status, headers=headers, text="ok")
+        # Slack's API and its web hooks say so in different ways.
+        text = '{"ok": true, "text": "OK"}' if "/api/chat" in request.path else "ok"
+        return web.Response(status=status, headers=headers, text=text)
 
     def address(self, schema: str = "json", path: str = "/in", query: str = "") -> str:
         return f"{self.url.replace('http', schema, 1)}{path}{query and '?' + query}"
@@ -109,6 +111,7 @@ def services_on_loopback(monkeypatch: pytest.MonkeyPatch, request: pytest.Fixtur
     )
     monkeypatch.setattr(NotifyDiscord, "notify_url", f"{url}/api/webhooks")
     monkeypatch.setattr(NotifySlack, "webhook_url", f"{url}/services")
+    monkeypatch.setattr(NotifySlack, "api_url", f"{url}/api/{{}}")
     monkeypatch.setattr(NotifyTelegram, "notify_url", f"{url}/bot")
 
 
@@ -120,7 +123,7 @@ class Mailbox:
     at_recipient: str = ""
     at_data: str = ""
     login_works: bool = True
-    mails: list[Message] = field(default_factory=list)
+    mails: list[Mail] = field(default_factory=list)
 
     async def handle_MAIL(  # noqa: N802
         self, server: SMTP, session: Any, envelope: Any, address: str, options: list[str]
@@ -174,7 +177,8 @@ def free_port() -> int:
 async def sent(
     url: str, title: str = "1 price moved", body: str = "Veo 3: 60 → 80", alert_id: str = "k3m9"
 ) -> Outcome:
-    return await open_receiver("team", url).send(title, body, alert_id)
+    """A plain text, as an earlier version stored it."""
+    return await open_receiver("team", url).send(title, body, alert_id, "text")
 
 
 # What became of it
@@ -416,7 +420,7 @@ async def test_discord_is_told_to_call_nobody(hook: Hook) -> None:
 @pytest.mark.parametrize(
     "options", ["format=markdown", "thread=99", "url=https://kie.ai", "format=text"]
 )
-async def test_discord_gets_plain_content_whatever_its_url_asks_for(
+async def test_discord_gets_a_text_as_plain_content_whatever_its_url_asks_for(
     hook: Hook, options: str
 ) -> None:
     body = "\n".join(f"# {number} @everyone" for number in range(30))
@@ -426,8 +430,29 @@ async def test_discord_gets_plain_content_whatever_its_url_asks_for(
     assert message.json["allowed_mentions"] == {"parse": []}
 
 
-async def test_discord_calls_those_the_owner_named_and_leaves_room_for_it(hook: Hook) -> None:
+@pytest.mark.parametrize("options", ["", "?format=markdown", "?thread=99", "?url=https://kie.ai"])
+async def test_discord_gets_one_embed_whatever_its_url_asks_for(hook: Hook, options: str) -> None:
+    receiver = open_receiver("team", f"{DISCORD}{options}")
+    alert = render(hostile_news(60), receiver.service, "k3m9")
+    await receiver.send(alert.title, alert.body, "k3m9")
+    [message] = hook.seen
+    assert message.json["embeds"] == json.loads(alert.body)["embeds"]
+    assert message.json["allowed_mentions"] == {"parse": []}
+    assert "content" not in message.json
+
+
+async def test_an_embed_calls_those_the_owner_named_and_nobody_else(hook: Hook) -> None:
     receiver = open_receiver("team", f"{DISCORD}?ping=<@123>,@here")
+    alert = render(hostile_news(3), receiver.service, "k3m9")
+    await receiver.send(alert.title, alert.body, "k3m9")
+    payload = hook.seen[0].json
+    assert payload["allowed_mentions"] == {"parse": ["here"], "users": ["123"], "roles": []}
+    assert set(re.findall(r"@\w+", payload["content"])) == {"@123", "@here"}
+    assert payload["embeds"] == json.loads(alert.body)["embeds"]
+
+
+async def test_discord_calls_those_the_owner_named_and_leaves_room_for_it(hook: Hook) -> None:
+    receiver = open_receiver("team", f"{DISCORD}?ping=<@123>,@here", "text")
     await receiver.send("", "x" * receiver.service.body_limit, "k3m9")
     payload = hook.seen[0].json
     assert payload["allowed_mentions"] == {"parse": ["here"], "users": ["123"], "roles": []}
@@ -481,25 +506,72 @@ async def test_a_hostile_name_adds_no_header_and_no_line_to_a_mail() -> None:
     assert not mail.is_multipart()
 
 
+BOT = "slack://xoxb-1234567890-1234567890-Canary/#prices"
+WORKFLOW = "https://hooks.slack.com/workflows/T05XXXX/Ft07XXXX/CANARY/YYYY"
+TEAMS = "workflows://prod-1.westeurope.logic.azure.com:443/643e69f83c8944/canarysignature/"
+
+
 @pytest.mark.parametrize(
-    ("url", "service"),
+    ("url", "wanted", "service"),
     [
-        (DISCORD, Service("discord", Markup.MARKDOWN, 2000, 0, None)),
-        (f"{DISCORD}?format=text", Service("discord", Markup.MARKDOWN, 2000, 0, None)),
-        (SLACK, Service("slack", Markup.MARKDOWN, 3000, 150, 3000)),
-        (f"{SLACK}?format=text", Service("slack", Markup.TEXT, 3000, 150, 3000)),
-        (TELEGRAM, Service("telegram", Markup.TEXT, 3968, 0, None)),
-        (f"{TELEGRAM}?format=markdown", Service("telegram", Markup.TEXT, 3968, 0, None)),
-        ("mailtos://u:secret@example.org", Service("mailto", Markup.TEXT, 32768, 150, None)),
-        ("json://127.0.0.1/", Service("json", Markup.TEXT, 32768, 150, None)),
-        ("ntfys://ntfy.example.org/topic", Service("ntfy", Markup.TEXT, 7638, 150, None)),
-        ("gotify://127.0.0.1/tokentoken", Service("gotify", Markup.TEXT, 32768, 150, None)),
-        ("gchat://space/key/token", Service("gchat", Markup.MARKDOWN, 4000, 0, None)),
+        (DISCORD, "auto", Service("discord", Markup.DISCORD_EMBED, 4096, 256, None)),
+        (f"{DISCORD}?format=text", "auto", Service("discord", Markup.DISCORD_EMBED, 4096, 256, None)),
+        (DISCORD, "text", Service("discord", Markup.TEXT, 2000, 0, None)),
+        (DISCORD, "markdown", Service("discord", Markup.MARKDOWN, 2000, 0, None)),
+        (SLACK, "auto", Service("slack", Markup.SLACK_BLOCKS, 9000, 150, 3000)),
+        (BOT, "auto", Service("slack", Markup.SLACK_BLOCKS, 9000, 150, 3000)),
+        (WORKFLOW, "auto", Service("slack", Markup.TEXT, 3000, 150, 3000)),
+        (f"{SLACK}?format=text", "auto", Service("slack", Markup.TEXT, 3000, 150, 3000)),
+        (f"{SLACK}?format=text", "markdown", Service("slack", Markup.MARKDOWN, 3000, 150, 3000)),
+        (TELEGRAM, "auto", Service("telegram", Markup.TELEGRAM_HTML, 3968, 0, None)),
+        (f"{TELEGRAM}?format=markdown", "auto", Service("telegram", Markup.TELEGRAM_HTML, 3968, 0, None)),
+        (TELEGRAM, "html", Service("telegram", Markup.TELEGRAM_HTML, 3968, 0, None)),
+        (TELEGRAM, "text", Service("telegram", Markup.TEXT, 3968, 0, None)),
+        ("mailtos://u:secret@example.org", "auto", Service("mailto", Markup.EMAIL, 95_000, 150, None)),
+        ("mailtos://u:secret@example.org?format=text", "auto", Service("mailto", Markup.TEXT, 32768, 150, None)),
+        ("mailtos://u:secret@example.org", "text", Service("mailto", Markup.TEXT, 32768, 150, None)),
+        ("sendgrid://abcd1234ABCD1234:a@example.org/b@example.org", "auto", Service("sendgrid", Markup.EMAIL, 32768, 150, None)),
+        ("json://127.0.0.1/", "auto", Service("json", Markup.TEXT, 32768, 150, None)),
+        ("json://127.0.0.1/", "json", Service("json", Markup.CLOUDEVENTS, 1_000_000, 150, None)),
+        ("ntfys://ntfy.example.org/topic", "auto", Service("ntfy", Markup.MARKDOWN, 7638, 150, None)),
+        ("ntfys://ntfy.example.org/topic", "text", Service("ntfy", Markup.TEXT, 7638, 150, None)),
+        ("gotify://127.0.0.1/tokentoken", "auto", Service("gotify", Markup.MARKDOWN, 32768, 150, None)),
+        ("mmost://127.0.0.1/3ccdd113474722377935511fc85d3dd4", "auto", Service("mmost", Markup.MARKDOWN, 4000, 0, None)),
+        ("pover://abcdefghijabcdefghijabcdefghij@abcdefghijabcdefghijabcdefghij", "auto", Service("pover", Markup.HTML, 1024, 150, None)),
+        ("gchat://space/key/token", "auto", Service("gchat", Markup.MARKDOWN, 4000, 0, None)),
+        (TEAMS, "auto", Service("workflow", Markup.MARKDOWN, 1000, 150, None)),
+        ("signal://127.0.0.1/11234567890/11234567891", "auto", Service("signal", Markup.TEXT, 32768, 0, None)),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
-)
-def test_rendering_is_told_what_the_service_takes(url: str, service: Service) -> None:
-    assert open_receiver("team", url).service == service
+)  # fmt: skip
+def test_rendering_is_told_what_the_service_takes(url: str, wanted: str, service: Service) -> None:
+    assert open_receiver("team", url, wanted).service == service
+
+
+def test_matrix_is_told_in_html() -> None:
+    # How much it takes depends on whether encryption is installed.
+    service = open_receiver("team", "matrixs://user:secret@matrix.example.org/#room").service
+    assert (service.markup, service.title_limit) == (Markup.HTML, 150)
+    assert service.body_limit >= 40_000
+
+
+@pytest.mark.parametrize(
+    ("url", "wanted", "complaint"),
+    [
+        (DISCORD, "html", "takes no html (format: auto, json, markdown, text)"),
+        ("mailtos://u:secret@example.org", "markdown", "takes no markdown (format: auto, html, json, text)"),
+        ("ntfys://ntfy.example.org/topic", "html", "takes no html"),
+        (DISCORD, "loud", "a format that is none of auto, markdown, html, text, json"),
+        ("voipms://canary:a@example.com/16137777777/16137777778", "json", "too short for format: json"),
+    ],
+)  # fmt: skip
+def test_a_format_that_a_service_does_not_take_is_a_problem(
+    url: str, wanted: str, complaint: str
+) -> None:
+    (problem,) = check(url, wanted)
+    assert complaint in problem
+    with pytest.raises(ValueError, match="format"):
+        open_receiver("team", url, wanted)
 
 
 @pytest.mark.parametrize(
@@ -508,43 +580,167 @@ def test_rendering_is_told_what_the_service_takes(url: str, service: Service) ->
 async def test_a_text_that_fills_the_limits_arrives_whole_and_in_one_piece(
     hook: Hook, url: str | None
 ) -> None:
-    receiver = open_receiver("team", url or hook.address())
+    receiver = open_receiver("team", url or hook.address(), "text")
     lines = "\n".join(["price line ‹x› 'q'"] * 2000)[: receiver.service.body_limit - 1] + "!"
     await receiver.send("t" * receiver.service.title_limit, lines, "k3m9")
     [message] = hook.seen
     assert lines in json.dumps(message.json, ensure_ascii=False).replace("\\n", "\n")
 
 
+WITHOUT_HARM = ("@everyone", "@here", "<!", "<@", "evil.example", "<s", "`code", "\x1b", "e.vil", "javascript")  # fmt: skip
+
+
 @pytest.mark.parametrize("count", [1, 300])
+@pytest.mark.parametrize("wanted", ["auto", "text", "json"])
 @pytest.mark.parametrize(
-    "url", [DISCORD, SLACK, TELEGRAM, None], ids=["discord", "slack", "telegram", "json"]
-)
+    "url", [DISCORD, SLACK, BOT, TELEGRAM, None], ids=["discord", "slack", "bot", "telegram", "json"]
+)  # fmt: skip
 async def test_alerts_about_hostile_models_arrive_as_they_were_rendered(
-    hook: Hook, url: str | None, count: int
+    hook: Hook, url: str | None, count: int, wanted: str
 ) -> None:
-    receiver = open_receiver("team", url or hook.address())
+    receiver = open_receiver("team", url or hook.address(), wanted)
     alert = render(hostile_news(count), receiver.service, "k3m9")
     await receiver.send(alert.title, alert.body, "k3m9")
     [message] = hook.seen
-    shown = max(texts_in(message.json), key=len)
-    assert len(shown) <= {DISCORD: 2000, SLACK: 3000, TELEGRAM: 4096}.get(url or "", 32768)
-    for line in alert.body.splitlines():
+    shown = texts_in(message.json)
+    # Telegram counts what it shows, not the tags.
+    longest = max(len(re.sub(r"<[^>]*>", "", text)) for text in shown)
+    limits = {DISCORD: 4096, SLACK: 3000, BOT: 3000, TELEGRAM: 4096}
+    assert longest <= limits.get(url or "", 32768)
+    if wanted == "json":
+        assert not [mark for mark in ("<!", "<@", "@everyone", "@here") if mark in message.body]
+        return
+    for line in plain_lines(receiver.service, alert):
         # Markup of ours becomes that of the service, the words stay.
-        assert plain(line) in plain(shown)
-    acting = (
-        "@everyone",
-        "@here",
-        "<!",
-        "<@",
-        "](",
-        "evil.example",
-        "<b",
-        "<a",
-        "<s",
-        "`code",
-        "\x1b",
-    )
-    assert not [mark for mark in acting if mark in message.body]
+        assert any(line in plain(text) for text in shown), line
+    assert not [mark for mark in WITHOUT_HARM if mark in message.body]
+
+
+async def test_slack_gets_the_blocks_as_they_were_rendered_and_no_attachment(hook: Hook) -> None:
+    receiver = open_receiver("team", SLACK)
+    alert = render(hostile_news(40), receiver.service, "k3m9")
+    assert (await receiver.send(alert.title, alert.body, "k3m9")).verdict is Verdict.ACCEPTED
+    assert hook.seen[0].json == json.loads(alert.body)
+
+
+async def test_a_slack_bot_tells_the_channel_it_was_told(hook: Hook) -> None:
+    receiver = open_receiver("team", BOT)
+    alert = render(hostile_news(2), receiver.service, "k3m9")
+    await receiver.send(alert.title, alert.body, "k3m9")
+    [message] = hook.seen
+    assert message.path == "/api/chat.postMessage"
+    assert message.json == json.loads(alert.body) | {"channel": "#prices"}
+
+
+async def test_telegram_gets_the_html_as_it_was_rendered(hook: Hook) -> None:
+    receiver = open_receiver("team", TELEGRAM)
+    alert = render(hostile_news(40), receiver.service, "k3m9")
+    await receiver.send(alert.title, alert.body, "k3m9")
+    payload = hook.seen[0].json
+    assert payload["parse_mode"] == "HTML"
+    # An empty line stays one by a character that shows nothing.
+    assert re.sub(r"(?m)^\u200b$", "", payload["text"]) == alert.body
+    assert not re.findall(r"<(?!/?(?:b|code)>|a href=\"https://kie\.ai/[^\"]*\">|/a>)", alert.body)
+
+
+@pytest.mark.parametrize("wanted", ["text", "html", "markdown"])
+async def test_a_web_hook_gets_the_format_it_is_told(hook: Hook, wanted: str) -> None:
+    receiver = open_receiver("team", hook.address(), wanted)
+    alert = render(hostile_news(5), receiver.service, "k3m9")
+    await receiver.send(alert.title, alert.body, "k3m9")
+    assert hook.seen[0].json["message"] == alert.body
+    assert receiver.service.markup == wanted
+
+
+async def test_a_program_gets_the_batch_itself_as_the_whole_request(hook: Hook) -> None:
+    receiver = open_receiver("team", hook.address(query="+Authorization=Bearer%20x"), "json")
+    alert = render(hostile_news(40), receiver.service, "k3m9")
+    assert (await receiver.send(alert.title, alert.body, "k3m9")).verdict is Verdict.ACCEPTED
+    [message] = hook.seen
+    assert message.body == alert.body
+    assert len(message.json) == 40
+    assert message.headers["Content-Type"].startswith("application/cloudevents-batch+json")
+    assert message.headers["X-Alert-Id"] == "k3m9"
+    assert message.headers["Authorization"] == "Bearer x"
+
+
+# What was stored under another configuration, or by another version
+
+
+OLDER = {
+    "markdown": "**Veo 3** · <https://kie.ai/veo>\n• 60 → 80 credits",
+    "text": "Veo 3\n• 60 → 80 credits",
+    "html": "<b>Veo 3</b><br>\n• 60 → 80 credits",
+    "terminal": "Veo 3\n  • 60 → 80 credits",
+    "a markup of the future": "Veo 3\n• 60 → 80 credits",
+}
+
+
+@pytest.mark.parametrize("markup", [*OLDER, *Markup])
+@pytest.mark.parametrize(
+    "url", [DISCORD, SLACK, TELEGRAM, None], ids=["discord", "slack", "telegram", "json"]
+)
+async def test_what_was_stored_in_any_markup_is_still_told(
+    hook: Hook, url: str | None, markup: str
+) -> None:
+    title, body = "1 price moved", OLDER.get(markup, "")
+    if not body:
+        section = 3000 if markup == Markup.SLACK_BLOCKS else None
+        service = Service("was", Markup(markup), 9000, 150, section)
+        alert = render([rise()], service, "k3m9")
+        title, body = alert.title, alert.body
+    receiver = open_receiver("team", url or hook.address())
+    outcome = await receiver.send(title, body, "k3m9", markup)
+    assert outcome.verdict is Verdict.ACCEPTED
+    [message] = hook.seen
+    text = " ".join(texts_in(message.json))
+    assert "60 → 80" in text or ("60" in text and markup == Markup.CLOUDEVENTS)
+    # A web hook takes HTML as it comes.
+    assert "<br" not in text or url is None
+    assert '"embeds"' not in text
+
+
+@pytest.mark.parametrize("markup", Markup)
+async def test_what_was_stored_for_a_chat_can_still_be_mailed_or_printed(markup: Markup) -> None:
+    section = 3000 if markup is Markup.SLACK_BLOCKS else None
+    alert = render([rise()], Service("was", markup, 9000, 150, section), "k3m9")
+    mailbox = Mailbox()
+    with a_mail_server(mailbox) as url:
+        outcome = await open_receiver("team", url).send(alert.title, alert.body, "k3m9", markup)
+    assert outcome.verdict is Verdict.ACCEPTED
+    [mail] = mailbox.mails
+    assert mail.is_multipart() is (markup in {Markup.EMAIL, Markup.HTML, Markup.MARKDOWN})
+    screen = io.StringIO()
+    await TerminalReceiver(screen, {}).send(alert.title, alert.body, "k3m9", markup)
+    if markup is not Markup.CLOUDEVENTS:
+        assert "60 → 80 credits" in screen.getvalue()
+        assert "<b>" not in screen.getvalue()
+        assert '"text"' not in screen.getvalue()
+
+
+@pytest.mark.parametrize("markup", [Markup.SLACK_BLOCKS, Markup.DISCORD_EMBED, Markup.EMAIL])
+@pytest.mark.parametrize(
+    "body", ["", "{", "[]", "{}", '{"embeds": []}', '{"blocks": [{}]}', "null"]
+)
+async def test_a_damaged_body_does_no_worse_than_be_told_as_it_is(
+    hook: Hook, markup: Markup, body: str
+) -> None:
+    outcome = await open_receiver("team", DISCORD).send("Veo 3 moved", body, "k3m9", markup)
+    assert outcome.verdict is Verdict.ACCEPTED or not body
+
+
+async def test_a_long_message_of_another_service_is_cut_and_says_so(hook: Hook) -> None:
+    alert = render(hostile_news(300), Service("mailto", Markup.EMAIL, 95_000, 150, None), "k3m9")
+    await open_receiver("team", TELEGRAM).send(alert.title, alert.body, "k3m9", Markup.EMAIL)
+    text = html.unescape(hook.seen[0].json["text"])
+    assert len(text) <= 4096
+    assert text.endswith("cut off here; kie-watcher changes lists all of it")
+
+
+def rise() -> RecordedChange:
+    before = model("Veo 3, fast", creditPrice="60", usdPrice="0.3")
+    after = model("Veo 3, fast", creditPrice="80", usdPrice="0.4")
+    return RecordedChange(1, NOW, ModelChange((Kind.PRICE_UP,), before, after))
 
 
 def hostile_news(count: int) -> list[RecordedChange]:
@@ -561,6 +757,15 @@ def texts_in(value: Any) -> list[str]:
     if isinstance(value, list):
         return [text for inner in value for text in texts_in(inner)]
     return [value] if isinstance(value, str) else []
+
+
+def plain_lines(service: Service, alert: Message) -> list[str]:
+    """The lines of a rendered body, each without our markup."""
+    if service.markup in {Markup.DISCORD_EMBED, Markup.SLACK_BLOCKS}:
+        body = "\n".join(texts_in(json.loads(alert.body)))
+    else:
+        body = alert.body
+    return [plain(line) for line in body.splitlines()]
 
 
 def plain(text: str) -> str:

@@ -12,6 +12,7 @@ import math
 import sys
 from typing import TYPE_CHECKING, Any
 
+from watcher.notify.formats import Format, format_problem
 from watcher.notify.wire import quiet
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
     from apprise import AppriseAsset
 
-    from watcher.notify.dress import Plugin
+    from watcher.notify.formats import Plugin
 
 __all__ = ["asset", "check", "service_at"]
 
@@ -47,17 +48,18 @@ _NO = frozenset({"no", "false", "0", "off", "n", "f", "never", "disable", "disab
 _ONE_FORMAT_ONLY = frozenset({"discord", "tgram"})
 
 
-def check(url: str) -> list[str]:
+def check(url: str, format: str = "auto") -> list[str]:  # noqa: A002 - as in the configuration
     """What is wrong with a receiver's URL, in words that can be shown; nothing where it is good.
 
-    The first use loads all of Apprise's services: a quarter of a second.
+    `format` is what the receiver is told to be told in. The first use loads all of Apprise's
+    services: a quarter of a second.
     """
-    return _examined(url.strip())[1]
+    return _checked(url, format)[1]
 
 
-def service_at(url: str) -> Plugin:
+def service_at(url: str, format: str = "auto") -> Plugin:  # noqa: A002
     """The one service a good URL names. Raises `ValueError`, without the URL, for any other."""
-    service, problems = _examined(url.strip())
+    service, problems = _checked(url, format)
     if service is None or problems:
         raise ValueError(f"the address {'; '.join(problems)}")
     if service.socket_read_timeout == type(service).socket_read_timeout:
@@ -85,6 +87,15 @@ def asset() -> AppriseAsset:
         pgp_autogen=False,
         pem_autogen=False,
     )
+
+
+def _checked(url: str, wanted: str) -> tuple[Plugin | None, list[str]]:
+    service, problems = _examined(url.strip())
+    if wanted not in set(Format):
+        return service, [*problems, f"has a format that is none of {', '.join(Format)}"]
+    if service is not None and not problems and (why := format_problem(service, Format(wanted))):
+        problems = [why]
+    return service, problems
 
 
 def _examined(url: str) -> tuple[Plugin | None, list[str]]:

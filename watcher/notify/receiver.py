@@ -11,14 +11,18 @@ import logging
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Protocol
 
-from watcher.notify import dress, wire
+from watcher.notify import wire
 from watcher.notify.address import SERVICE_TIMEOUT, asset, service_at
+from watcher.notify.dress import dressed
+from watcher.notify.formats import Format, described, told_format
 from watcher.notify.outcome import Outcome, Verdict, after_http, after_smtp
+from watcher.notify.plain import read_markup
+from watcher.notify.taming import tamed
 
 if TYPE_CHECKING:
     from apprise import AppriseResult
 
-    from watcher.notify.dress import Plugin
+    from watcher.notify.formats import Plugin
     from watcher.rendering import Service
 
 __all__ = ["AppriseReceiver", "Receiver", "open_receiver"]
@@ -44,45 +48,54 @@ class Receiver(Protocol):
     def service(self) -> Service:
         """What rendering must know of it."""
 
-    async def send(self, title: str, body: str, alert_id: str) -> Outcome:
-        """Hand one rendered message over. Never raises for what a service does."""
+    async def send(
+        self, title: str, body: str, alert_id: str, markup: str | None = None
+    ) -> Outcome:
+        """Hand one rendered message over. Never raises for what a service does.
+
+        `markup` is what the body was written in, where that may not be what `service` says now: a
+        message may have been stored under another configuration or by another version.
+        """
 
 
-def open_receiver(name: str, url: str) -> AppriseReceiver:
+def open_receiver(name: str, url: str, format: str = "auto") -> AppriseReceiver:  # noqa: A002 - as in the configuration
     """The receiver behind a URL that `check` finds nothing wrong with; else `ValueError`.
 
     The first one loads all of Apprise: a quarter of a second, so not inside a running loop.
     """
-    plugin = service_at(url)
+    plugin = service_at(url, format)
     wire.install()
-    return AppriseReceiver(name, plugin)
+    return AppriseReceiver(name, plugin, Format(format))
 
 
 class AppriseReceiver:
     """A destination that Apprise knows how to reach."""
 
-    def __init__(self, name: str, plugin: Plugin) -> None:
+    def __init__(self, name: str, plugin: Plugin, wanted: Format = Format.AUTO) -> None:
         """`plugin` is one service with one destination, and from now on this receiver's own."""
         from apprise import Apprise, ContentLocation  # noqa: PLC0415 - see the package's docstring
 
         self.name = name
-        self.service = dress.described(plugin)
+        self.service = described(plugin, told_format(plugin, wanted))
         self._plugin = plugin
-        dress.tamed(plugin)
+        tamed(plugin, self.service.markup)
         self._apprise = Apprise([plugin], asset=asset(), location=ContentLocation.HOSTED)
         # A plugin keeps its throttle and its headers on itself, and does not lock them.
         self._turn = asyncio.Lock()
 
-    async def send(self, title: str, body: str, alert_id: str) -> Outcome:
+    async def send(
+        self, title: str, body: str, alert_id: str, markup: str | None = None
+    ) -> Outcome:
         """Send one message, at most half a minute long; the alert id goes into headers too."""
-        text = dress.dressed(self._plugin, self.service.markup, title, body)
+        written_in = self.service.markup if markup is None else read_markup(markup)
+        text = dressed(self._plugin, written_in, title, body)
         async with self._turn:
             if self._plugin.schema in _TAKES_HEADERS:
                 self._plugin.headers |= {
                     "X-Alert-Id": alert_id,
                     "Auto-Submitted": "auto-generated",
                 }
-            with wire.record(alert_id, f"{title}\n{body}") as exchange:
+            with wire.record(alert_id, f"{title}\n{body}", text.instead) as exchange:
                 result = await self._apprise.async_notify(
                     title=text.title,
                     body=text.body,

@@ -9,6 +9,7 @@ import os
 from typing import TYPE_CHECKING, TextIO
 
 from watcher.notify.outcome import Outcome, Verdict
+from watcher.notify.plain import plain_text, read_markup
 from watcher.printable import one_line, printable
 from watcher.rendering import Markup, Service
 
@@ -33,8 +34,15 @@ class TerminalReceiver:
         self._stream = stream
         self._bold = stream.isatty() and not environment.get("NO_COLOR")
 
-    async def send(self, title: str, body: str, alert_id: str) -> Outcome:  # noqa: ARG002 - it is in the text
+    async def send(
+        self,
+        title: str,
+        body: str,
+        alert_id: str,  # noqa: ARG002 - it is in the text
+        markup: str | None = None,
+    ) -> Outcome:
         """Print one message and a blank line."""
+        body = body if markup is None else plain_text(read_markup(markup), body)
         heading = one_line(title)
         if self._bold:
             heading = f"{_BOLD}{heading}{_PLAIN}"

@@ -1,9 +1,11 @@
 """What really happened on the wire below Apprise, which reports only yes or no.
 
-Knows two seams of other people's code and wraps each once for the process: the one method through
-which `requests` sends everything, and the one function that names a mail. What they see goes to
-the send that caused it, by context, which Apprise copies into its worker threads. Where a seam is
-missing, the log text that Apprise keeps with a result has to do. Refuses to know what it means.
+Knows three seams of other people's code and wraps each once for the process: the one method through
+which `requests` sends everything, the one function that names a mail, and the one that makes plain
+text of a letter. What they see goes to the send that caused it, by context, which Apprise copies
+into its worker threads; what is to go out instead of what Apprise made comes from there. Where a
+seam is missing, the log text that Apprise keeps with a result, and what Apprise made, have to do.
+Refuses to know what it means.
 """
 
 from __future__ import annotations
@@ -19,11 +21,20 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from apprise.logger import NotifyLogEntry
 
-__all__ = ["Exchange", "install", "quiet", "read_log", "record"]
+__all__ = [
+    "NOTHING",
+    "Exchange",
+    "Instead",
+    "install",
+    "payload",
+    "quiet",
+    "read_log",
+    "record",
+]
 
 _WRAPPED = "_kie_watcher_wrapped"
 # As in `Failed to send Discord notification: Not Found, error=404.`
@@ -36,6 +47,23 @@ _SMTP_CODE = re.compile(
 )
 
 
+@dataclass(frozen=True, slots=True)
+class Instead:
+    """What goes out in place of what Apprise made; `None`: as Apprise made it.
+
+    `payload` for a service that takes JSON of its own, `raw` as the whole of a request, of
+    `content_type`, and `text_part` as the plain text beside a letter's HTML.
+    """
+
+    payload: Mapping[str, Any] | None = None
+    raw: bytes | None = None
+    content_type: str = ""
+    text_part: str | None = None
+
+
+NOTHING = Instead()
+
+
 @dataclass(slots=True)
 class Exchange:
     """What one send saw: the last HTTP status and Retry-After, the last error, the SMTP code.
@@ -43,6 +71,8 @@ class Exchange:
     `failure` is the name of an exception's class, never its text. `message_id` names a mail the
     same way each time the same text is sent.
     """
+
+    instead: Instead = NOTHING
 
     status: int | None = None
     retry_after: str | None = None
@@ -55,11 +85,11 @@ _current: ContextVar[Exchange | None] = ContextVar("kie_watcher_exchange", defau
 
 
 @contextmanager
-def record(alert_id: str, text: str) -> Iterator[Exchange]:
+def record(alert_id: str, text: str, instead: Instead = NOTHING) -> Iterator[Exchange]:
     """Let everything sent in this context, and in threads it starts, report to one `Exchange`."""
     # Alert ids are short, and mail programs drop a mail whose id they have seen: the text is part.
     digest = sha256(f"{alert_id}\n{text}".encode()).hexdigest()[:24]
-    exchange = Exchange(message_id=f"kie-watcher.{digest}")
+    exchange = Exchange(instead, message_id=f"kie-watcher.{digest}")
     token = _current.set(exchange)
     try:
         yield exchange
@@ -67,13 +97,20 @@ def record(alert_id: str, text: str) -> Iterator[Exchange]:
         _current.reset(token)
 
 
+def payload() -> Mapping[str, Any] | None:
+    """The payload that the send in this context has of its own."""
+    exchange = _current.get()
+    return None if exchange is None else exchange.instead.payload
+
+
 def install() -> None:
-    """Wrap both seams, once for the process; the second call does nothing."""
+    """Wrap the seams, once for the process; the second call does nothing."""
     import apprise.plugins.email.base as mail  # noqa: PLC0415 - loading Apprise takes a while
     from requests.adapters import HTTPAdapter  # noqa: PLC0415
 
     _wrap(HTTPAdapter, "send", _reporting)
     _wrap(mail, "make_msgid", _same_name)
+    _wrap(mail, "convert_between", _own_text)
     # The SMTP codes are told at DEBUG only, and a result keeps only what the logger lets through.
     # Nothing of it may reach the root logger: these records hold addresses and tokens.
     logger = logging.getLogger("apprise")
@@ -140,6 +177,8 @@ def _reporting(send: Callable[..., Any]) -> Callable[..., Any]:
         exchange = _current.get()
         if exchange is None:
             return send(*args, **kwargs)
+        if exchange.instead.raw is not None:
+            _replace(args[1], exchange.instead)
         try:
             response = send(*args, **kwargs)
         except Exception as failure:
@@ -151,6 +190,27 @@ def _reporting(send: Callable[..., Any]) -> Callable[..., Any]:
         return response
 
     return reporting
+
+
+def _replace(request: Any, instead: Instead) -> None:
+    """Put our own bytes into a request that is ready to go."""
+    request.body = instead.raw
+    request.headers["Content-Length"] = str(len(instead.raw or b""))
+    request.headers["Content-Type"] = instead.content_type
+
+
+def _own_text(convert: Callable[..., str]) -> Callable[..., str]:
+    """`convert_between` that has the text of a letter where we brought one along."""
+
+    @wraps(convert)
+    def own_text(from_format: str, to_format: str, content: str) -> str:
+        exchange = _current.get()
+        text = None if exchange is None else exchange.instead.text_part
+        if text is None or (from_format, to_format) != ("html", "text"):
+            return convert(from_format, to_format, content)
+        return text
+
+    return own_text
 
 
 def _same_name(make_msgid: Callable[..., str]) -> Callable[..., str]:

@@ -3,7 +3,10 @@
 Refuses to know how a message is sent, and to whom.
 """
 
+from watcher.rendering.digest import Digest
+from watcher.rendering.dress import Markup, Service
+from watcher.rendering.facts import Facts, Telling
 from watcher.rendering.harmless import harmless
-from watcher.rendering.message import Markup, Message, Service, render
+from watcher.rendering.message import Message, render
 
-__all__ = ["Markup", "Message", "Service", "harmless", "render"]
+__all__ = ["Digest", "Facts", "Markup", "Message", "Service", "Telling", "harmless", "render"]

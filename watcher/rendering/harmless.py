@@ -11,7 +11,15 @@ import unicodedata
 from functools import lru_cache
 from urllib.parse import urlsplit
 
-__all__ = ["LONGEST_NAME", "ZERO_WIDTH_SPACE", "harmless", "safe_link", "shortened", "width"]
+__all__ = [
+    "LONGEST_NAME",
+    "ZERO_WIDTH_SPACE",
+    "harmless",
+    "page_of",
+    "safe_link",
+    "shortened",
+    "width",
+]
 
 LONGEST_NAME = 120
 LONGEST_LINK = 300
@@ -111,6 +119,13 @@ def safe_link(link: str | None) -> str | None:
         return None
     # An underscore is data in a path and emphasis in a message; encoded it is data in both.
     return "".join(_LINK_ENCODED.get(char, char) for char in link)
+
+
+@lru_cache(maxsize=4096)
+def page_of(link: str | None) -> str | None:
+    """The page that a link leads to, whatever it is to show first there."""
+    safe = safe_link(link)
+    return None if safe is None else safe.partition("#")[0].partition("?")[0]
 
 
 def _visible(text: str) -> str:

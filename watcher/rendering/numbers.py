@@ -6,6 +6,7 @@ Knows how a figure is read at a glance. Refuses to know what it means.
 from __future__ import annotations
 
 from decimal import Context, Decimal
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from watcher.rendering.harmless import harmless, shortened
@@ -15,18 +16,30 @@ if TYPE_CHECKING:
 
     from watcher.units import Unit
 
-__all__ = ["amount", "counted", "credit_word", "money", "money_pair", "pair", "per", "percent"]
+__all__ = [
+    "amount",
+    "counted",
+    "credit_word",
+    "money",
+    "money_pair",
+    "monthly",
+    "pair",
+    "per",
+    "percent",
+]
 
 # Listed prices have fewer digits than this; a quotient has no end and is cut here.
 SIGNIFICANT_DIGITS = 8
 QUOTIENT_DIGITS = 4
 LONGEST_UNIT = 30
 MINUS = "−"
+CENT = Decimal("0.01")
 
 _MAGNITUDES = ((Decimal(10) ** 9, "billion"), (Decimal(10) ** 6, "million"))
 _LARGEST_COUNT_OF_A_MAGNITUDE = 1000
 
 
+@lru_cache(maxsize=4096)
 def amount(value: Decimal, digits: int = SIGNIFICANT_DIGITS) -> str:
     """Plain digits, thousands apart, no trailing zeros; never an exponent."""
     # Digits before the point are never rounded away.
@@ -37,6 +50,13 @@ def amount(value: Decimal, digits: int = SIGNIFICANT_DIGITS) -> str:
 
 def money(value: Decimal, digits: int = SIGNIFICANT_DIGITS) -> str:
     return f"${amount(value, digits)}"
+
+
+def monthly(value: Decimal) -> str:
+    """What is paid more or less a month: `+$96.00 a month`, `−$0.004 a month`."""
+    size = abs(value)
+    cents = f"${size:,.2f}" if size >= CENT or not size else money(size, QUOTIENT_DIGITS)
+    return f"{MINUS if value < 0 else '+'}{cents} a month"
 
 
 def pair(before: Decimal, after: Decimal) -> tuple[str, str]:
@@ -66,6 +86,7 @@ def counted(count: int, one: str, many: str) -> str:
     return f"{count:,} {one if count == 1 else many}"
 
 
+@lru_cache(maxsize=256)
 def per(unit: Unit) -> str:
     """What a price is for: `per second`, `per 2 images`, `per million tokens`; unknown is empty."""
     if not unit.base:

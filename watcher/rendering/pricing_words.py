@@ -24,7 +24,15 @@ if TYPE_CHECKING:
     from watcher.catalog import Model, Record
     from watcher.units import Unit
 
-__all__ = ["against_fal", "fal_price", "price", "price_move", "usd_move"]
+__all__ = [
+    "against_fal",
+    "fal_price",
+    "known_discount",
+    "price",
+    "price_move",
+    "share",
+    "usd_move",
+]
 
 
 def price(model: Model) -> str:
@@ -67,7 +75,7 @@ def usd_move(before: Model, after: Model) -> str | None:
 
 def against_fal(before: Model, after: Model) -> str:
     """`49.8 % → 30.4 % cheaper than Fal`; one figure where it stands; empty where none is known."""
-    old, new = _discount(before), _discount(after)
+    old, new = known_discount(before), known_discount(after)
     if old == new:
         return "" if new is None else _standing(new)
     if old is None or new is None:
@@ -126,7 +134,7 @@ def _one(model: Model) -> Unit:
     return type(unit)(unit.label, Decimal(1), unit.base)
 
 
-def _discount(model: Model) -> Decimal | None:
+def known_discount(model: Model) -> Decimal | None:
     """The discount, where one is known: a listing without Fal's price says 0 for "no idea"."""
     return model.discount if model.record.fal or model.record.rate else None
 
@@ -134,13 +142,13 @@ def _discount(model: Model) -> Decimal | None:
 def _standing(discount: Decimal) -> str:
     if not discount:
         return "as dear as Fal"
-    return f"{_share(discount)} % {'cheaper' if discount > 0 else 'dearer'} than Fal"
+    return f"{share(discount)} % {'cheaper' if discount > 0 else 'dearer'} than Fal"
 
 
 def _shares(old: Decimal, new: Decimal) -> tuple[str, str]:
-    near = _share(old), _share(new)
+    near = share(old), share(new)
     return near if near[0] != near[1] else pair(old, new)
 
 
-def _share(discount: Decimal) -> str:
+def share(discount: Decimal) -> str:
     return amount(round(abs(discount), 1)) if abs(discount) >= 1 else amount(abs(discount))

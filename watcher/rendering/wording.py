@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "announcement",
+    "because",
     "brief_announcement",
     "catalogue_words",
     "missing_words",
@@ -134,16 +135,20 @@ def _moved(change: ModelChange, before: Model, after: Model, longest_name: int) 
     yield from _listing(before, after, kinds)
     # What stands as it was closes the line: people decide by it.
     if not kinds & _DISCOUNT and not kinds <= _TIDIED:
-        yield from _said(_discount_now(after))
+        yield from _said(against_fal(before, after))
     if now and Kind.RETURNED not in kinds:
         yield f"price {now[0]}"
 
 
 def _discount_move(change: ModelChange, before: Model, after: Model) -> Iterator[str]:
-    for kind in change.kinds:
-        if kind in _DISCOUNT:
-            cause = change.causes.get(kind)
-            yield against_fal(before, after) + (f", {_BECAUSE[cause]}" if cause else "")
+    if set(change.kinds) & _DISCOUNT:
+        yield against_fal(before, after) + because(change)
+
+
+def because(change: ModelChange) -> str:
+    """`, because Kie's price moved`: who moved the discount, where that is known."""
+    causes = [change.causes[kind] for kind in change.kinds if kind in change.causes]
+    return f", {_BECAUSE[causes[0]]}" if causes else ""
 
 
 def _fal_move(change: ModelChange, before: Model, after: Model) -> Iterator[str]:
