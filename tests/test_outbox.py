@@ -53,7 +53,9 @@ class Inbox:
     tried: list[tuple[str, str, str]] = field(default_factory=list)
     service: Service = INBOX
 
-    async def send(self, title: str, body: str, alert_id: str) -> Outcome:
+    async def send(
+        self, title: str, body: str, alert_id: str, markup: str | None = None
+    ) -> Outcome:
         self.tried.append((title, body, alert_id))
         answer = self.answers.pop(0) if self.answers else ACCEPTED
         if answer.verdict is Verdict.ACCEPTED:
@@ -287,10 +289,12 @@ class Patient(Inbox):
         super().__init__(name)
         self.begun, self.may_end = asyncio.Event(), asyncio.Event()
 
-    async def send(self, title: str, body: str, alert_id: str) -> Outcome:
+    async def send(
+        self, title: str, body: str, alert_id: str, markup: str | None = None
+    ) -> Outcome:
         self.begun.set()
         await self.may_end.wait()
-        return await super().send(title, body, alert_id)
+        return await super().send(title, body, alert_id, markup)
 
 
 async def test_a_slow_receiver_holds_up_no_other_in_the_daemon(desk: Desk) -> None:
@@ -315,7 +319,9 @@ async def test_a_receiver_that_breaks_inside_is_tried_again_and_takes_nothing_do
     desk: Desk,
 ) -> None:
     class Broken(Inbox):
-        async def send(self, title: str, body: str, alert_id: str) -> Outcome:
+        async def send(
+            self, title: str, body: str, alert_id: str, markup: str | None = None
+        ) -> Outcome:
             self.tried.append((title, body, alert_id))
             raise RuntimeError("a bug of ours")
 

@@ -147,7 +147,9 @@ async def try_receivers(
     async def attempt(receiver: Receiver) -> tuple[str, Outcome, timedelta]:
         message = render([sample], receiver.service, alert_id)
         started = perf_counter()
-        outcome = await receiver.send(message.title, message.body, alert_id)
+        outcome = await receiver.send(
+            message.title, message.body, alert_id, receiver.service.markup.value
+        )
         return receiver.name, outcome, timedelta(seconds=perf_counter() - started)
 
     return list(await asyncio.gather(*map(attempt, wanted)))
@@ -163,18 +165,22 @@ async def opened_parts(
     rng: Random,
     stop: asyncio.Event | None = None,
     listeners: Listeners | None = None,
+    pace: float = 1.0,
 ) -> AsyncIterator[Parts]:
-    """Build what polls and what sends; a pause between two tries to read ends with `stop`."""
+    """Build what polls and what sends; a pause between two tries to read ends with `stop`.
+
+    `pace` says how many seconds of `now` pass in one of ours.
+    """
     ended = stop or asyncio.Event()
     listeners = listeners or Listeners()
 
     async def pause(wait: timedelta) -> None:
-        await first_of(ended, within=wait)
+        await first_of(ended, within=wait / pace)
 
     async with open_client(settings.source, settings.poll, pause) as client:
         routing = routing_rules(settings)
         rules = Rules(_policy(settings), routing, silence_meant)
-        poller = Poller(client, store, settings.poll, rules, now=now, rng=rng)
+        poller = Poller(client, store, settings.poll, rules, now=now, rng=rng, pace=pace)
 
         def asked(requests: Sequence[Request]) -> None:
             if any(isinstance(request, AcceptHolds | StartOver) for request in requests):
@@ -195,6 +201,7 @@ async def opened_parts(
             give_up_after=settings.delivery.give_up_after,
             now=now,
             rng=rng,
+            pace=pace,
             asked=asked,
             after=listeners.tried,
             sign=listeners.sign,
@@ -207,7 +214,7 @@ def open_receivers(settings: Settings, terminal: TextIO) -> tuple[Receiver, ...]
     if not settings.receivers:
         return (TerminalReceiver(terminal),)
     return tuple(
-        open_receiver(name, receiver.url.get_secret_value())
+        open_receiver(name, receiver.url.get_secret_value(), receiver.format)
         for name, receiver in settings.receivers.items()
     )
 

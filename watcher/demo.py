@@ -12,10 +12,12 @@ from collections import Counter
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO
+from time import perf_counter
+from typing import TYPE_CHECKING, Any, TextIO
 
 from watcher.config.settings import Settings
-from watcher.service import run
+from watcher.notify import TerminalReceiver
+from watcher.service import Time, run
 from watcher.simulator import Market, Simulator, demo_script, generate
 from watcher.store import MessageState, open_reader
 from watcher.waiting import first_of
@@ -24,19 +26,41 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from watcher.changes import RecordedChange
+    from watcher.notify import Outcome
 
 __all__ = ["DemoReport", "demo"]
 
 MODELS = 570
 SEED = 11
-# After the last scene: what it did is found, told, and what waits is settled. The API's request to
-# come back later is in real seconds, however fast the story is told.
-TAIL = timedelta(seconds=4)
-SHORTEST_TAIL = timedelta(seconds=2)
-# Seconds at speed 1, as the story of the simulator is written for.
-TIMES = {
-    "poll": {"interval": 1.0, "full_sweep_every": 1.0, "settle_delay": 0.1, "max_backoff": 2.0},
-    "confirm": {"removals": 5.0, "implausible": 8.0, "collapse": 20.0},
+# At speed 1 a second of the demo is an hour of the market.
+HOUR = 3600.0
+NOON = 12
+# The last scene is told the next morning, and the last digest two hours later.
+END = timedelta(seconds=46)
+
+_PHONE, _LETTER = "phone", "letter"
+# The story of the simulator is written for these times.
+SETTINGS: Mapping[str, Any] = {
+    "poll": {
+        "interval": "1h",
+        "jitter": "0",
+        "full_sweep_every": "1h",
+        "settle_delay": "6m",
+        "max_backoff": "2h",
+    },
+    "confirm": {"removals": "5h", "implausible": "8h", "collapse": "20h"},
+    # Never opened: the demo brings receivers of its own by these names.
+    "receivers": {_PHONE: {"url": "json://localhost"}, _LETTER: {"url": "json://localhost"}},
+    "routes": [
+        {
+            "name": "what matters",
+            "match": {"min_change": "5%"},
+            "receivers": [_PHONE],
+            "continue": "true",
+        },
+        {"name": "daily", "match": {}, "receivers": [_LETTER], "digest": "0 9 * * *"},
+    ],
+    "quiet_hours": [{"name": "nights", "from": "22:00", "to": "07:00", "receivers": [_PHONE]}],
 }
 
 
@@ -60,6 +84,8 @@ class DemoReport:
             f"It kept {self.quiet} to itself, where only labels or listings were tidied,",
             "and said nothing of the model that came back, the absurd price that was put right,",
             "the page torn in the middle, and the outage: none of these changed a price.",
+            "The phone slept from 22:00 to 07:00 and then had one message of what the night came",
+            "to; of the price that drifted it heard in steps of 5 %. The letter came at 09:00.",
         ]
 
 
@@ -67,32 +93,57 @@ async def demo(speed: float, *, terminal: TextIO, stop: asyncio.Event | None = N
     """Play the market once, `speed` times as fast as it is written, and report."""
     stop = stop or asyncio.Event()
     rows = generate(seed=SEED, size=MODELS)
+    time = _time(HOUR * speed)
     played: list[str] = []
 
     def tell(line: str) -> None:
         played.append(line)
-        print(f"  market · {line}", file=terminal, flush=True)
+        print(f"{time.now():%a %H:%M}  market · {line}", file=terminal, flush=True)
 
     with tempfile.TemporaryDirectory(prefix="kie-watcher-demo-") as folder:
         async with Simulator(rows) as simulator:
-            settings = _settings(simulator.url, Path(folder) / "demo.db", speed)
+            settings = _settings(simulator.url, Path(folder) / "demo.db")
+            receivers = tuple(_Paper(terminal, name, time) for name in (_PHONE, _LETTER))
             market = Market(simulator, demo_script(rows), speed, tell=tell)
-            daemon = asyncio.create_task(run(settings, stop=stop, terminal=terminal))
+            daemon = asyncio.create_task(
+                run(settings, stop=stop, terminal=terminal, receivers=receivers, time=time)
+            )
+            started = perf_counter()
             try:
                 await market.play(stop)
-                await first_of(stop, within=max(TAIL / speed, SHORTEST_TAIL))
+                left = END / speed - timedelta(seconds=perf_counter() - started)
+                await first_of(stop, within=left)
             finally:
                 stop.set()
                 await daemon
             return await _report(settings.state.path, len(played), len(simulator.requests))
 
 
-def _settings(url: str, state: Path, speed: float) -> Settings:
-    sections = {
-        section: {key: timedelta(seconds=seconds / speed) for key, seconds in times.items()}
-        for section, times in TIMES.items()
-    }
-    return Settings.model_validate({"source": {"url": url}, "state": {"path": state}, **sections})
+class _Paper(TerminalReceiver):
+    """A receiver that prints under its name and the hour."""
+
+    def __init__(self, stream: TextIO, name: str, time: Time) -> None:
+        super().__init__(stream, name=name, indent="    ")
+        self._head = f"  to the {name} ▸"
+        self._paper = stream
+        self._time = time
+
+    async def send(
+        self, title: str, body: str, alert_id: str, markup: str | None = None
+    ) -> Outcome:
+        print(f"{self._time.now():%a %H:%M}{self._head}", file=self._paper)
+        return await super().send(title, body, alert_id, markup)
+
+
+def _time(pace: float) -> Time:
+    """A clock that starts at noon and runs `pace` times as fast as ours."""
+    noon = datetime.now(UTC).replace(hour=NOON, minute=0, second=0, microsecond=0)
+    started = perf_counter()
+    return Time(lambda: noon + timedelta(seconds=(perf_counter() - started) * pace), pace)
+
+
+def _settings(url: str, state: Path) -> Settings:
+    return Settings.model_validate({"source": {"url": url}, "state": {"path": state}, **SETTINGS})
 
 
 async def _report(state: Path, played: int, requests: int) -> DemoReport:

@@ -59,9 +59,10 @@ class Attempt:
 class Outbox:
     """Sends what the store holds for each receiver.
 
-    `now` gives aware UTC times; `after` hears of every try, `sign` in how long each worker begins
-    again (`None`: when there is news): a sign of life. `asked` hears what people asked of the
-    state meanwhile, once that is done.
+    `now` gives aware UTC times, and `pace` says how many of its seconds pass in one of ours.
+    `after` hears of every try, `sign` in how long each worker begins again (`None`: when there is
+    news): a sign of life. `asked` hears what people asked of the state meanwhile, once that is
+    done.
     """
 
     def __init__(
@@ -73,6 +74,7 @@ class Outbox:
         give_up_after: timedelta,
         now: Callable[[], datetime],
         rng: Random,
+        pace: float = 1.0,
         after: Callable[[Attempt], None] = lambda _: None,
         sign: Callable[[str, timedelta | None], None] = lambda _who, _within: None,
         asked: Callable[[Sequence[Request]], None] = lambda _: None,
@@ -86,6 +88,7 @@ class Outbox:
         self._give_up_after = give_up_after
         self._now = now
         self._rng = rng
+        self._pace = pace
         self._news = {receiver.name: asyncio.Event() for receiver in receivers}
         self._failing: set[str] = set()
 
@@ -137,7 +140,7 @@ class Outbox:
                 log.exception("outbox.crashed", receiver=receiver.name)
                 wait = _PAUSE_AFTER_TROUBLE
             self._sign(receiver.name, wait)
-            await first_of(stop, news, within=wait)
+            await first_of(stop, news, within=None if wait is None else wait / self._pace)
 
     async def take_requests(self) -> None:
         """Carry out what other commands asked for while this process owns the store."""
@@ -172,7 +175,7 @@ class Outbox:
         self, receiver: Receiver, message: StoredMessage
     ) -> tuple[Outcome, timedelta | None]:
         started = perf_counter()
-        outcome = await receiver.send(message.title, message.body, message.alert_id)
+        outcome = await receiver.send(message.title, message.body, message.alert_id, message.markup)
         took = timedelta(seconds=perf_counter() - started)
         died = self._is_hopeless(message, outcome)
         wait = await self._mark(message, outcome, died)

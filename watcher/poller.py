@@ -76,7 +76,10 @@ class PollReport:
 
 
 class Poller:
-    """Polls the API and records what it means. `now` gives aware UTC times."""
+    """Polls the API and records what it means.
+
+    `now` gives aware UTC times, and `pace` says how many of its seconds pass in one of ours.
+    """
 
     def __init__(
         self,
@@ -87,6 +90,7 @@ class Poller:
         *,
         now: Callable[[], datetime],
         rng: Random,
+        pace: float = 1.0,
     ) -> None:
         self._client = client
         self._store = store
@@ -94,6 +98,7 @@ class Poller:
         self._intake = Intake(store, rules, now)
         self._now = now
         self._rng = rng
+        self._pace = pace
         self._failures = 0
         self._disagreement: str | None = None
         self._unreadable: frozenset[str] = frozenset()
@@ -119,7 +124,7 @@ class Poller:
             after(report)
             wait = self.wait_after(report)
             sign(wait)
-            await first_of(stop, self._woken, within=wait)
+            await first_of(stop, self._woken, within=wait / self._pace)
 
     async def poll(self) -> PollReport:
         """One poll. Never raises: whatever goes wrong is logged, noted and reported."""

@@ -22,6 +22,7 @@ from watcher.config.errors import ConfigError
 from watcher.config.rules import receiver_names
 from watcher.daemon import Listeners, open_receivers, opened_parts, utc_now, wind_up
 from watcher.gathering import new_alert_id
+from watcher.notify import Verdict
 from watcher.reload import compare
 from watcher.rendering import render
 from watcher.selfwatch.heartbeat import open_heartbeat
@@ -44,9 +45,17 @@ if TYPE_CHECKING:
     from watcher.selfwatch.heartbeat import Heartbeat
     from watcher.selfwatch.metrics import Metrics
 
-__all__ = ["Reloads", "run"]
+__all__ = ["Reloads", "Time", "run"]
 
 log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Time:
+    """What time it is, and how many of its seconds pass in one of ours: one, but for a demo."""
+
+    now: Callable[[], datetime] = utc_now
+    pace: float = 1.0
 
 
 def _nothing_new() -> Settings:
@@ -83,19 +92,21 @@ async def run(
     terminal: TextIO,
     reloads: Reloads | None = None,
     environment: Mapping[str, str] = MappingProxyType({}),
-    now: Callable[[], datetime] = utc_now,
+    receivers: tuple[Receiver, ...] | None = None,
+    time: Time | None = None,
     rng: Random | None = None,
 ) -> None:
     """Poll, remember and tell until `stop` is set; what is in hand then is finished or undone.
 
-    `environment` says who supervises (`NOTIFY_SOCKET`, `WATCHDOG_USEC`). Raises `StateError` where
+    `environment` says who supervises (`NOTIFY_SOCKET`, `WATCHDOG_USEC`); `receivers` stand in for
+    those of the settings. Raises `StateError` where
     the state cannot be used, and `ListenError` where `web.listen` cannot be listened at.
     """
     # Before the state is locked: what is wrong with a receiver must not touch it.
-    first = _Now(settings, open_receivers(settings, terminal))
+    first = _Now(settings, receivers or open_receivers(settings, terminal))
     async with AsyncExitStack() as stack:
         store = await stack.enter_async_context(open_store(settings.state.path))
-        world = _World(stop, reloads or Reloads(), terminal, now, rng or SystemRandom())
+        world = _World(stop, reloads or Reloads(), terminal, time or Time(), rng or SystemRandom())
         await _Service(store, world, first, Supervisor.of(environment), environment).run(stack)
 
 
@@ -106,8 +117,11 @@ class _World:
     stop: asyncio.Event
     reloads: Reloads
     terminal: TextIO
-    now: Callable[[], datetime]
+    time: Time
     rng: Random
+
+    def now(self) -> datetime:
+        return self.time.now()
 
 
 class _Service:
@@ -163,6 +177,7 @@ class _Service:
                     stop=ended,
                     now=self._world.now,
                     rng=self._world.rng,
+                    pace=self._world.time.pace,
                     listeners=Listeners(
                         self._tried, self._sign_outbox, self._deferred, self._netted
                     ),
@@ -292,8 +307,9 @@ class _Service:
             if receiver.name == name:
                 alert_id = new_alert_id(self._world.rng)
                 message = render([notice], receiver.service, alert_id)
-                outcome = await receiver.send(message.title, message.body, alert_id)
-                return outcome.reason == ""
+                markup = receiver.service.markup.value
+                outcome = await receiver.send(message.title, message.body, alert_id, markup)
+                return outcome.verdict is Verdict.ACCEPTED
         return False
 
     async def _open_heartbeat(self, now: _Now, stack: AsyncExitStack, ended: asyncio.Event) -> None:

@@ -6,6 +6,7 @@ Knows a text stream and its colours. Refuses to know what the text says.
 from __future__ import annotations
 
 import os
+import textwrap
 from typing import TYPE_CHECKING, TextIO
 
 from watcher.notify.outcome import Outcome, Verdict
@@ -26,11 +27,22 @@ _BOLD, _PLAIN = "\x1b[1m", "\x1b[0m"
 class TerminalReceiver:
     """Prints alerts to a stream; the title is bold where the stream is a terminal."""
 
-    name = "terminal"
     service = TERMINAL
 
-    def __init__(self, stream: TextIO, environment: Mapping[str, str] = os.environ) -> None:
-        """`NO_COLOR` in the environment, with any value, turns colour off (no-color.org)."""
+    def __init__(
+        self,
+        stream: TextIO,
+        environment: Mapping[str, str] = os.environ,
+        *,
+        name: str = "terminal",
+        indent: str = "",
+    ) -> None:
+        """`NO_COLOR` in the environment, with any value, turns colour off (no-color.org).
+
+        `indent` stands before every line, where several share a stream.
+        """
+        self.name = name
+        self._indent = indent
         self._stream = stream
         self._bold = stream.isatty() and not environment.get("NO_COLOR")
 
@@ -47,7 +59,8 @@ class TerminalReceiver:
         if self._bold:
             heading = f"{_BOLD}{heading}{_PLAIN}"
         try:
-            print(f"{heading}\n{printable(body)}\n", file=self._stream, flush=True)
+            text = textwrap.indent(f"{heading}\n{printable(body)}\n", self._indent)
+            print(text, file=self._stream, flush=True)
         except OSError as problem:
             return Outcome(Verdict.RETRY, f"the terminal cannot be written to ({problem.strerror})")
         return Outcome(Verdict.ACCEPTED, "")

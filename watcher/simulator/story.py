@@ -1,7 +1,8 @@
 """The market that the demo plays: forty seconds in which everything happens once.
 
 Written for a daemon that polls and sweeps every second, waits 5 s for removals and 8 s for prices
-out of proportion, and backs off to 2 s at most. Refuses to know which rows there are: each scene
+out of proportion, backs off to 2 s at most, and takes a second for an hour, begun at noon: it has
+a market that moves at night. Refuses to know which rows there are: each scene
 picks one that fits it, and is left out where none does.
 """
 
@@ -39,6 +40,7 @@ TOO_MANY_REQUESTS = 429
 DEARER, CHEAPER = Decimal("1.4"), Decimal("0.75")
 FAL_CUTS_TO = Decimal("0.6")
 ABSURD = 100
+DRIFT, DRIFTING_STEPS, DRIFTING_FROM = Decimal("1.01"), 9, 20.5
 
 
 def demo_script(rows: Iterable[Mapping[str, object]]) -> Script:
@@ -57,6 +59,7 @@ def demo_script(rows: Iterable[Mapping[str, object]]) -> Script:
         *_a_promotion_while_reading(cast),
         *_an_outage(),
         *_a_price_falls(cast),
+        *_a_price_drifts(cast),
     )
     return tuple(sorted(scenes, key=lambda step: step[0]))
 
@@ -190,6 +193,16 @@ def _a_price_falls(cast: _Cast) -> Script:
         return ()
     row, name = found
     return ((36, Reprice(name, _rounded(_credits(row) * CHEAPER))),)
+
+
+def _a_price_drifts(cast: _Cast) -> Script:
+    """By one in a hundred a time, so that no single step is worth a word."""
+    if not (found := cast.take(lambda row: row["creditUnit"] == "per second" and _compared(row))):
+        return ()
+    row, name = found
+    price = _credits(row)
+    steps = [round(price * DRIFT**count, 4) for count in range(1, DRIFTING_STEPS + 1)]
+    return tuple((DRIFTING_FROM + count, Reprice(name, step)) for count, step in enumerate(steps))
 
 
 def _compared(row: Row) -> bool:
