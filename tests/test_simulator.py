@@ -739,7 +739,7 @@ async def test_the_demo_plays_every_scene_within_forty_seconds(seed: int) -> Non
     script = demo_script(rows)
     kinds = Counter(type(step).__name__ for _, step in script)
     assert kinds == {
-        "Reprice": 4,
+        "Reprice": 13,
         "Relabel": 2,
         "Insert": 4,
         "Remove": 2,
