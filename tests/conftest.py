@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from commanding import CONFIG, Place
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -27,3 +29,13 @@ def golden(request: pytest.FixtureRequest) -> Callable[[str, str], None]:
         assert text == path.read_text(encoding="utf-8"), f"see what changed: git diff {path}"
 
     return compare
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
+    """A directory with one receiver configured, to run commands in."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("KIE_WATCHER_CONFIG", raising=False)
+    there = Place(tmp_path)
+    there.configure(CONFIG)
+    return there

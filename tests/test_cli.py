@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import stat
-from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from click.testing import CliRunner, Result
 
+from commanding import CANARY, Place
 from remembering import START, commit, draft, edited, fix, minutes, new, record, removed
 from watcher import __version__
 from watcher.changes import CreditValueChange, Kind, public_fields
-from watcher.cli import cli
 from watcher.config.loading import example_text
 from watcher.confirm import Hold, HoldReason
 from watcher.store import Store, open_reader, open_store
@@ -26,47 +23,7 @@ from watcher.store.wishes import OutboxRequest, Wish
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-CANARY = "c4n4ry-t0k3n-9d8f7a6b"
 NASTY = "Evil [red]\x1b]0;owned\x07\x9b31m\u202e <b>, 1080p"
-CONFIG = f"""
-receivers:
-  team: {{url: "json://localhost/{CANARY}"}}
-"""
-
-
-@dataclass(frozen=True)
-class Place:
-    """A directory with a configuration, in which the commands are run."""
-
-    path: Path
-
-    @property
-    def state(self) -> Path:
-        return self.path / "kie-watcher.db"
-
-    def configure(self, text: str) -> None:
-        (self.path / "config.yaml").write_text(text)
-
-    def run(self, *arguments: str) -> Result:
-        result = CliRunner().invoke(cli, arguments, prog_name="kie-watcher")
-        if result.exception is not None and not isinstance(result.exception, SystemExit):
-            raise result.exception
-        return result
-
-    def json(self, *arguments: str) -> list[Any]:
-        result = self.run(*arguments, "--json")
-        assert result.exit_code == 0
-        assert result.stderr == ""
-        return [json.loads(line) for line in result.stdout.splitlines()]
-
-
-@pytest.fixture
-def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("KIE_WATCHER_CONFIG", raising=False)
-    there = Place(tmp_path)
-    there.configure(CONFIG)
-    return there
 
 
 @pytest.fixture

@@ -121,7 +121,8 @@ async def test_a_damaged_database_is_refused_untouched_with_what_to_do(
 
     said = await refusal(path)
     assert "damaged" in said
-    assert "move it away" in said
+    assert "kie-watcher restore FILE" in said
+    assert "kie-watcher run --rebuild" in said
 
 
 async def test_damage_met_while_reading_is_said_in_words(path: Path) -> None:

@@ -18,9 +18,15 @@ from watcher import __version__
 from watcher.cli.configured import Chosen
 from watcher.cli.endings import CarefulGroup
 from watcher.cli.health import health
+from watcher.cli.keeping import backup, restore
 from watcher.cli.outbox import outbox
+from watcher.cli.preview import preview
+from watcher.cli.replay import replay
+from watcher.cli.routes import routes
 from watcher.cli.running import check, demo, run
+from watcher.cli.settling import accept, baseline
 from watcher.cli.setup import init, test_notify, validate
+from watcher.cli.silences import silence
 from watcher.cli.status import status
 from watcher.cli.views import changes, models
 
@@ -53,17 +59,10 @@ def cli(context: click.Context, file: Path | None) -> None:
 
 
 for command in (
-    run,
-    check,
-    validate,
-    test_notify,
-    models,
-    changes,
-    outbox,
-    status,
-    health,
-    demo,
-    init,
+    *(run, check, validate, test_notify, routes, replay, preview),
+    *(models, changes, status, health),
+    *(outbox, silence, accept, baseline),
+    *(backup, restore, demo, init),
 ):
     cli.add_command(command)
 

@@ -1,4 +1,4 @@
-"""What a person may type as an argument: a time as `7d` or `2026-11-01`.
+"""What a person may type as an argument: a time as `7d` or `2026-11-01`, a duration as `3d`.
 
 Refuses to know what is asked with it.
 """
@@ -6,13 +6,13 @@ Refuses to know what is asked with it.
 from __future__ import annotations
 
 from contextlib import suppress
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import click
 
 from watcher.config.durations import parse_duration
 
-__all__ = ["since", "time_meant"]
+__all__ = ["how_long", "since", "time_meant"]
 
 
 def since(
@@ -24,6 +24,17 @@ def since(
     if (at := time_meant(value.strip(), datetime.now(UTC))) is None:
         raise click.BadParameter("write how long ago, as in 7d or 36h, or a date, as in 2026-11-01")
     return at
+
+
+def how_long(_context: click.Context, _parameter: click.Parameter, value: str) -> timedelta:
+    """Read the value of an option such as `--for`."""
+    try:
+        lasting = parse_duration(value.strip())
+    except (ValueError, OverflowError):
+        lasting = timedelta(0)
+    if lasting <= timedelta(0):
+        raise click.BadParameter("write a duration, as in 3d or 12h")
+    return lasting
 
 
 def time_meant(text: str, now: datetime) -> datetime | None:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from watcher.config.settings import Settings
 
-__all__ = ["Chosen", "Memory", "memory", "settings", "start_log"]
+__all__ = ["Chosen", "Memory", "memory", "outlook", "settings", "start_log"]
 
 # With no receiver configured, alerts go to this one.
 BUILT_IN_RECEIVER = "terminal"
@@ -56,33 +56,18 @@ def start_log(known: Settings, quietest: str = "debug") -> None:
     configure(level, known.log.format, Redactor(known.secrets()), sys.stderr)
 
 
-def memory(chosen: Chosen) -> Memory:
-    """Where the state is; what is wrong with receivers only does not matter here.
+def outlook(chosen: Chosen) -> Settings:
+    """The configuration for looking; what is wrong with receivers does not matter here.
 
     Their secrets may be in the environment of the service and in files that only it can read.
     """
-    from watcher.config.errors import ConfigError  # noqa: PLC0415
-    from watcher.config.loading import find, load  # noqa: PLC0415
+    from watcher.config.lenient import load_beside_secrets  # noqa: PLC0415
+    from watcher.config.loading import find  # noqa: PLC0415
 
-    file = find(chosen.file, os.environ)
-    try:
-        known = load(file, os.environ, lambda _: [])
-    except ConfigError as error:
-        if file is None or not all(p.key.split(".")[0] == "receivers" for p in error.problems):
-            raise
-        return _memory_beside_bad_receivers(file)
+    return load_beside_secrets(find(chosen.file, os.environ), os.environ)
+
+
+def memory(chosen: Chosen) -> Memory:
+    """Where the state is, whatever is wrong with receivers."""
+    known = outlook(chosen)
     return Memory(known.state.path.absolute(), frozenset(known.receivers or {BUILT_IN_RECEIVER}))
-
-
-def _memory_beside_bad_receivers(file: Path) -> Memory:
-    from watcher.config.positions import read_document  # noqa: PLC0415
-    from watcher.config.settings import StateSettings  # noqa: PLC0415
-    from watcher.config.variables import substitute  # noqa: PLC0415
-
-    content = substitute(read_document(file.read_text("utf-8-sig")), os.environ).content
-    sections = content if isinstance(content, dict) else {}
-    receivers = sections.get("receivers")
-    return Memory(
-        StateSettings.model_validate(sections.get("state") or {}).path.absolute(),
-        frozenset(receivers if isinstance(receivers, dict) else ()),
-    )

@@ -10,6 +10,7 @@ import os
 import signal
 import sys
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import click
@@ -29,9 +30,17 @@ if TYPE_CHECKING:
 __all__ = ["check", "demo", "run"]
 
 
+_rebuilding = click.option(
+    "--rebuild",
+    is_flag=True,
+    help="If the state is damaged, move it aside and start anew; a sound one is left alone.",
+)
+
+
 @click.command(epilog="Example: kie-watcher --config /etc/kie-watcher/config.yaml run")
+@_rebuilding
 @click.pass_obj
-def run(chosen: Chosen) -> None:
+def run(chosen: Chosen, rebuild: bool) -> None:
     """Watch until stopped: poll, remember, tell.
 
     Without a configuration it watches Kie.ai with sane defaults and prints alerts here. SIGTERM
@@ -39,12 +48,15 @@ def run(chosen: Chosen) -> None:
     """
     known = settings(chosen)
     start_log(known)
+    if rebuild:
+        _rebuild(known)
     asyncio.run(_run(chosen, known))
 
 
 @click.command(epilog="Example: */10 * * * *  cd /var/lib/kie-watcher && kie-watcher check")
+@_rebuilding
 @click.pass_obj
-def check(chosen: Chosen) -> None:
+def check(chosen: Chosen, rebuild: bool) -> None:
     """Poll once, send what is due, and exit; for cron.
 
     It prints what changed; under cron, or in a pipe, nothing where nothing happened. What waits
@@ -54,6 +66,8 @@ def check(chosen: Chosen) -> None:
     known = settings(chosen)
     # Each run would otherwise log its one poll, and cron would mail that line every time.
     start_log(known, quietest="warning")
+    if rebuild:
+        _rebuild(known)
     report = asyncio.run(_check(known))
     # Without receivers, the alert that was just printed has said it all.
     if known.receivers:
@@ -139,6 +153,14 @@ def _reloaded_by_signal(asked: asyncio.Event) -> Iterator[None]:
         yield
     finally:
         loop.remove_signal_handler(signal.SIGHUP)
+
+
+def _rebuild(known: Settings) -> None:
+    from watcher.store.keeping import rebuild  # noqa: PLC0415
+
+    path = known.state.path.absolute()
+    if kept := rebuild(path, datetime.now(UTC)):
+        complain(f"{path} was damaged and is now {kept}; the next sweep is a new baseline")
 
 
 def _print_news(report: CheckReport) -> None:

@@ -13,12 +13,13 @@ import click
 
 from watcher.cli.configured import Chosen, memory
 from watcher.cli.printing import json_line, moment, news_count, say, utc
+from watcher.cli.settling import hold_fields, hold_line
 from watcher.cli.views import opened
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
-    from watcher.store.values import OpenHold, PollStatus, ReceiverStatus, Status
+    from watcher.store.values import PollStatus, ReceiverStatus, Status
 
 __all__ = ["status"]
 
@@ -56,9 +57,10 @@ def _screen(found: Status, receivers: Collection[str], now: datetime) -> Iterato
     yield _line("Models", _models(found))
     yield _line("On hold", str(len(found.holds)) if found.holds else "nothing")
     for waiting in found.holds[:MOST_HOLDS]:
-        yield _line("", _hold(waiting, now))
+        yield _line("", hold_line(waiting, now))
     if len(found.holds) > MOST_HOLDS:
-        yield _line("", f"and {len(found.holds) - MOST_HOLDS} more")
+        more = len(found.holds) - MOST_HOLDS
+        yield _line("", f"and {more} more, see `kie-watcher accept`")
     yield from _receivers(found, receivers, now)
 
 
@@ -78,12 +80,6 @@ def _models(found: Status) -> str:
         return "none"
     categories = ", ".join(f"{count} {name or '(none)'}" for name, count in found.models.items())
     return f"{sum(found.models.values())}: {categories}"
-
-
-def _hold(waiting: OpenHold, now: datetime) -> str:
-    hold = waiting.hold
-    what = waiting.description or "the whole catalogue"
-    return f"{hold.reason.value}: {what}, settled from {moment(hold.until_at, now)}"
 
 
 def _receivers(found: Status, receivers: Collection[str], now: datetime) -> Iterator[str]:
@@ -124,7 +120,7 @@ def _fields(found: Status) -> dict[str, Any]:
         "swept_at": utc(found.swept_at),
         "usd_per_credit": decimal_text(found.usd_per_credit),
         "models": dict(found.models),
-        "holds": [_hold_fields(waiting) for waiting in found.holds],
+        "holds": [hold_fields(waiting) for waiting in found.holds],
         "receivers": [_receiver_fields(receiver) for receiver in found.receivers],
     }
 
@@ -136,15 +132,6 @@ def _poll_fields(poll: PollStatus) -> dict[str, Any]:
         "reason": poll.reason,
         "last_success_at": utc(poll.last_success_at),
         "failures": poll.failures,
-    }
-
-
-def _hold_fields(waiting: OpenHold) -> dict[str, Any]:
-    return {
-        "reason": waiting.hold.reason.value,
-        "model": waiting.description,
-        "since": utc(waiting.hold.since_at),
-        "until": utc(waiting.hold.until_at),
     }
 
 

@@ -12,6 +12,7 @@ from watcher.store.state import (
 )
 from watcher.store.statefile import (
     ConflictError,
+    DamagedError,
     InUseError,
     NoStateError,
     StateError,
@@ -59,6 +60,7 @@ __all__ = [
     "Catalogue",
     "Commit",
     "ConflictError",
+    "DamagedError",
     "Draft",
     "EndSilence",
     "HoldName",

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from watcher.store.database import in_words
 from watcher.store.migrations import NEWEST
 from watcher.store.statefile import (
+    DamagedError,
     NoStateError,
     StateError,
     beside,
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from datetime import datetime
 
-__all__ = ["back_up", "move_aside", "restore"]
+__all__ = ["back_up", "move_aside", "rebuild", "restore"]
 
 _PRIVATE = 0o600
 _BUSY_SECONDS = 10.0
@@ -58,18 +59,30 @@ def restore(state: Path, source: Path, at: datetime) -> Path | None:
     Raises `InUseError` while a daemon runs, and `StateError` where `source` is no sound state of
     a version that can be read; nothing is changed then.
     """
-    if not holds_something(source, NEWEST):
-        raise StateError(f"{source}: is empty or missing; name a file that `backup` wrote")
-    _check(source)
+    _require_sound(source)
     make_place(state)
     with locked(state):
         with _new_file(state, keep=lambda: _aside(state, "before-restore", at)) as part:
             with in_words(source), closing(_connected(source)) as connection:
                 connection.execute("VACUUM INTO ?", (str(part),))
             part.chmod(_PRIVATE)
+            _give_to_owner(part, state)
             _write_through(part)
         kept = _aside_name(state, "before-restore", at)
         return kept if kept.exists() else None
+
+
+def rebuild(state: Path, at: datetime) -> Path | None:
+    """Move the state out of the way if it is damaged; returns where it is then.
+
+    A sound one is left alone. Looks more closely than every start does.
+    """
+    try:
+        if holds_something(state, NEWEST):
+            _check(state)
+    except DamagedError:
+        return move_aside(state, at)
+    return None
 
 
 def move_aside(state: Path, at: datetime) -> Path | None:
@@ -78,6 +91,25 @@ def move_aside(state: Path, at: datetime) -> Path | None:
         _aside(state, "damaged", at)
     kept = _aside_name(state, "damaged", at)
     return kept if kept.exists() else None
+
+
+def _require_sound(backup: Path) -> None:
+    try:
+        if not holds_something(backup, NEWEST):
+            raise StateError(f"{backup}: is empty or missing; name a file that `backup` wrote")
+        _check(backup)
+    except DamagedError as error:
+        # What to do about a damaged state is not what to do about a damaged backup.
+        raise StateError(
+            f"{backup}: is not a sound backup. Nothing was changed; name another"
+        ) from error
+
+
+def _give_to_owner(part: Path, state: Path) -> None:
+    """What root puts in place of the state, the daemon must be able to open."""
+    if os.geteuid() == 0:
+        owner = (state if state.exists() else state.parent).stat()
+        os.chown(part, owner.st_uid, owner.st_gid)
 
 
 def _aside(state: Path, why: str, at: datetime) -> None:

@@ -19,6 +19,11 @@ if TYPE_CHECKING:
 # "kiew" in ASCII, in the header of every database of ours.
 APPLICATION_ID = 0x6B696577
 
+_MENDING = (
+    "Put a backup in its place with `kie-watcher restore FILE`, or move it away and start anew "
+    "with `kie-watcher run --rebuild`: the damaged one is kept beside, and the next sweep is a "
+    "new baseline"
+)
 _SQLITE_MAGIC = b"SQLite format 3\x00"
 _HEADER_LENGTH = 100
 _USER_VERSION = slice(60, 64)
@@ -31,6 +36,10 @@ class StateError(Exception):
 
 class InUseError(StateError):
     """Another process writes this state."""
+
+
+class DamagedError(StateError):
+    """The state is broken. It is only moved out of the way when a person says so."""
 
 
 class NoStateError(StateError):
@@ -46,12 +55,10 @@ def beside(path: Path, suffix: str) -> Path:
     return path.with_name(path.name + suffix)
 
 
-def damaged(path: Path, why: str) -> StateError:
+def damaged(path: Path, why: str) -> DamagedError:
     """The error for a database that is ours and broken."""
-    return StateError(
-        f"{path}: the database is damaged ({why}). It has been left as it is. Restore a copy, or "
-        f"move it away together with {path.name}-wal and {path.name}-shm: the next start then "
-        "makes a new baseline"
+    return DamagedError(
+        f"{path}: the database is damaged ({why}). It has been left as it is. {_MENDING}"
     )
 
 
@@ -139,9 +146,9 @@ def _take(descriptor: int, path: Path, lock: Path) -> None:
 
 def _require_ours(path: Path, header: bytes, newest: int) -> None:
     if len(header) < _HEADER_LENGTH or not header.startswith(_SQLITE_MAGIC):
-        raise StateError(
+        raise DamagedError(
             f"{path}: is not a database of kie-watcher, or its beginning is damaged. It has been "
-            "left as it is. Move it away, or set another state.path"
+            f"left as it is. Set another state.path, if that is wrong. {_MENDING}"
         )
     if int.from_bytes(header[_APPLICATION_ID], "big") != APPLICATION_ID:
         raise StateError(

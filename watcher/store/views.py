@@ -21,6 +21,7 @@ from watcher.store.rows import (
     read_known,
     read_message,
     read_notice,
+    read_record,
     read_time,
     read_time_or_none,
     time_text,
@@ -119,6 +120,26 @@ class Views(PastTable):
             "SELECT kind, at, detail FROM notices WHERE at >= ? ORDER BY id", (time_text(since),)
         )
         return tuple(map(read_notice, rows))
+
+    async def on_sale_at(self, at: datetime) -> tuple[Model, ...]:
+        """The models that were on sale at a time, at what a credit was worth then."""
+        moment = time_text(at)
+
+        async def ask(db: aiosqlite.Connection) -> tuple[list[Any], list[Any]]:
+            values = await db.execute_fetchall(
+                "SELECT usd_per_credit FROM credit_values WHERE from_at <= ?"
+                " ORDER BY id DESC LIMIT 1",
+                (moment,),
+            )
+            records = await db.execute_fetchall(
+                "SELECT record FROM history WHERE from_at <= ?1 AND (to_at IS NULL OR to_at > ?1)"
+                " ORDER BY model_id",
+                (moment,),
+            )
+            return list(values), list(records)
+
+        values, records = await self._database.read(ask)
+        return tuple(Model(read_record(record), Decimal(values[0][0])) for (record,) in records)
 
     async def outbox(self) -> OutboxView:
         """Open and dead messages, and what is in no message yet."""

@@ -1,0 +1,276 @@
+"""The commands `replay` and `preview`: what would be told, without telling anybody."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import stat
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from email import message_from_bytes, policy
+from typing import Any
+
+import pytest
+
+from commanding import CANARY, Place
+from remembering import commit, edited, new, record, removed
+from watcher.changes import Kind, Notice, NoticeKind
+from watcher.notify.unsent import caught
+from watcher.store import Store, open_store
+
+DAY = timedelta(days=1)
+RECEIVERS = f"""
+receivers:
+  team: {{url: "json://localhost/{CANARY}"}}
+  mail: {{url: "mailto://user:{CANARY}@localhost?to=you@example.org&from=me@example.org"}}
+"""
+DIGEST = """
+routes:
+  - {name: mine, match: {min_change: 20%}, receivers: [team], continue: true}
+  - {name: letter, match: {}, receivers: [mail], digest: "0 9 * * *"}
+"""
+
+
+@pytest.fixture
+def begun() -> datetime:
+    """Ten days ago, at noon."""
+    return (datetime.now(UTC) - 10 * DAY).replace(hour=12, minute=0, second=0, microsecond=0)
+
+
+@pytest.fixture
+def lived(place: Place, begun: datetime) -> Place:
+    """Ten days in which a price drifts by 10 % a day, one model comes and another goes."""
+    place.configure(RECEIVERS)
+    asyncio.run(live(place, begun))
+    return place
+
+
+async def live(place: Place, begun: datetime) -> None:
+    async with open_store(place.state) as store:
+        baseline = Notice(NoticeKind.BASELINE, begun, {"models": 2, "categories": {"video": 2}})
+        models = (record("Kling 2.6, 1080p", credits=Decimal(100)), record("Kling 2.6, 720p"))
+        await store.record(commit(begun, baseline=models, notices=((baseline, ("team",)),)))
+        for day in range(1, 5):
+            await drift(store, begun + day * DAY, 100 + 10 * day)
+        believed = await known(store)
+        gone = next(it for it in believed if "720p" in it.record.description)
+        await store.record(commit(begun + 5 * DAY, removed(gone), new(record("Sora 3, 720p"))))
+
+
+async def known(store: Store) -> tuple[Any, ...]:
+    believed = await store.believed()
+    assert believed is not None
+    return believed.models
+
+
+async def drift(store: Store, at: datetime, credits_: int) -> None:
+    kling = next(it for it in await known(store) if "1080p" in it.record.description)
+    dearer = record("Kling 2.6, 1080p", credits=Decimal(credits_))
+    await store.record(commit(at, (edited(kling, dearer, Kind.PRICE_UP), ("team",))))
+
+
+def at(begun: datetime, days: int, **clock: int) -> str:
+    return (begun + days * DAY).replace(**clock).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+# replay
+
+
+def test_without_routes_every_change_goes_to_everybody_as_it_came(
+    lived: Place, begun: datetime
+) -> None:
+    told = lived.json("replay", "--since", "20d")
+
+    team = [message for message in told if message["receiver"] == "team"]
+    assert [message["at"] for message in team] == [at(begun, day) for day in range(6)]
+    assert [len(message["changes"]) for message in team] == [0, 1, 1, 1, 1, 2]
+    assert team[0]["notices"] == ["baseline"]
+    assert "Kling 2.6" in team[1]["title"]
+    assert CANARY not in json.dumps(told)
+
+
+def test_a_configuration_can_be_tried_on_what_is_remembered(lived: Place, begun: datetime) -> None:
+    lived.configure(RECEIVERS + DIGEST, "new.yaml")
+
+    told = lived.json("replay", "--since", "20d", "--config", "new.yaml")
+
+    team = [(it["at"], len(it["changes"])) for it in told if it["receiver"] == "team"]
+    # The baseline, then each 20 % since the last telling, then what came and went.
+    assert team == [(at(begun, 0), 0), (at(begun, 2), 1), (at(begun, 5), 2)]
+    letters = [it for it in told if it["digest"] == "letter"]
+    assert [it["at"] for it in letters] == [at(begun, day, hour=9) for day in range(2, 7)]
+    assert {it["receiver"] for it in letters} == {"mail"}
+
+
+def test_what_would_have_been_told_is_shown_as_text_with_an_account(lived: Place) -> None:
+    shown = lived.well("replay", "--since", "20d")
+
+    assert " to team (json)" in shown
+    assert " to mail (mailto)" in shown
+    assert "720p" in shown
+    assert "<td" not in shown
+    assert shown.splitlines()[-1].endswith(": 12 messages (6 to mail, 6 to team).")
+
+
+def test_only_what_happened_since_is_replayed(lived: Place, begun: datetime) -> None:
+    told = lived.json("replay", "--since", at(begun, 3, hour=11))
+
+    assert {it["at"] for it in told} == {at(begun, day) for day in (3, 4, 5)}
+    assert lived.well("replay", "--since", "1h").endswith(": 0 messages.\n")
+
+
+def test_what_was_taken_as_a_new_baseline_was_told_to_nobody(lived: Place, begun: datetime) -> None:
+    async def start_over() -> None:
+        when = begun + 6 * DAY
+        notice = Notice(NoticeKind.BASELINE, when, {"models": 2, "categories": {"video": 2}})
+        async with open_store(lived.state) as store:
+            kling = next(it for it in await known(store) if "1080p" in it.record.description)
+            other = edited(kling, record("Kling 2.6, 1080p", credits=Decimal(900)))
+            await store.record(commit(when, other, notices=((notice, ()),), starts_over=True))
+
+    asyncio.run(start_over())
+    told = lived.json("replay", "--since", at(begun, 5, hour=13))
+
+    assert {(*it["notices"], *it["changes"]) for it in told} == {("baseline",)}
+
+
+def test_replaying_stores_nothing(lived: Place) -> None:
+    before = lived.state.read_bytes()
+
+    lived.well("replay", "--since", "20d")
+    assert lived.state.read_bytes() == before
+
+
+def test_a_receiver_out_of_reach_is_replayed_as_plain_text(lived: Place) -> None:
+    lived.configure('receivers: {team: {url: "${NOT_SET_ANYWHERE}"}}')
+
+    assert {it["service"] for it in lived.json("replay", "--since", "20d")} == {"text"}
+
+
+def test_a_bad_configuration_to_try_is_listed(lived: Place) -> None:
+    lived.configure(RECEIVERS + "routes: [{name: x, receivers: [nobody]}]", "new.yaml")
+
+    result = lived.run("replay", "--config", "new.yaml")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "new.yaml:5:" in result.stderr
+
+
+# preview
+
+
+def files(place: Place) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in sorted((place.path / "out").iterdir())}
+
+
+def test_a_preview_is_what_a_receiver_that_was_away_would_be_told(lived: Place) -> None:
+    shown = lived.well("preview", "--receiver", "team", "--since", "20d")
+
+    assert "Kling 2.6" in shown
+    assert "Sora 3" in shown
+    assert "Watching 2 models" in shown
+
+
+def test_a_preview_writes_exactly_what_would_be_posted(lived: Place) -> None:
+    said = lived.well("preview", "--receiver", "team", "--since", "20d", "--out", "out")
+
+    written = files(lived)
+    assert sorted(written) == ["team-1.json", "team-1.txt"]
+    assert said.splitlines() == ["out/team-1.txt", "out/team-1.json"]
+    posted = json.loads(written["team-1.json"])
+    assert "Sora 3" in posted["message"]
+    assert posted["title"] in written["team-1.txt"].decode()
+    modes = {stat.S_IMODE(path.stat().st_mode) for path in (lived.path / "out").iterdir()}
+    assert modes == {0o600}
+
+
+def test_a_preview_of_a_letter_is_the_letter_and_its_page(lived: Place) -> None:
+    lived.well("preview", "--receiver", "mail", "--since", "20d", "--out", "out")
+
+    written = files(lived)
+    assert sorted(written) == ["mail-1.eml", "mail-1.html", "mail-1.txt"]
+    letter = message_from_bytes(written["mail-1.eml"], policy=policy.default)
+    assert letter["To"] == "you@example.org"
+    assert letter["X-Alert-Id"]
+    html = letter.get_body(("html",))
+    assert html is not None
+    assert "Sora 3" in html.get_content()
+    assert html.get_content().encode() == written["mail-1.html"]
+
+
+def test_a_digest_is_seen_before_its_time(lived: Place) -> None:
+    lived.configure(RECEIVERS + DIGEST.replace("0 9 * * *", "0 9 1 1 *"))
+
+    shown = lived.well("preview", "--receiver", "mail", "--since", "20d")
+    assert "Sora 3" in shown
+
+
+def test_a_sample_needs_no_memory(place: Place) -> None:
+    shown = place.well("preview", "--receiver", "team", "--sample")
+
+    assert "This is a test" in shown
+    assert not place.state.exists()
+
+
+def test_a_preview_is_written_again_over_the_last(place: Place) -> None:
+    for _ in range(2):
+        place.well("preview", "--receiver", "team", "--sample", "--out", "out")
+
+    assert sorted(files(place)) == ["team-1.json", "team-1.txt"]
+
+
+def test_a_receiver_out_of_reach_is_previewed_as_text(place: Place) -> None:
+    place.configure('receivers: {team: {url: "${NOT_SET_ANYWHERE}"}}')
+
+    place.well("preview", "--receiver", "team", "--sample", "--out", "out")
+    assert sorted(files(place)) == ["team-1.txt"]
+
+
+def test_what_nobody_would_be_told_is_said(lived: Place) -> None:
+    assert "would be told nothing" in lived.well("preview", "--receiver", "team", "--since", "1h")
+
+
+@pytest.mark.parametrize(
+    ("asked", "complaint"),
+    [
+        (["--receiver", "teem"], "there is no receiver teem (configured: team)"),
+        (["--receiver", "team", "--sample", "--since", "1d"], "not both"),
+        ([], "Missing option"),
+    ],
+    ids=["unknown", "both", "none"],
+)
+def test_what_makes_no_preview_is_bad_usage(place: Place, asked: list[str], complaint: str) -> None:
+    result = place.run("preview", *asked)
+
+    assert result.exit_code == 2
+    assert complaint in result.stderr
+
+
+def test_the_doors_are_open_again_after_a_look(lived: Place) -> None:
+    import smtplib  # noqa: PLC0415
+
+    from urllib3.connectionpool import HTTPConnectionPool  # noqa: PLC0415
+
+    before = (HTTPConnectionPool.urlopen, smtplib.SMTP, smtplib.SMTP_SSL)
+    with caught():
+        assert smtplib.SMTP is not before[1]
+    assert (HTTPConnectionPool.urlopen, smtplib.SMTP, smtplib.SMTP_SSL) == before
+
+
+SERVICES = {
+    "slack": ("slack://T1JJ3T3L2/A1BRTD4JD/TIiajkdnlazkcOXrIdevi7FQ/#general", ".json"),
+    "discord": ("discord://4174216298/JHMHI8qBe7bk2ZwO5U711o3dV_js", ".json"),
+    "telegram": ("tgram://123456789:abcdefg_hijklmnop/12315544/", ".json"),
+    "ntfy": ("ntfy://topic", ".json"),
+    "gotify": ("gotifys://hostname/aToken01", ".json"),
+    "pushover": ("pover://uuuuuuuuuuuuuuuuuuuuuuuuuuuuuu@aaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", ".form"),
+}
+
+
+@pytest.mark.parametrize("name", list(SERVICES))
+def test_each_service_shows_what_it_would_get(lived: Place, name: str) -> None:
+    url, ending = SERVICES[name]
+    lived.configure(f'receivers: {{{name}: {{url: "{url}"}}}}')
+
+    lived.well("preview", "--receiver", name, "--since", "20d", "--out", "out")
+    assert sorted(files(lived)) == [f"{name}-1{ending}", f"{name}-1.txt"]
+    assert b"Kling" in files(lived)[f"{name}-1{ending}"]

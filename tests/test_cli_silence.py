@@ -1,0 +1,199 @@
+"""The command `silence`: asked for as in a configuration, carried out here or by the daemon."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from commanding import CANARY, Place
+from remembering import commit, record
+from watcher.config.routes import MatchSettings
+from watcher.daemon import silence_meant
+from watcher.store import AddSilence, EndSilence, StoredSilence, open_store
+
+WHY = ("--for", "3d", "--reason", "they try prices")
+
+
+@pytest.fixture
+def place(place: Place) -> Place:
+    asyncio.run(remember(place))
+    return place
+
+
+async def remember(place: Place) -> None:
+    async with open_store(place.state) as store:
+        await store.record(commit(baseline=(record(),)))
+
+
+def stored(place: Place) -> tuple[StoredSilence, ...]:
+    async def ask() -> tuple[StoredSilence, ...]:
+        async with open_store(place.state) as store:
+            return await store.silences()
+
+    return asyncio.run(ask())
+
+
+@pytest.mark.parametrize(
+    ("asked", "match"),
+    [
+        (["--model", "*seedance*"], {"model": ["*seedance*"]}),
+        (
+            ["--kind", "price", "--kind", "removed", "--interface", "video"],
+            {"kinds": ["price", "removed"], "interface": ["video"]},
+        ),
+        (
+            ["--provider", "Kling*", "--provider", "!Kling 2*", "--family", "re:^kling"],
+            {"provider": ["Kling*", "!Kling 2*"], "family": ["re:^kling"]},
+        ),
+        (["--min-change", "5%"], {"min_change": "5%"}),
+        (["--min-change", "{up: 2%, down: 10%}"], {"min_change": {"up": "2%", "down": "10%"}}),
+        (["--all"], {}),
+    ],
+    ids=lambda given: " ".join(given) if isinstance(given, list) else "",
+)
+def test_a_silence_is_stored_as_a_configuration_would_write_it(
+    place: Place, asked: list[str], match: dict[str, Any]
+) -> None:
+    said = place.well("silence", "add", *asked, *WHY)
+
+    (silence,) = stored(place)
+    assert silence.spec == match
+    assert silence.until_at - silence.since_at == timedelta(days=3)
+    assert (silence.reason, silence.dropping) == ("they try prices", False)
+    assert silence_meant(silence).is_active(datetime.now(UTC))
+    assert said.startswith("Silence 1 until 20")
+    assert "comes as its net effect" in said
+
+
+def test_a_silence_that_drops_says_so(place: Place) -> None:
+    assert "is dropped" in place.well("silence", "add", "--model", "*", "--drop", *WHY)
+    assert stored(place)[0].dropping
+
+
+@pytest.mark.parametrize(
+    ("asked", "complaint"),
+    [
+        (["--kind", "price_upp"], "--kind: is no kind of change; did you mean price_up?"),
+        (["--model", "re:("], "--model: "),
+        (["--model", "re:(a+)+$"], "--model: backtracks for ever"),
+        (["--interface", "video", "--interface", "!*"], "--interface: excludes all"),
+        (["--min-change", "5"], "--min-change: has no percent sign; write 10%"),
+        (["--min-change", "{up: 5%"], "--min-change: "),
+        (["--min-change", "{sideways: 5%}"], "--min-change: "),
+        ([], "say what to silence, or --all"),
+        (["--all", "--model", "*"], "say what to silence, or --all"),
+        (["--model", "*", "--for", "never"], "write a duration, as in 3d"),
+        (["--model", "*", "--for", "0"], "write a duration, as in 3d"),
+        (["--model", "*", "--reason", "  "], "--reason: write one line"),
+    ],
+    ids=lambda given: " ".join(given) if isinstance(given, list) else "",
+)
+def test_what_makes_no_sense_is_said_in_the_words_of_the_configuration(
+    place: Place, asked: list[str], complaint: str
+) -> None:
+    result = place.run("silence", "add", *WHY, *asked)
+
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert complaint in result.stderr
+    assert stored(place) == ()
+
+
+def test_several_mistakes_are_said_at_once(place: Place) -> None:
+    asked = ["--kind", "price_upp", "--model", "re:("]
+    lines = place.run("silence", "add", *WHY, *asked).stderr.splitlines()
+
+    assert [line.removeprefix("kie-watcher: ").split(":")[0] for line in lines] == [
+        "--kind",
+        "--model",
+    ]
+
+
+def test_without_a_memory_there_is_nothing_to_silence(place: Place) -> None:
+    place.state.unlink()
+
+    result = place.run("silence", "add", "--all", *WHY)
+    assert result.exit_code == 1
+    assert "there is no state yet" in result.stderr
+    assert not place.state.exists()
+
+
+def test_silences_are_listed_until_they_are_over(place: Place) -> None:
+    place.well("silence", "add", "--model", "*kling*", "--kind", "price", *WHY)
+    place.well("silence", "add", "--all", "--drop", "--for", "1h", "--reason", "party")
+
+    heading, first, second = place.well("silence").splitlines()
+    assert heading.split()[:3] == ["NUMBER", "SILENCES", "UNTIL"]
+    assert "kinds: price; model: *kling*" in first
+    assert "they try prices" in first
+    assert "everything" in second
+    assert "dropped" in second
+
+    assert place.well("silence", "end", "1") == "Silence 1 is over.\n"
+    assert len(place.well("silence", "list").splitlines()) == 2
+    assert "over since" in place.well("silence", "list", "--all")
+
+
+def test_silences_as_json_say_the_same(place: Place) -> None:
+    place.well("silence", "add", "--min-change", "{up: 2%}", *WHY)
+    place.well("silence", "end", "1")
+
+    assert place.json("silence", "list") == []
+    (told,) = place.json("silence", "list", "--all")
+    assert (told["id"], told["active"], told["caught"], told["drop"]) == (1, False, 0, False)
+    assert told["match"] == {"min_change": {"up": "2%"}}
+    assert told["ended"] is not None
+
+
+def test_where_nothing_is_silenced_it_says_so(place: Place) -> None:
+    assert place.well("silence", "list") == "Nothing is silenced.\n"
+    assert place.well("silence", "list", "--all") == "Nothing was ever silenced.\n"
+
+
+def test_only_a_silence_that_is_there_and_not_over_can_be_ended(place: Place) -> None:
+    place.well("silence", "add", "--all", *WHY)
+    place.well("silence", "end", "1")
+
+    assert "silence 1 has been over since" in place.run("silence", "end", "1").stderr
+    missing = place.run("silence", "end", "7")
+    assert missing.exit_code == 1
+    assert "there is no silence 7" in missing.stderr
+
+
+async def test_beside_a_running_daemon_silences_are_left_for_it(place: Place) -> None:
+    async with open_store(place.state) as owner:
+        said = await asyncio.to_thread(place.well, "silence", "add", "--model", "*", *WHY)
+        assert "The running daemon has been asked to add the silence" in said
+        ((added, count),) = (await owner.take_requests()).applied
+        assert isinstance(added, AddSilence)
+        assert (added.silence.spec, count) == ({"model": ["*"]}, 1)
+
+        await asyncio.to_thread(place.well, "silence", "end", "1")
+        ((ended, count),) = (await owner.take_requests()).applied
+        assert isinstance(ended, EndSilence)
+        assert (ended.number, count) == (1, 1)
+
+
+def test_silences_can_be_seen_without_the_services_secrets(place: Place) -> None:
+    place.well("silence", "add", "--all", *WHY)
+    place.configure('receivers: {team: {url: "${NOT_SET_ANYWHERE}"}}')
+
+    assert "everything" in place.well("silence")
+    assert CANARY not in place.well("silence")
+
+
+def test_a_silence_of_another_version_that_is_not_understood_holds_nothing_back() -> None:
+    now = datetime.now(UTC)
+    spec = {"moon": ["full"]}
+    odd = StoredSilence(3, spec, now, now + timedelta(days=1), "why", False)
+
+    assert not silence_meant(odd).is_active(now)
+
+
+def test_the_matcher_that_is_stored_is_one_that_a_route_may_have(place: Place) -> None:
+    place.well("silence", "add", "--kind", "price", "--min-change", "5%", *WHY)
+
+    spec = stored(place)[0].spec
+    assert MatchSettings.model_validate(spec).model_dump(exclude_defaults=True).keys() == set(spec)

@@ -1,0 +1,253 @@
+"""The command `silence`: hold back news that nobody wants to hear for a time.
+
+Knows how a matcher is asked for on a command line; it is checked as one in a configuration is.
+Refuses to know what a silence holds back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from watcher.cli.asked import how_long
+from watcher.cli.configured import Chosen, memory
+from watcher.cli.endings import BadUsage, failed
+from watcher.cli.printing import Column, json_line, moment, say, table, utc
+from watcher.cli.views import KINDS, opened
+from watcher.cli.wishes import ASKED, done_or_left
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+    from datetime import timedelta
+
+    from watcher.store.values import StoredSilence
+
+__all__ = ["silence"]
+
+LONGEST_REASON = 200
+COLUMNS = (
+    *(Column("Number", numeric=True), Column("Silences"), Column("Until")),
+    *(Column("Caught", numeric=True), Column("Then"), Column("Reason")),
+)
+
+# Key in a matcher, option, and what it narrows down.
+_PATTERNS = (
+    ("interface", "--interface", "Only this category, as in video."),
+    ("provider", "--provider", "Only this provider."),
+    ("model", "--model", "Only models whose description fits."),
+    ("family", "--family", "Only families that fit: the part before the first comma."),
+)
+_OPTIONS = {"kinds": "--kind", "min_change": "--min-change"}
+
+
+@click.group(invoke_without_command=True, epilog="Example: kie-watcher silence list")
+@click.pass_context
+def silence(context: click.Context) -> None:
+    """Hold back news for a time: add, list or end silences.
+
+    Without a command it lists. What a silence catches is remembered and counted all the same, and
+    comes as its net effect when the silence ends.
+    """
+    if context.invoked_subcommand is None:
+        context.invoke(list_)
+
+
+def _matching(command: Callable[..., None]) -> Callable[..., None]:
+    """The options that say what is silenced, as a route's match does."""
+    for key, option, help_text in reversed(_PATTERNS):
+        pattern = click.option(option, key, multiple=True, metavar="PATTERN", help=help_text)
+        command = pattern(command)
+    kinds = f"Only this kind: price, discount, promotion, fal, or one of {', '.join(KINDS)}."
+    return click.option("--kind", "kinds", multiple=True, metavar="K", help=kinds)(command)
+
+
+@silence.command(
+    epilog="Example: kie-watcher silence add --model '*seedance*' --kind price --for 3d"
+    " --reason 'they are still trying prices'"
+)
+@_matching
+@click.option(
+    "--min-change",
+    metavar="SHARE",
+    help="Only price moves of at least this: 5%, or '{up: 2%, down: 10%}'.",
+)
+@click.option("--all", "everything", is_flag=True, help="Silence everything; instead of the above.")
+@click.option(
+    "--for",
+    "lasting",
+    required=True,
+    callback=how_long,
+    metavar="TIME",
+    help="How long, as in 3d or 12h.",
+)
+@click.option("--reason", required=True, metavar="TEXT", help="Why, for those who wonder later.")
+@click.option("--drop", is_flag=True, help="Never tell what it catches, not even at its end.")
+@click.pass_obj
+def add(
+    chosen: Chosen,
+    /,
+    *,
+    lasting: timedelta,
+    reason: str,
+    drop: bool,
+    everything: bool,
+    **match: Any,
+) -> None:
+    """Silence what matches, from now on.
+
+    A PATTERN is a glob, case aside; re:… is a regular expression, !… excludes. An option can be
+    given several times. All that is given must hold.
+    """
+    from watcher.store.values import StoredSilence  # noqa: PLC0415
+
+    spec = _spec(match)
+    if bool(spec) is everything:
+        raise BadUsage("say what to silence, or --all for everything; see --help")
+    now = datetime.now(UTC)
+    wanted = StoredSilence(0, spec, now, now + lasting, _checked_reason(reason), drop)
+    number = asyncio.run(_add(chosen, wanted))
+    if number is None:
+        say(ASKED.format("add the silence"))
+        return
+    then = "is dropped" if drop else "comes as its net effect then"
+    say(f"Silence {number} until {moment(wanted.until_at, now)}. What it catches {then}.")
+
+
+@silence.command("list", epilog="Example: kie-watcher silence list --all --json")
+@click.option("--all", "everything", is_flag=True, help="Also those that are over.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line.")
+@click.pass_obj
+def list_(chosen: Chosen, everything: bool = False, as_json: bool = False) -> None:
+    """List silences, oldest first."""
+    now = datetime.now(UTC)
+    found = [one for one in asyncio.run(_look(chosen)) if everything or _over_at(one) > now]
+    if as_json:
+        for one in found:
+            json_line(_fields(one, now))
+    elif found:
+        table(COLUMNS, [_row(one, now) for one in found])
+    else:
+        say("Nothing was ever silenced." if everything else "Nothing is silenced.")
+
+
+@silence.command(epilog="Example: kie-watcher silence end 3")
+@click.argument("number", type=click.IntRange(min=1), metavar="ID")
+@click.pass_obj
+def end(chosen: Chosen, number: int) -> None:
+    """End the silence with the number ID before its time.
+
+    What it caught comes as its net effect, unless it drops.
+    """
+    from watcher.store.wishes import EndSilence  # noqa: PLC0415
+
+    now = datetime.now(UTC)
+    _require_active(asyncio.run(_look(chosen)), number, now)
+    count = asyncio.run(done_or_left(memory(chosen).path, EndSilence(now, number)))
+    say(ASKED.format("end the silence") if count is None else f"Silence {number} is over.")
+
+
+async def _look(chosen: Chosen) -> tuple[StoredSilence, ...]:
+    async with opened(chosen) as views:
+        return await views.silences()
+
+
+async def _add(chosen: Chosen, wanted: StoredSilence) -> int | None:
+    """The number it got; `None` where it is left for the running daemon."""
+    from watcher.store.wishes import AddSilence  # noqa: PLC0415
+
+    # Nothing to silence where there is nothing yet: that ends here.
+    await _look(chosen)
+    if await done_or_left(memory(chosen).path, AddSilence(wanted)) is None:
+        return None
+    return max(one.id for one in await _look(chosen) if one.since_at == wanted.since_at)
+
+
+def _require_active(found: tuple[StoredSilence, ...], number: int, now: datetime) -> None:
+    meant = next((one for one in found if one.id == number), None)
+    if meant is None:
+        raise failed(f"there is no silence {number} (see `kie-watcher silence list`)")
+    if _over_at(meant) <= now:
+        raise failed(f"silence {number} has been over since {moment(_over_at(meant), now)}")
+
+
+def _spec(match: Mapping[str, Any]) -> dict[str, Any]:
+    """What was asked for, as a configuration would write it; ends where it cannot be."""
+    from pydantic import ValidationError  # noqa: PLC0415
+
+    from watcher.config.routes import MatchSettings  # noqa: PLC0415
+
+    given = {
+        key: list(values) if key != "min_change" else _share(values)
+        for key, values in match.items()
+        if values
+    }
+    spec = {key: given[key] for key in MatchSettings.model_fields if key in given}
+    try:
+        MatchSettings.model_validate(spec)
+    except ValidationError as error:
+        raise BadUsage("\n".join(_complaints(error))) from None
+    return spec
+
+
+def _share(text: str) -> Any:
+    """A share, or one for each direction, written as in a configuration."""
+    from watcher.config.positions import read_document  # noqa: PLC0415
+
+    document = read_document(text)
+    if document.findings:
+        raise BadUsage(f"--min-change: {document.findings[0].what}")
+    return document.content
+
+
+def _complaints(error: Any) -> Iterator[str]:
+    for details in error.errors(include_url=False, include_input=False):
+        key = str(details["loc"][0])
+        said = details.get("ctx", {}).get("error") or "is not what belongs here; see --help"
+        yield f"{_OPTIONS.get(key, f'--{key}')}: {said}"
+
+
+def _checked_reason(reason: str) -> str:
+    text = " ".join(reason.split())
+    if not text or len(text) > LONGEST_REASON:
+        raise BadUsage(f"--reason: write one line of at most {LONGEST_REASON} characters")
+    return text
+
+
+def _over_at(one: StoredSilence) -> datetime:
+    return one.until_at if one.ended_at is None else min(one.until_at, one.ended_at)
+
+
+def _row(one: StoredSilence, now: datetime) -> tuple[str, ...]:
+    over_at = _over_at(one)
+    until = f"over since {moment(over_at, now)}" if over_at <= now else moment(over_at, now)
+    then = "dropped" if one.dropping else "net effect"
+    return (str(one.id), _silences(one), until, str(one.caught), then, one.reason)
+
+
+def _silences(one: StoredSilence) -> str:
+    """A matcher in one line, as it would stand in a configuration."""
+    said = [f"{key}: {_value(value)}" for key, value in one.spec.items()]
+    return "; ".join(said) or "everything"
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {each}" for key, each in value.items())
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def _fields(one: StoredSilence, now: datetime) -> dict[str, Any]:
+    return {
+        "id": one.id,
+        "active": _over_at(one) > now,
+        "match": dict(one.spec),
+        "since": utc(one.since_at),
+        "until": utc(one.until_at),
+        "ended": utc(one.ended_at),
+        "drop": one.dropping,
+        "caught": one.caught,
+        "reason": one.reason,
+    }
