@@ -7,6 +7,7 @@ import random
 import re
 from collections.abc import Callable
 from html import unescape
+from pathlib import Path
 
 import pytest
 from apprise.conversion import markdown_to_html
@@ -63,9 +64,12 @@ from told import (
 )
 from ugly import ACTIVE, ugly_contents
 from watcher.changes import Notice, public_fields
+from watcher.notify.formats import Format
 from watcher.rendering import Markup, Message, Service, render
 from watcher.rendering.harmless import width
 from watcher.rendering.letter_frame import FRAME
+
+DOCS = Path(__file__).parent.parent / "docs"
 
 # Each kind as each service gets it
 
@@ -218,7 +222,7 @@ def test_both_parts_of_a_letter_say_the_same(kind: str) -> None:
     shown = letter["html"].partition("</style>")[2].partition("</div>")[2]
     page = unescape(re.sub(r"<[^>]*>", " ", shown))
     text = re.sub(r"https://\S+", "page", letter["text"])
-    words = [re.sub(r"[▲▼✕＋•·:\s]+", " ", part).split() for part in (page, text)]
+    words = [re.sub(r"[▲▼✕•+·:\s]+", " ", part).split() for part in (page, text)]
     assert words[0] == words[1]
 
 
@@ -326,7 +330,7 @@ def test_markdown_read_as_a_service_reads_it_has_no_markup_but_ours(
 ) -> None:
     body = render(contents, CHAT, ALERT).body
     page = Page(markdown_to_html(body))
-    assert page.seen <= {"p", "br", "strong", "code", "a"}
+    assert page.seen <= {"p", "br", "strong", "code", "a", "ul", "ol", "li"}
     assert all(link is not None and link.startswith("https://kie.ai/") for link in page.links)
     slack = NotifySlack._commonmark_to_slack(body)
     assert not re.search(r"<(?!https://kie\.ai/)", slack)
@@ -446,3 +450,16 @@ def test_a_section_is_broken_at_line_ends() -> None:
     sections = [block["text"]["text"] for block in blocks_of(message)[1:-1]]
     assert len(sections) > 2
     assert "\n".join(sections).count("• ") == message.shown > 40
+
+
+def test_the_pictures_that_the_documentation_shows_are_there_and_small() -> None:
+    page = DOCS / "messages.md"
+    pictures = re.findall(r"!\[[^\]]+\]\(([^)]+)\)", page.read_text("utf-8"))
+    assert len(pictures) == 4
+    assert all(0 < (DOCS / name).stat().st_size < 150_000 for name in pictures)
+
+
+def test_the_documentation_names_the_limits_that_are_kept() -> None:
+    text = (DOCS / "messages.md").read_text("utf-8")
+    for number in ("3,000", "9,000", "4,096", "95 kB", "1 MB", *Format):
+        assert number in text

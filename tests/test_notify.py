@@ -407,6 +407,67 @@ async def test_a_mail_sent_again_has_the_same_message_id_and_another_text_has_an
     assert all(len(mail.get_all("Message-ID", [])) == 1 for mail in mailbox.mails)
 
 
+@pytest.mark.parametrize("count", [1, 40, 300])
+async def test_a_letter_has_the_html_and_the_text_as_they_were_rendered(count: int) -> None:
+    mailbox = Mailbox()
+    with a_mail_server(mailbox) as url:
+        receiver = open_receiver("team", url)
+        alert = render(hostile_news(count), receiver.service, "k3m9")
+        outcome = await receiver.send(alert.title, alert.body, "k3m9")
+    assert outcome.verdict is Verdict.ACCEPTED
+    [mail] = mailbox.mails
+    assert mail.get_content_type() == "multipart/alternative"
+    text, page = mail.iter_parts()  # type: ignore[attr-defined]
+    rendered = json.loads(alert.body)
+    assert text.get_content_type() == "text/plain"
+    assert text.get_content().split() == rendered["text"].split()
+    assert page.get_content_type() == "text/html"
+    assert page.get_content().splitlines() == rendered["html"].splitlines()
+    assert mail["Subject"] == alert.title
+    assert mail["X-Alert-Id"] == "k3m9"
+    assert mail["Auto-Submitted"] == "auto-generated"
+    assert mail["Bcc"] is None
+
+
+async def test_a_letter_sent_again_has_the_same_message_id() -> None:
+    mailbox = Mailbox()
+    with a_mail_server(mailbox) as url:
+        receiver = open_receiver("team", url)
+        alert = render(hostile_news(2), receiver.service, "k3m9")
+        await receiver.send(alert.title, alert.body, "k3m9")
+        await open_receiver("team", url).send(alert.title, alert.body, "k3m9", Markup.EMAIL)
+    first, again = [mail["Message-ID"] for mail in mailbox.mails]
+    assert first == again
+
+
+async def test_without_its_seam_a_letter_still_has_a_text_part(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    mailbox = Mailbox()
+    with a_mail_server(mailbox) as url:
+        receiver = open_receiver("team", url)
+        apprise_mail = sys.modules["apprise.plugins.email.base"]
+        original = apprise_mail.convert_between.__wrapped__
+        monkeypatch.setattr(apprise_mail, "convert_between", original)
+        alert = render([rise()], receiver.service, "k3m9")
+        await receiver.send(alert.title, alert.body, "k3m9")
+    [mail] = mailbox.mails
+    text, _ = mail.iter_parts()  # type: ignore[attr-defined]
+    assert "60 → 80 credits" in text.get_content()
+
+
+@pytest.mark.parametrize("count", [1, 300])
+async def test_nothing_in_a_letter_acts(count: int) -> None:
+    receiver = open_receiver("team", f"mailto://127.0.0.1:1?{MAIL_OPTIONS}")
+    page = json.loads(render(hostile_news(count), receiver.service, "k3m9").body)["html"]
+    tags = set(re.findall(r"<([a-z0-9!/]+)", page.lower()))
+    assert not tags & {"script", "img", "iframe", "form", "svg", "base", "object", "/script"}
+    assert set(re.findall(r"href=\"([^\"]*)\"", page)) <= {"https://kie.ai/reel-2"}
+    assert not re.search(r"\son\w+=|javascript:", page)
+    assert "\x1b" not in page
+    assert "\u202e" not in page
+
+
 # What a text may do
 
 

@@ -74,7 +74,9 @@ class Dress:
 _PLAIN = Dress(heading="{}", item="• {}", link="{}", code="{}", newline="\n")
 # No colours: whoever owns the terminal knows whether it is one.
 _TERMINAL = Dress(heading="{}", item="  • {}", link="{}", code="{}", newline="\n", calls=False)
-_MARKDOWN = Dress(heading="**{}**", item="• {}", link="[page]({})", code="`{}`", newline="\n")
+# A list, not lines with dots: where Markdown is read to the letter, lines run together.
+_MARKDOWN = Dress(heading="**{}**", item="- {}", link="[page]({})", code="`{}`", newline="\n")
+_EMBED = Dress(heading="**{}**", item="• {}", link="[page]({})", code="`{}`", newline="\n")
 # An adaptive card breaks lines at paragraphs only.
 _CARD = Dress(heading="**{}**", item="• {}", link="[page]({})", code="{}", newline="\n\n")
 # Angle brackets keep Discord from unfolding a preview of every page; an embed never does.
@@ -100,7 +102,7 @@ _HTML = Dress(
 _MARKDOWNS = {"workflow": _CARD, "discord": _DISCORD}
 _DRESSES = {
     Markup.MARKDOWN: _MARKDOWN,
-    Markup.DISCORD_EMBED: _MARKDOWN,
+    Markup.DISCORD_EMBED: _EMBED,
     Markup.HTML: _HTML,
     Markup.TELEGRAM_HTML: _TELEGRAM,
     Markup.SLACK_BLOCKS: _SLACK,

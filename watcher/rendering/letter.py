@@ -13,13 +13,14 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from watcher.changes import ModelChange, Notice, NoticeKind
-from watcher.rendering.dress import Dress, Markup, Service, dress_for
+from watcher.rendering.dress import Dress, Markup, Service
 from watcher.rendering.facts import Telling
 from watcher.rendering.fitting import Block, Fitted, Limits, fit
 from watcher.rendering.grouping import families
 from watcher.rendering.harmless import LONGEST_NAME, ZERO_WIDTH_SPACE, harmless
 from watcher.rendering.letter_frame import (
     CONTEXT,
+    COST,
     FAMILY,
     FRAME,
     GENERAL,
@@ -50,6 +51,7 @@ NO_LIMIT = 10**9
 _DRESS = Dress(
     heading="{}", item="{}", link=LINK, code="<code>{}</code>", newline="<br>\n", tags=True
 )
+_TEXT = Dress(heading="{}", item="• {}", link="{}", code="{}", newline="\n", calls=False)
 
 
 def letter(told: Contents, service: Service, alert_id: str, title: str) -> tuple[str, int]:
@@ -112,7 +114,7 @@ class _Letter:
     def plain(self, told: Contents, fitted: Fitted) -> str:
         """The text part: the gist, then as many blocks as the HTML shows."""
         service = Service(self.service.name, Markup.TEXT, NO_LIMIT, LONGEST_GIST, None)
-        writer = Writer(service, dress_for(service), self.alert_id, self.say)
+        writer = Writer(service, _TEXT, self.alert_id, self.say)
         hidden = len(told.tellings) - fitted.shown
         text = fit(
             islice(writer.blocks(told), fitted.blocks),
@@ -120,7 +122,7 @@ class _Letter:
             Limits(NO_LIMIT, None, "\n"),
             lambda _: writer.closing(hidden, told),
         )
-        return f"{told.gist(LONGEST_GIST)}\n\n{text.whole()}"
+        return f"{_TEXT.text(told.gist(LONGEST_GIST))}\n\n{text.whole()}"
 
 
 def _framed(told: Contents, title: str, rows: str, closing: str) -> str:
@@ -161,11 +163,13 @@ def _heading(family: Family) -> str:
 
 def _row(line: Line, said: tuple[str, ...], link: str | None) -> str:
     news, *rest = said
+    cost = COST.format(_shown(rest.pop(0))) if any(one.cost for one in line.news) else ""
     details = [*map(_shown, rest), *([_linked(link)] if link else [])]
     name = label(line, LONGEST_NAME)
     return LINE.format(
         name=NAME.format(_shown(name)) if name else "",
         news=TONES[tone_of(line)].format(_shown(news)),
+        cost=cost,
         rest=REST.format(" · ".join(details)) if details else "",
     )
 

@@ -9,12 +9,14 @@ from watcher.rendering.line_words import Tone
 
 __all__ = [
     "CONTEXT",
+    "COST",
     "FAMILY",
     "FRAME",
     "GENERAL",
     "LINE",
     "LINK",
     "NAME",
+    "PICTURES",
     "REST",
     "TONES",
 ]
@@ -55,6 +57,7 @@ font:15px/1.5 -apple-system,'Segoe UI',Roboto,Helvetica,Arial,sans-serif">
 <tr><td class="text" style="padding:16px;color:#1c2430">
 <h1 style="margin:0;font-size:19px;line-height:1.35;font-weight:700">{gist}</h1></td></tr>
 {rows}
+<!-- pictures -->
 <tr><td class="edge soft" style="padding:12px 16px 8px;border-top:1px solid #dfe3e8;\
 color:#5b6675;font-size:13px">{closing}</td></tr>
 </table>
@@ -63,6 +66,9 @@ color:#5b6675;font-size:13px">{closing}</td></tr>
 </body>
 </html>
 """
+
+# Where whoever sends the letter can put rows with pictures that go along with it.
+PICTURES = "<!-- pictures -->"
 
 GENERAL = (
     '<tr><td class="edge text" style="padding:12px 16px;border-top:1px solid #dfe3e8;'
@@ -74,9 +80,11 @@ FAMILY = (
 )
 CONTEXT = '<br><span class="soft" style="color:#5b6675;font-size:13px">{}</span>'
 LINE = (
-    '<tr><td class="text" style="padding:6px 16px 10px;color:#1c2430">{name}{news}{rest}</td></tr>'
+    '<tr><td class="text" style="padding:6px 16px 10px;color:#1c2430">'
+    "{name}{news}{cost}{rest}</td></tr>"
 )
 NAME = "{}<br>"
+COST = "<br><b>{}</b>"
 REST = '<br><span class="soft" style="color:#5b6675;font-size:13px">{}</span>'
 LINK = '<a class="link" href="{}" style="color:#175cd3">page</a>'
 
@@ -85,6 +93,6 @@ TONES = {
     Tone.DEARER: '<b class="up" style="color:#b42318">▲ {}</b>',
     Tone.CHEAPER: '<b class="down" style="color:#067647">▼ {}</b>',
     Tone.GONE: '<b class="up" style="color:#b42318">✕ {}</b>',
-    Tone.NEW: '<b class="link" style="color:#175cd3">＋ {}</b>',
+    Tone.NEW: '<b class="link" style="color:#175cd3">+ {}</b>',
     Tone.OTHER: "<b>{}</b>",
 }

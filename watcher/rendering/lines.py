@@ -77,7 +77,8 @@ class Writer:
         last = self._last_line(hidden, contents.seen, room)
         if not contents.summary:
             return (last,)
-        summary = self.dress.newline.join(map(self.dress.text, contents.summary))
+        lines = (self.dress.item.format(self.dress.text(line)) for line in contents.summary)
+        summary = self.dress.newline.join(lines)
         return (summary, last) if width(summary) + width(last) <= room else (last,)
 
     @property

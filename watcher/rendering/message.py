@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Message", "render"]
 
+# Where nobody can be called, what keeps an at sign from calling is only in the way.
+_CALLS_NOBODY = frozenset({Markup.TERMINAL, Markup.EMAIL})
 _TAG = re.compile(r"<[^>]*>")
 
 
@@ -67,7 +69,7 @@ def render(
 
 def _title(told: Contents, service: Service) -> str:
     gist = told.gist(service.title_limit) if service.title_limit else ""
-    return gist.replace(ZERO_WIDTH_SPACE, "") if service.markup is Markup.TERMINAL else gist
+    return gist.replace(ZERO_WIDTH_SPACE, "") if service.markup in _CALLS_NOBODY else gist
 
 
 def _text(told: Contents, service: Service, alert_id: str, title: str) -> tuple[str, int]:
