@@ -400,6 +400,23 @@ def test_what_is_meant_must_be_said_in_one_way(filled: Place, command: str, aim:
     assert filled.run("outbox", command, *aim).exit_code == 2
 
 
+def test_what_was_for_a_receiver_that_is_gone_can_go_to_another(filled: Place) -> None:
+    said = filled.well("outbox", "forward", "--receiver", "old-team", "--to", "team")
+
+    assert said == (
+        "1 message or waiting piece forwarded; the next `kie-watcher run` or `check` sends.\n"
+    )
+    assert {it["receiver"] for it in filled.json("outbox", "list")} == {"team"}
+    assert "nothing to forward" in filled.well("outbox", "forward", "--all", "--to", "team")
+
+
+def test_nothing_is_forwarded_to_a_receiver_that_is_not_there(filled: Place) -> None:
+    result = filled.run("outbox", "forward", "--all", "--to", "teem")
+
+    assert result.exit_code == 2
+    assert "there is no receiver teem (configured: team)" in result.stderr
+
+
 def test_with_nothing_to_do_it_says_so(filled: Place) -> None:
     assert filled.run("outbox", "retry", "--receiver", "nobody").exit_code == 0
     assert "nothing to retry" in filled.run("outbox", "retry", "--receiver", "nobody").stdout

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from remembering import START, commit, minutes, model, record
+from remembering import START, commit, draft, due_to, fix, minutes, model, new, record
 from watcher.changes import Notice, NoticeKind
 from watcher.confirm import Hold, HoldReason
-from watcher.routing import Anchor
+from watcher.routing import Anchor, Dispatch
 from watcher.store import (
     AcceptHolds,
     AddSilence,
@@ -26,6 +26,7 @@ from watcher.store import (
     open_store,
     requests,
 )
+from watcher.store.wishes import Forward
 
 SILENCE = StoredSilence(
     id=0,
@@ -80,6 +81,8 @@ async def test_a_daemon_does_what_a_command_left_and_does_it_once(path: Path) ->
         OutboxRequest(Wish.RETRY, START),
         OutboxRequest(Wish.RETRY, minutes(1), message_ids=(3, 1)),
         OutboxRequest(Wish.DISCARD, minutes(2), message_ids=(), receiver="my “team”"),
+        Forward(minutes(2), "team", message_ids=(4,)),
+        Forward(minutes(2), "team", receiver="old-team"),
         AddSilence(SILENCE),
         EndSilence(minutes(3), 7),
         AcceptHolds(minutes(4)),
@@ -366,3 +369,47 @@ async def test_starting_over_lets_routes_measure_anew(path: Path) -> None:
         assert (await store.pasts([1]))[1].anchors
         await store.record(commit(minutes(2), starts_over=True))
         assert not (await store.pasts([1]))[1].anchors
+
+
+async def owe_both(store: Store) -> None:
+    """To old-team: a dead message of one change, and two more that wait; team knows the last."""
+    letter = (Dispatch("old-team", "letter"),)
+    names = [new(record(name)) for name in ("Aria", "Reel", "Sora")]
+    told = (
+        (names[0], due_to("old-team")),
+        (names[1], letter),
+        (names[2], due_to("old-team", "team")),
+    )
+    await store.record(commit(changes=told))
+    first, *_ = await store.gathered("old-team")
+    message = await fix(store, "old-team", draft(deliveries=[first.delivery_id]), minutes(1))
+    await store.mark_dead(message.id, "the address is gone", minutes(2))
+
+
+async def test_what_was_for_one_receiver_is_forwarded_to_another(path: Path) -> None:
+    wish = Forward(minutes(5), "team", receiver="old-team")
+
+    async with open_store(path) as store:
+        await owe_both(store)
+
+        assert await store.apply(wish) == 3
+        assert await store.waiting_receivers() == ("team",)
+        message = await store.open_message("team")
+        assert message is not None
+        assert (message.alert_id, message.items, message.attempts) == ("7KQ2M9XA", 1, 0)
+        waiting = await store.gathered("team")
+        assert [(item.route, item.content.change.model.record.description) for item in waiting] == [  # type: ignore[union-attr]
+            ("", "Reel"),
+            ("", "Sora"),
+        ]
+
+        await store.mark_dead(message.id, "refused", minutes(6))
+        assert await store.apply(wish) == 0
+
+
+async def test_only_the_message_named_is_forwarded(path: Path) -> None:
+    async with open_store(path) as store:
+        await owe_both(store)
+
+        assert await store.apply(Forward(minutes(5), "mail", message_ids=(1,))) == 1
+        assert await store.waiting_receivers() == ("mail", "old-team", "team")

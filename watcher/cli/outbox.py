@@ -65,7 +65,7 @@ class Aim:
 )
 @click.pass_context
 def outbox(context: click.Context) -> None:
-    """List, retry or discard what waits to be sent or died.
+    """List, retry, forward or discard what waits to be sent or died.
 
     Without a command it lists. A message is dead when it was refused for good, or not accepted
     within delivery.give_up_after. It is kept until it is retried or discarded.
@@ -129,6 +129,35 @@ def discard(
     _carry_out(chosen, Wish.DISCARD, Aim.of(messages, receiver, everything))
 
 
+@outbox.command(epilog="Example: kie-watcher outbox forward --receiver old-team --to team")
+@_aimed
+@click.option("--to", required=True, metavar="NAME", help="The receiver who gets it instead.")
+def forward(
+    chosen: Chosen, messages: tuple[str, ...], receiver: str | None, everything: bool, to: str
+) -> None:
+    """Send messages, open or dead, to another receiver.
+
+    Name each MESSAGE by its number or alert id, or give --receiver or --all, which also forward
+    what is in no message yet. What the other receiver was told already is not told again.
+    """
+    from watcher.store.wishes import Forward  # noqa: PLC0415
+
+    aim, known = Aim.of(messages, receiver, everything), memory(chosen)
+    if to not in known.receivers:
+        raise BadUsage(
+            f"there is no receiver {to} (configured: {', '.join(sorted(known.receivers))})"
+        )
+    numbers = aim.numbers(asyncio.run(_look(chosen)))
+    request = Forward(datetime.now(UTC), to, numbers, aim.receiver)
+    count = asyncio.run(done_or_left(known.path, request))
+    if count is None:
+        say(ASKED.format("forward"))
+    elif not count:
+        say("There is nothing to forward.")
+    else:
+        say(f"{_pieces(count)} forwarded; the next `kie-watcher run` or `check` sends.")
+
+
 async def _look(chosen: Chosen) -> OutboxView:
     async with opened(chosen) as views:
         return await views.outbox()
@@ -151,7 +180,13 @@ def _done(wish: Wish, count: int) -> str:
     if wish is Wish.RETRY:
         what = counted(count, "message is", "messages are")
         return f"{what} open again; the next `kie-watcher run` or `check` sends."
-    return f"{counted(count, 'message or waiting piece', 'messages and waiting pieces')} discarded."
+    return f"{_pieces(count)} discarded."
+
+
+def _pieces(count: int) -> str:
+    from watcher.rendering.numbers import counted  # noqa: PLC0415
+
+    return counted(count, "message or waiting piece", "messages and waiting pieces")
 
 
 async def _done_or_left(chosen: Chosen, wish: Wish, aim: Aim) -> int | None:

@@ -15,6 +15,7 @@ from watcher.store.wishes import (
     AcceptHolds,
     AddSilence,
     EndSilence,
+    Forward,
     OutboxRequest,
     StartOver,
     Wish,
@@ -35,6 +36,8 @@ async def grant(db: aiosqlite.Connection, request: Request) -> int:
             return await _retry(db, request)
         case OutboxRequest():
             return await _discard(db, request)
+        case Forward():
+            return await _forward(db, request)
         case AddSilence():
             return await add_silence(db, request.silence)
         case EndSilence():
@@ -76,7 +79,42 @@ async def _discard(db: aiosqlite.Connection, request: OutboxRequest) -> int:
     return messages.rowcount + ungathered.rowcount
 
 
-def _aim(request: OutboxRequest) -> tuple[str, str | None, str | None]:
+async def _forward(db: aiosqlite.Connection, request: Forward) -> int:
+    """Give messages, and what is ungathered, to another receiver; what that was told stays told.
+
+    The route stays behind: it may have a digest that the other receiver does not get.
+    """
+    aim = (*_aim(request), request.to)
+    messages = await db.execute_fetchall(
+        "UPDATE messages SET receiver = ?4, state = 'open', settled_at = NULL, attempts = 0,"
+        " opened_at = ?1, next_attempt_at = ?1"
+        " WHERE state IN ('open', 'dead') AND created_at <= ?1 AND receiver <> ?4"
+        " AND (?2 IS NULL OR id IN (SELECT value FROM json_each(?2)))"
+        " AND (?3 IS NULL OR receiver = ?3) RETURNING id",
+        aim,
+    )
+    moved = json_text([number for (number,) in messages])
+    ungathered = await db.execute_fetchall(
+        "SELECT id FROM waiting WHERE queued_at <= ?1 AND receiver <> ?4"
+        " AND ?2 IS NULL AND (?3 IS NULL OR receiver = ?3)",
+        aim,
+    )
+    waiting = json_text([number for (number,) in ungathered])
+    await db.execute(
+        "UPDATE OR IGNORE deliveries SET receiver = ?1, route = ''"
+        " WHERE message_id IN (SELECT value FROM json_each(?2))"
+        " OR id IN (SELECT value FROM json_each(?3))",
+        (request.to, moved, waiting),
+    )
+    await db.execute(
+        "UPDATE deliveries SET discarded_at = ?1"
+        " WHERE id IN (SELECT value FROM json_each(?2)) AND receiver <> ?3",
+        (time_text(request.at), waiting, request.to),
+    )
+    return len(list(messages)) + len(list(ungathered))
+
+
+def _aim(request: OutboxRequest | Forward) -> tuple[str, str | None, str | None]:
     ids = None if request.message_ids is None else json_text(request.message_ids)
     return time_text(request.at), ids, request.receiver
 

@@ -15,6 +15,7 @@ from watcher.store.wishes import (
     AcceptHolds,
     AddSilence,
     EndSilence,
+    Forward,
     HoldName,
     OutboxRequest,
     Request,
@@ -40,6 +41,13 @@ def _own_fields(request: Request) -> dict[str, Any]:
                 "wish": request.wish.value,
                 "messages": request.message_ids,
                 "receiver": request.receiver,
+            }
+        case Forward():
+            return {
+                "wish": "forward",
+                "messages": request.message_ids,
+                "receiver": request.receiver,
+                "to": request.to,
             }
         case AddSilence(silence):
             return {
@@ -73,14 +81,17 @@ def read_request(fields: Any) -> Request:
             return AcceptHolds(at, None if holds is None else tuple(map(_hold, holds)))
         case "start over":
             return StartOver(at)
+        case "forward":
+            return Forward(at, _text(fields["to"]), *_aim(fields))
         case wish:
-            return _outbox_request(Wish(wish), fields, at)
+            return OutboxRequest(Wish(wish), at, *_aim(fields))
 
 
-def _outbox_request(wish: Wish, fields: Any, at: datetime) -> OutboxRequest:
+def _aim(fields: Any) -> tuple[tuple[int, ...] | None, str | None]:
+    """Which messages are meant, and whose."""
     ids, receiver = fields["messages"], fields["receiver"]
     numbers = None if ids is None else tuple(map(_number, ids))
-    return OutboxRequest(wish, at, numbers, None if receiver is None else _text(receiver))
+    return numbers, None if receiver is None else _text(receiver)
 
 
 def _silence(fields: Any, at: datetime) -> StoredSilence:

@@ -20,6 +20,7 @@ __all__ = [
     "AcceptHolds",
     "AddSilence",
     "EndSilence",
+    "Forward",
     "HoldName",
     "OutboxRequest",
     "Request",
@@ -46,6 +47,16 @@ class OutboxRequest:
 
     wish: Wish
     at: datetime
+    message_ids: tuple[int, ...] | None = None
+    receiver: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Forward:
+    """Tell another receiver what was for this one; narrowed down as an `OutboxRequest` is."""
+
+    at: datetime
+    to: str
     message_ids: tuple[int, ...] | None = None
     receiver: str | None = None
 
@@ -97,7 +108,7 @@ class StartOver:
     at: datetime
 
 
-Request = OutboxRequest | AddSilence | EndSilence | AcceptHolds | StartOver
+Request = OutboxRequest | Forward | AddSilence | EndSilence | AcceptHolds | StartOver
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,97 @@
+"""What people ask for beside the running daemon, which carries it out within seconds."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from commanding import Place
+from watcher.simulator import Simulator, generate
+
+PATIENCE = 30
+TIMINGS = """
+poll: {interval: 0.2s, settle_delay: 0.05s}
+confirm: {removals: 6h, implausible: 6h}
+"""
+
+
+@asynccontextmanager
+async def daemon(place: Place, simulator: Simulator) -> AsyncIterator[asyncio.subprocess.Process]:
+    """`kie-watcher run`, telling on its stdout; stopped at the end, and well."""
+    place.configure(f'source: {{url: "{simulator.url}"}}\n{TIMINGS}')
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "watcher", "run"),
+        cwd=place.path,
+        env={name: value for name, value in os.environ.items() if name != "KIE_WATCHER_CONFIG"},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.DEVNULL,
+    )
+    try:
+        yield process
+        process.terminate()
+        assert await asyncio.wait_for(process.wait(), PATIENCE) == 0
+    finally:
+        if process.returncode is None:
+            process.kill()
+
+
+async def told(process: asyncio.subprocess.Process, what: str) -> None:
+    """Wait until the daemon says it."""
+    assert process.stdout is not None
+    async with asyncio.timeout(PATIENCE):
+        async for line in process.stdout:
+            if what in line.decode():
+                return
+    raise AssertionError(f"never said: {what}")
+
+
+async def listed(place: Place, *command: str) -> list[Any]:
+    """Wait until a command lists something; it takes its time to ask."""
+    async with asyncio.timeout(PATIENCE):
+        while not (found := await asyncio.to_thread(place.json, *command)):
+            continue
+    return found
+
+
+async def test_what_is_accepted_is_told_within_seconds_and_a_fresh_start_tells_nothing(
+    place: Place,
+) -> None:
+    rows = generate(seed=3, size=60)
+    async with Simulator(rows) as simulator, daemon(place, simulator) as process:
+        await told(process, "Watching 60 models")
+        simulator.catalogue.remove(rows[7]["modelDescription"])
+        (hold,) = await listed(place, "accept")
+
+        said = await asyncio.to_thread(place.well, "accept", str(hold["number"]))
+        assert "The running daemon has been asked" in said
+        await told(process, "gone, last price")
+
+        simulator.catalogue.remove(rows[9]["modelDescription"])
+        await listed(place, "accept")
+        await asyncio.to_thread(place.well, "baseline")
+        await told(process, "Watching 58 models")
+
+    kinds = [change["kinds"] for change in await asyncio.to_thread(place.json, "changes")]
+    assert kinds == [["removed"], ["removed"]]
+    assert await asyncio.to_thread(place.well, "outbox") == "Nothing waits and nothing died.\n"
+
+
+async def test_what_a_silence_catches_comes_when_it_ends(place: Place) -> None:
+    rows = generate(seed=3, size=60)
+    new = {**rows[0], "modelDescription": "Brand new 1.0, 720p"}
+    async with Simulator(rows) as simulator, daemon(place, simulator) as process:
+        await told(process, "Watching 60 models")
+        why = ("--for", "1h", "--reason", "not now")
+        await asyncio.to_thread(place.well, "silence", "add", "--kind", "new", *why)
+        await listed(place, "silence", "list")
+        simulator.catalogue.insert(new)
+        await listed(place, "outbox", "list")
+        (silence,) = await listed(place, "silence", "list")
+        assert silence["caught"] == 1
+
+        await asyncio.to_thread(place.well, "silence", "end", "1")
+        await told(process, "Brand new 1.0")
