@@ -34,14 +34,17 @@ def events(told: Contents, longest: int, alert_id: str) -> tuple[str, int]:
     Where not all fit, the last event is of the type `more` and says how many are missing.
     """
     contents = _in_order(told)
-    opening = [] if told.digest is None else [_gathered(told.digest, alert_id)]
-    kept = opening[:]
-    used = sum(map(_cost, opening))
-    at = told.tellings[-1].content.at if told.tellings else None
+    at = max((content.at for content in contents), default=None)
+    kept = [] if told.digest is None else [_gathered(told.digest, alert_id)]
+    # No later one is longer: it has fewer to tell of.
+    closing = _cost(_more(len(contents), at, alert_id))
+    if _cost(*kept) + closing > longest:
+        kept = []
+    used = _cost(*kept)
     for shown, content in enumerate(contents):
         event = _event(content, f"{alert_id}.{_name(content, shown)}")
         used += _cost(event)
-        if used + _cost(_more(len(contents), at, alert_id)) > longest:
+        if used + closing > longest:
             hidden = len(contents) - shown
             return _batch([*kept, _more(hidden, at, alert_id)]), shown
         kept.append(event)
@@ -101,9 +104,9 @@ def _batch(events: list[str]) -> str:
     return f"[{_SEPARATOR.join(events)}]"
 
 
-def _cost(event: str) -> int:
+def _cost(*events: str) -> int:
     # All of it is ASCII: as many bytes as characters.
-    return len(event) + len(_SEPARATOR)
+    return sum(len(event) + len(_SEPARATOR) for event in events)
 
 
 def _time(at: datetime) -> str:
