@@ -57,7 +57,7 @@ def _configured(chosen: Chosen) -> TcpAddress | UnixAddress:
 
     file = find(chosen.file, os.environ)
     try:
-        listen = load(file, os.environ, lambda _: []).web.listen
+        listen = load(file, os.environ, lambda *_: []).web.listen
     except ConfigError as error:
         secret = {"receivers", "heartbeat"}
         if file is None or not all(p.key.split(".")[0] in secret for p in error.problems):

@@ -99,16 +99,22 @@ def _found(known: Settings) -> list[str]:
     from watcher.config.durations import duration_text  # noqa: PLC0415
     from watcher.notify import open_receiver  # noqa: PLC0415
 
-    receivers = [
-        f"{name} ({open_receiver(name, receiver.url.get_secret_value()).service.name})"
+    services = {
+        name: open_receiver(name, receiver.url.get_secret_value(), receiver.format).service.name
         for name, receiver in known.receivers.items()
-    ]
-    return [
-        f"source:    {known.source.url}, polled every {duration_text(known.poll.interval)}",
-        f"state:     {known.state.path.absolute()}",
-        f"receivers: {', '.join(receivers) or 'none, so alerts go to the terminal'}",
-        f"announced: {', '.join(kind for kind in _in_order(known))}",
-    ]
+    }
+    receivers = ", ".join(f"{name} ({service})" for name, service in services.items())
+    found = {
+        "source": f"{known.source.url}, polled every {duration_text(known.poll.interval)}",
+        "state": str(known.state.path.absolute()),
+        "receivers": receivers or "none, so alerts go to the terminal",
+        "announced": ", ".join(_in_order(known)),
+        "routes": ", ".join(f"{it.name} → {'+'.join(it.receivers)}" for it in known.routes),
+        "quiet": ", ".join(f"{it.name} {it.from_:%H:%M}-{it.to:%H:%M}" for it in known.quiet_hours),
+        "operator": ", ".join(known.operator),
+    }
+    width = max(map(len, found)) + 1
+    return [f"{key + ':':<{width}} {value}" for key, value in found.items() if value]
 
 
 def _in_order(known: Settings) -> list[str]:

@@ -55,5 +55,5 @@ def _beside_secrets(path: Path, environment: Mapping[str, str]) -> Settings:
     )
 
 
-def _anything_goes(_url: str) -> list[str]:
+def _anything_goes(_url: str, _format: str = "auto") -> list[str]:
     return []

@@ -73,13 +73,14 @@ def find(
 def load(
     path: Path | None,
     environment: Mapping[str, str],
-    check_receiver: Callable[[str], list[str]],
+    check_receiver: Callable[..., list[str]],
     check_template: Callable[[str], list[str]] | None = None,
 ) -> Settings:
     """The settings of a file, or the defaults. Raises `ConfigError` with all that is wrong.
 
-    `check_receiver` names what is wrong with an Apprise URL, `check_template` what is wrong with
-    the text of a template, each thing with its mending; without it every template will do.
+    `check_receiver` names what is wrong with an Apprise URL, and with the format wanted of it where
+    that is a second argument; `check_template` what is wrong with the text of a template; each
+    thing with its mending. Without `check_template` every template will do.
     """
     if path is None:
         return Settings()

@@ -39,10 +39,11 @@ MOST_BYTES = 65_536
 class Checks:
     """What others know of a receiver: each names all that is wrong, with its mending.
 
-    `url` is asked of an Apprise URL, `template` of a template's text; without it none is wrong.
+    `url` is asked of an Apprise URL, and of the format that is wanted of it where that is not
+    `auto`; `template` of a template's text, without it none is wrong.
     """
 
-    url: Callable[[str], list[str]]
+    url: Callable[..., list[str]]
     template: Callable[[str], list[str]] | None = None
 
 
@@ -89,9 +90,12 @@ class ReceiversReader:
             template_text=text,
             **options.model_dump(exclude_unset=True),
         )
-        for problem in self.checks.url(found.url):
+        for problem in self._problems(found.url, receiver.format):
             self.urls.complain(found.path, mask(problem, receiver.secrets()))
         return receiver
+
+    def _problems(self, url: str, wanted: str) -> list[str]:
+        return self.checks.url(url) if wanted == "auto" else self.checks.url(url, wanted)
 
     def _options(
         self, path: KeyPath, content: dict[str, Plain]
