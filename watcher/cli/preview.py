@@ -19,7 +19,7 @@ from watcher.cli.asked import since as since_asked
 from watcher.cli.configured import BUILT_IN_RECEIVER, Chosen, memory, outlook
 from watcher.cli.endings import BadUsage, failed
 from watcher.cli.printing import say
-from watcher.cli.rehearsing import NO_ALERT, News, Receivers, remembered, worded
+from watcher.cli.rehearsing import NO_ALERT, News, Receivers, readable, remembered, worded
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -58,10 +58,7 @@ class Shown:
     @property
     def text(self) -> str:
         """The message for reading, its markup taken off."""
-        from watcher.notify.plain import plain_text  # noqa: PLC0415
-
-        text = plain_text(self.service.markup, self.message.body)
-        return f"{self.message.title}\n\n{text}\n" if self.message.title else f"{text}\n"
+        return f"{readable(self.message, self.service)}\n"
 
 
 @click.command(epilog="Example: kie-watcher preview --receiver mail --since 7d --out /tmp/preview")

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from watcher.routing import Silence, Told
     from watcher.store import Views
 
-__all__ = ["NO_ALERT", "News", "Receivers", "remembered", "worded"]
+__all__ = ["NO_ALERT", "News", "Receivers", "readable", "remembered", "worded"]
 
 # Stands where a real message has its alert id; `changes --alert` finds nothing under it.
 NO_ALERT = "23456789"
@@ -104,3 +104,11 @@ async def worded(views: Views, told: Told, service: Service, settings: Settings)
     on_sale = await views.on_sale_at(told.at) if gone else ()
     tellings = tell(batch, prices, on_sale, routing_rules(settings).usage)
     return render(tellings, service, NO_ALERT, batch.digest)
+
+
+def readable(message: Message, service: Service) -> str:
+    """A message for reading, its markup taken off: the title, unless the text begins with it."""
+    from watcher.notify.plain import plain_text  # noqa: PLC0415
+
+    text = plain_text(service.markup, message.body)
+    return text if text.startswith(message.title) else f"{message.title}\n\n{text}"

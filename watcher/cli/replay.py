@@ -18,7 +18,7 @@ from watcher.changes import RecordedChange
 from watcher.cli.asked import since as since_asked
 from watcher.cli.configured import Chosen, memory, outlook
 from watcher.cli.printing import json_line, say, utc
-from watcher.cli.rehearsing import Receivers, remembered, worded
+from watcher.cli.rehearsing import Receivers, readable, remembered, worded
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -115,13 +115,10 @@ def _print(told: Told, message: Message, service: Service, *, as_json: bool) -> 
     if as_json:
         json_line(_fields(told, message, service))
         return
-    from watcher.notify.plain import plain_text  # noqa: PLC0415
-
-    text = plain_text(service.markup, message.body)
     digest = told.batch.digest
     kind = "" if digest is None else f", digest “{digest.route}”"
     say(f"── {told.at.astimezone():%Y-%m-%d %H:%M} to {told.receiver} ({service.name}{kind})")
-    for line in (message.title, *text.splitlines()):
+    for line in readable(message, service).splitlines():
         say(line)
     say()
 
