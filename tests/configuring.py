@@ -11,7 +11,7 @@ from watcher.config.errors import ConfigError
 from watcher.config.loading import load
 
 
-def apprise_like(url: str) -> list[str]:
+def apprise_like(url: str, _format: str = "auto") -> list[str]:
     """As the check for Apprise answers; tells the URL, as no check should."""
     return [] if url.startswith("json://") else [f"is no Apprise URL: {url}; copy it again"]
 
