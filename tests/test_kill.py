@@ -25,7 +25,7 @@ from worlds import Judge, Ledger
 KILLS = 12
 SEED = 7
 # Whatever has not happened by then does not happen.
-PATIENCE = 30.0
+PATIENCE = 60.0
 # The first life has not asked for anything within this.
 STARTING = timedelta(seconds=1)
 A_BREATH = timedelta(milliseconds=25)
@@ -33,7 +33,7 @@ A_BREATH = timedelta(milliseconds=25)
 CONFIGURATION = """
 source: {{url: "{source}", page_size: 15, probe_size: 5, timeout: 5s}}
 poll: {{interval: 0.05s, full_sweep_every: 0.1s, settle_delay: 0.01s, max_backoff: 0.1s}}
-confirm: {{removals: 0.3s, implausible: 0.5s, collapse: 2s}}
+confirm: {{removals: 0.8s, implausible: 0.5s, collapse: 2s}}
 state: {{path: "{state}"}}
 receivers: {{team: {{url: "{team}"}}, rough: {{url: "{rough}"}}}}
 log: {{level: debug, format: json}}
