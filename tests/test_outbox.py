@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
@@ -26,6 +27,7 @@ from watcher.store import (
     MessageState,
     OutboxRequest,
     Request,
+    StateError,
     Store,
     Wish,
     open_store,
@@ -178,6 +180,60 @@ async def test_a_message_is_not_tried_before_its_time(desk: Desk) -> None:
     await desk.round(at=0)
     await desk.round(at=4)
 
+    assert len(desk.team.tried) == 1
+
+
+async def test_a_clock_set_back_by_days_does_not_put_a_retry_off_by_days(desk: Desk) -> None:
+    desk.team.answers = [BUSY]
+    await desk.happens("A", to=("team",))
+    await desk.round(at=6 * 24 * 3600)
+    await desk.round(at=0)
+
+    assert [len(desk.team.tried), desk.team.names()] == [2, [["A"]]]
+
+
+async def test_a_clock_set_back_before_the_first_try_does_not_put_it_off(desk: Desk) -> None:
+    await desk.happens("A", to=("team",))
+    desk.seconds = 6 * 24 * 3600
+    gatherer = Gatherer(desk.store, TELLING, now=desk.now, rng=Random(0))
+    await gatherer.gather(desk.team)
+
+    await desk.round(at=0)
+
+    assert desk.team.names() == [["A"]]
+
+
+class ShortOfSpace:
+    """A store that cannot take in, for a while, what became of a message."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self.full = True
+
+    def __getattr__(self, name: str) -> Any:
+        if self.full and name.startswith("mark_"):
+            raise StateError("the disk is full")
+        return getattr(self._store, name)
+
+
+@pytest.mark.parametrize("answer", [ACCEPTED, BUSY, GONE], ids=lambda it: it.verdict.value)
+async def test_an_answer_that_could_not_be_noted_is_not_asked_for_again(
+    desk: Desk, answer: Outcome
+) -> None:
+    desk.team.answers = [answer]
+    short: Any = ShortOfSpace(desk.store)
+    gatherer = Gatherer(desk.store, TELLING, now=desk.now, rng=Random(0))
+    workers = Outbox(
+        short, [desk.team], gatherer, give_up_after=timedelta(days=7), now=desk.now, rng=Random(0)
+    )
+    await desk.happens("A", to=("team",))
+    for desk.seconds in (0, 30, 60):
+        with pytest.raises(StateError):
+            await workers.deliver(desk.team)
+    short.full = False
+    outcome, _ = await workers.deliver(desk.team)
+
+    assert outcome == answer
     assert len(desk.team.tried) == 1
 
 

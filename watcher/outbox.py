@@ -56,6 +56,15 @@ class Attempt:
     waited: timedelta | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """What a receiver said to a message."""
+
+    message_id: int
+    outcome: Outcome
+    took: timedelta
+
+
 class Outbox:
     """Sends what the store holds for each receiver.
 
@@ -91,6 +100,7 @@ class Outbox:
         self._pace = pace
         self._news = {receiver.name: asyncio.Event() for receiver in receivers}
         self._failing: set[str] = set()
+        self._unmarked: dict[str, _Answer] = {}
 
     def wake(self) -> None:
         """Say that there is something new to send."""
@@ -121,10 +131,19 @@ class Outbox:
             message, wait = await self._gatherer.gather(receiver)
             if message is None:
                 return None, wait
-        early = message.next_attempt_at - self._now()
+        early = self._early(message)
         if early > timedelta(0):
             return None, early
         return await self._attempt(receiver, message)
+
+    def _early(self, message: StoredMessage) -> timedelta:
+        """How long until the message is due."""
+        now, planned_at = self._now(), message.opened_at
+        if message.last_attempt_at is not None:
+            planned_at = max(planned_at, message.last_attempt_at)
+        # Planned later than now, it was planned before the clock was set back: days may be missing
+        # until then, and nobody wants to wait for those.
+        return timedelta(0) if now < planned_at else message.next_attempt_at - now
 
     async def _serve(self, receiver: Receiver, stop: asyncio.Event) -> None:
         news = self._news[receiver.name]
@@ -174,17 +193,17 @@ class Outbox:
     async def _attempt(
         self, receiver: Receiver, message: StoredMessage
     ) -> tuple[Outcome, timedelta | None]:
-        started = perf_counter()
-        outcome = await receiver.send(message.title, message.body, message.alert_id, message.markup)
-        took = timedelta(seconds=perf_counter() - started)
+        answer = await self._offer(receiver, message)
+        outcome = answer.outcome
         died = self._is_hopeless(message, outcome)
         wait = await self._mark(message, outcome, died)
+        del self._unmarked[receiver.name]
         accepted = outcome.verdict is Verdict.ACCEPTED
         attempt = Attempt(
             receiver=receiver.name,
             alert_id=message.alert_id,
             outcome=outcome,
-            took=took,
+            took=answer.took,
             attempts=message.attempts + 1,
             died=died,
             waited=self._now() - message.created_at if accepted else None,
@@ -192,6 +211,20 @@ class Outbox:
         self._log(attempt)
         self._after(attempt)
         return outcome, wait
+
+    async def _offer(self, receiver: Receiver, message: StoredMessage) -> _Answer:
+        """Send the message, unless it was answered already and the state could not take that in.
+
+        A disk that is full for days must not send the same message every half minute.
+        """
+        answer = self._unmarked.get(receiver.name)
+        if answer is not None and answer.message_id == message.id:
+            return answer
+        started = perf_counter()
+        outcome = await receiver.send(message.title, message.body, message.alert_id, message.markup)
+        took = timedelta(seconds=perf_counter() - started)
+        answer = self._unmarked[receiver.name] = _Answer(message.id, outcome, took)
+        return answer
 
     def _is_hopeless(self, message: StoredMessage, outcome: Outcome) -> bool:
         if outcome.verdict is Verdict.RETRY:
