@@ -12,7 +12,7 @@ import sys
 from time import perf_counter
 from typing import TYPE_CHECKING
 
-from benchmarks import latency, memory, quiet, size, start
+from benchmarks import latency, memory, quiet, size, start, telling
 from benchmarks.figures import Figure, fields, table
 
 if TYPE_CHECKING:
@@ -25,7 +25,11 @@ MEASURES: Mapping[str, Callable[[], AsyncIterator[Figure]]] = {
     "size": size.measure,
     "memory": memory.measure,
     "start": start.measure,
+    "telling": telling.measure,
 }
+
+# Of two cores one is the program's and one the world's around it: neither has anything to spare.
+BUSY = 0.5
 
 
 def main() -> int:
@@ -36,12 +40,14 @@ def main() -> int:
     chosen = parser.parse_args()
     if unknown := set(chosen.names) - set(MEASURES):
         parser.error(f"no such measure: {', '.join(sorted(unknown))}")
+    where = machine()
+    say(where)
     figures, failed = asyncio.run(_all(chosen.names or list(MEASURES)))
     if chosen.json:
         for figure in figures:
             print(json.dumps(fields(figure), ensure_ascii=False))
     else:
-        print(f"{machine()}\n\n{table(figures)}")
+        print(f"{where}\n\n{table(figures)}")
     return int(failed)
 
 
@@ -60,9 +66,13 @@ async def _all(names: list[str]) -> tuple[list[Figure], bool]:
 
 
 def machine() -> str:
-    """What it was measured on."""
+    """What it is measured on, and whether that has other things to do."""
     versions = f"Python {platform.python_version()}, SQLite {sqlite3.sqlite_version}"
-    return f"{os.cpu_count()} cores, {platform.system()} {platform.machine()}, {versions}"
+    text = f"{os.cpu_count()} cores, {platform.system()} {platform.machine()}, {versions}"
+    load = os.getloadavg()[0]
+    if load < BUSY:
+        return text
+    return f"{text}; BUSY with other work (load {load:.1f}): times are not the program's own"
 
 
 def say(text: str) -> None:

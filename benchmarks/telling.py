@@ -1,0 +1,119 @@
+"""What telling costs: wording a big day for each service, routing it, and replaying a year.
+
+In CPU time of this process, the best of a few: nothing here waits for anything.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from random import Random
+from time import process_time
+from typing import TYPE_CHECKING
+
+from benchmarks.figures import Figure, Unit
+from watcher.catalog import DOCUMENTED_USD_PER_CREDIT, Model, parse_record
+from watcher.changes import Kind, ModelChange, RecordedChange
+from watcher.diff import diff_model
+from watcher.notify import TERMINAL, open_receiver
+from watcher.rendering import render
+from watcher.routing import Matcher, Pattern, Rehearsal, Route, RoutingRules, plan
+from watcher.simulator import generate
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Sequence
+
+    from watcher.rendering import Service
+
+__all__ = ["measure"]
+
+NAME = "telling"
+TIMES = 3
+CHANGES, ROUTES = 10_000, 100
+MODELS = 574
+# The real catalogue changes about 230 times a month.
+CHANGES_A_YEAR = 230 * 12
+BEGAN = datetime(2026, 1, 1, tzinfo=UTC)
+
+# Never connected to: an address is needed to know the service.
+ADDRESSES = (
+    "discord://111111111111111111/abcdefghijklmnopqrstuvwxyz",
+    "slack://T1JJ3T3L2/A1BRTD4JD/TIiajkdnlazkcOXrIdevi7FQ",
+    "tgram://123456789:abcdefghijklmnopqrstuvwxyz123456789/12345",
+    "mailto://user:password@localhost?to=someone@example.org",
+    "ntfy://localhost/topic",
+    "matrix://user:password@localhost/room",
+)
+
+
+async def measure() -> AsyncIterator[Figure]:
+    """One row for each service, one for the routes, one for the year."""
+    day = changes(MODELS)
+    for service in _services():
+        spent = _best(lambda service=service: render(day, service, "7f3k2m9q"))
+        what = f"wording {MODELS} changes for {service.name}"
+        yield Figure(NAME, what, spent * 1e3, Unit.MILLISECONDS, 50)
+    many, rules = changes(CHANGES), routes(ROUTES)
+    spent = _best(lambda: [plan(it.change, rules, now=BEGAN) for it in many])
+    yield Figure(NAME, f"routing {CHANGES:,} changes, {ROUTES} routes", spent, Unit.SECONDS, 1)
+    year = changes(CHANGES_A_YEAR)
+    spent = _best(lambda: _replayed(year, rules))
+    note = f"{CHANGES_A_YEAR:,} changes, {ROUTES} routes"
+    yield Figure(NAME, "replaying a year", spent, Unit.SECONDS, note=note)
+
+
+def _services() -> tuple[Service, ...]:
+    named = (open_receiver(f"r{n}", url).service for n, url in enumerate(ADDRESSES))
+    return (*named, open_receiver("events", "json://localhost", "json").service, TERMINAL)
+
+
+def _best(work: Callable[[], object]) -> float:
+    spent = []
+    for _ in range(TIMES):
+        started = process_time()
+        work()
+        spent.append(process_time() - started)
+    return min(spent)
+
+
+def changes(count: int) -> list[RecordedChange]:
+    """Moves of price, some up and some down, of as many models as the catalogue has, in a year."""
+    rng, rows = Random(7), generate(seed=7, size=MODELS)
+    found: list[RecordedChange] = []
+    for number in range(count):
+        row = rows[number % len(rows)]
+        factor = Decimal(rng.randint(70, 140)) / 100
+        before = Model(parse_record(row), DOCUMENTED_USD_PER_CREDIT)
+        price = (before.record.credits or Decimal(1)) * factor + Decimal("0.01")
+        after = Model(parse_record(row | {"creditPrice": str(price)}), DOCUMENTED_USD_PER_CREDIT)
+        change = diff_model(before, after, number % len(rows))
+        at = BEGAN + timedelta(days=365) * number / count
+        if change is None:
+            change = ModelChange((Kind.RELABELLED,), before, after, {}, number % len(rows))
+        found.append(RecordedChange(number + 1, at, change))
+    return found
+
+
+def routes(count: int) -> RoutingRules:
+    """Routes as people write them: by provider, by name, by how far, the last for everything."""
+    found = [
+        Route(
+            f"route {number}",
+            Matcher(
+                provider=(Pattern(f"prov*{number}"),) if number % 3 else (),
+                model=(Pattern(f"*model {number}*"), Pattern("!*480p*")),
+                min_up=Decimal("0.05") if number % 2 else None,
+                min_down=Decimal("0.05") if number % 2 else None,
+            ),
+            ("team",),
+            go_on=True,
+        )
+        for number in range(count - 1)
+    ]
+    everything = Route("the rest", Matcher(), ("team",))
+    return RoutingRules(("team",), (*found, everything))
+
+
+def _replayed(news: Sequence[RecordedChange], rules: RoutingRules) -> int:
+    rehearsal = Rehearsal(rules, begun_at=BEGAN)
+    return sum(1 for _ in rehearsal.run(news, BEGAN + timedelta(days=365)))
