@@ -32,6 +32,7 @@ from watcher.poller import Poller, PollReport
 from watcher.rendering import render
 from watcher.routing import Matcher, Silence
 from watcher.store import AcceptHolds, StartOver, open_store
+from watcher.tidying import kept_for, tidy
 from watcher.waiting import first_of
 
 if TYPE_CHECKING:
@@ -125,7 +126,9 @@ async def check(
         # Left while another command held the state; nobody else may come to take it.
         await parts.outbox.take_requests()
         report = await parts.poller.poll()
-        return CheckReport(report, await parts.outbox.deliver_all())
+        delivered = await parts.outbox.deliver_all()
+        await tidy(store, kept_for(settings), now())
+        return CheckReport(report, delivered)
 
 
 async def try_receivers(

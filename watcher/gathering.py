@@ -158,7 +158,8 @@ class Gatherer:
         prices = {number: past.prices for number, past in pasts.items()}
         gone = any(Kind.REMOVED in change.kinds for change in models)
         on_sale = await self._store.on_sale() if gone else ()
-        return tell(batch, prices, on_sale, self._rules.routing.usage)
+        cut = {number for number, past in pasts.items() if not past.whole}
+        return tell(batch, prices, on_sale, self._rules.routing.usage, cut=cut)
 
 
 def new_alert_id(rng: Random) -> str:

@@ -18,7 +18,7 @@ import structlog
 from watcher.intake import Beliefs, Intake
 from watcher.kie import Sighting, SourceError, SourceReason
 from watcher.schedule import backoff
-from watcher.store import StateError
+from watcher.store import PollCost, StateError
 from watcher.waiting import first_of
 
 if TYPE_CHECKING:
@@ -130,7 +130,6 @@ class Poller:
         """One poll. Never raises: whatever goes wrong is logged, noted and reported."""
         started, before = perf_counter(), replace(self._client.traffic)
         report = await self._try_to_poll()
-        await self._note(report)
         traffic = self._client.traffic
         report = replace(
             report,
@@ -138,6 +137,7 @@ class Poller:
             bytes=traffic.bytes - before.bytes,
             took=timedelta(seconds=perf_counter() - started),
         )
+        await self._note(report)
         self._log(report)
         return report
 
@@ -208,7 +208,9 @@ class Poller:
 
     async def _note(self, report: PollReport) -> None:
         try:
-            await self._store.note_poll(self._now(), report.outcome.value, report.why)
+            await self._store.note_poll(
+                self._now(), report.outcome.value, report.why, _cost(report)
+            )
         except StateError as error:
             # A disk that is full is reported by the poll; that the note fails too adds nothing.
             log.debug("poll.note_failed", why=str(error))
@@ -254,6 +256,14 @@ def _outcome(taken: Beliefs) -> PollOutcome:
     if taken.is_baseline:
         return PollOutcome.BASELINE
     return PollOutcome.CHANGED if taken.changes else PollOutcome.UNCHANGED
+
+
+def _cost(report: PollReport) -> PollCost | None:
+    """What goes on record; a quiet poll leaves no trace."""
+    if report.outcome is PollOutcome.QUIET:
+        return None
+    changes = len(report.changes)
+    return PollCost(report.requests, report.bytes, changes, report.holds, report.took)
 
 
 def _level(report: PollReport, failures_before: int) -> int:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, TextIO
 
 import structlog
 
+from watcher.alarms import AlarmKind
 from watcher.alarms import Policy as AlarmPolicy
 from watcher.config.errors import ConfigError
 from watcher.config.rules import receiver_names
@@ -29,6 +30,7 @@ from watcher.selfwatch.heartbeat import open_heartbeat
 from watcher.selfwatch.lookout import Lookout
 from watcher.store import Store, open_store
 from watcher.systemd import LONGEST_ROUND, Supervisor, Watchdog, longest_poll
+from watcher.tidying import keep_tidy, kept_for
 from watcher.waiting import first_of
 
 if TYPE_CHECKING:
@@ -44,6 +46,7 @@ if TYPE_CHECKING:
     from watcher.poller import PollReport
     from watcher.selfwatch.heartbeat import Heartbeat
     from watcher.selfwatch.metrics import Metrics
+    from watcher.store import Keep
 
 __all__ = ["Reloads", "Time", "run"]
 
@@ -151,6 +154,7 @@ class _Service:
         lasting = [
             asyncio.create_task(self._watchdog.run(stop)),
             asyncio.create_task(self._lookout.run(stop)),
+            asyncio.create_task(keep_tidy(self._store, self._keep, self._world.now, stop)),
         ]
         log.info("watcher.started", source=settings.source.url, state=str(settings.state.path))
         self._supervisor.ready()
@@ -269,6 +273,12 @@ class _Service:
     def _netted(self, count: int) -> None:
         if self._metrics is not None:
             self._metrics.suppressed("netted", count)
+
+    def _keep(self) -> Keep | None:
+        """How long things are kept; nothing is old by a clock that jumped."""
+        if any(alarm.kind is AlarmKind.CLOCK for alarm in self._lookout.alarms):
+            return None
+        return kept_for(self._now.settings)
 
     def _sign_poller(self, wait: timedelta) -> None:
         settings = self._now.settings

@@ -6,6 +6,7 @@ know where the past is kept and how any of it is worded.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -16,7 +17,7 @@ from watcher.rendering.pricing_words import price as in_words
 from watcher.routing import monthly_cost
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
     from datetime import datetime
     from decimal import Decimal
 
@@ -36,16 +37,31 @@ def tell(
     prices: Mapping[int, Sequence[PricePoint]],
     on_sale: Sequence[Model],
     usage: Sequence[Usage],
+    *,
+    cut: Collection[int] = (),
 ) -> tuple[Telling, ...]:
     """Put beside each content of a batch what is known of it.
 
-    `prices` are each model's prices per base unit and from when they held, oldest first; `on_sale`
-    is needed where something is gone, and may be empty else.
+    `prices` are each model's prices per base unit and from when they held, oldest first; of the
+    models in `cut` they do not go back to the beginning. `on_sale` is needed where something is
+    gone, and may be empty else.
     """
-    return tuple(
+    tellings = (
         Telling(content, _facts(content, batch, prices, on_sale, usage))
         for content in batch.contents
     )
+    return tuple(_without_ever(it) if _number_of(it.content) in cut else it for it in tellings)
+
+
+def _number_of(content: RecordedChange | Notice) -> int | None:
+    return getattr(getattr(content, "change", None), "model_id", None)
+
+
+def _without_ever(telling: Telling) -> Telling:
+    """What is no longer known may have been lower, or higher."""
+    if telling.facts is None:
+        return telling
+    return replace(telling, facts=replace(telling.facts, lowest_ever=False, highest_ever=False))
 
 
 def _facts(

@@ -41,12 +41,14 @@ class Past:
 
     `anchors`: the model as each way last told it. `prices`: what it cost per base unit from when,
     oldest first, back to where it last stood still, this change left out. `told_flapping`: when
-    each receiver was last due something marked as flapping.
+    each receiver was last due something marked as flapping. `whole`: the prices go back to when the
+    model was first seen.
     """
 
     anchors: Mapping[Way, Model] = field(default_factory=dict)
     prices: Sequence[PricePoint] = ()
     told_flapping: Mapping[str, datetime] = field(default_factory=dict)
+    whole: bool = True
 
 
 NOTHING_KNOWN = Past()

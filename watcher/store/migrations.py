@@ -12,6 +12,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from watcher.store.third_step import THIRD
+
 if TYPE_CHECKING:
     import aiosqlite
 
@@ -234,7 +236,7 @@ _SECOND: Step = (
     "ALTER TABLE sweep ADD COLUMN start_over INTEGER NOT NULL DEFAULT 0",
 )
 
-MIGRATIONS: tuple[Step, ...] = (_FIRST, _SECOND)
+MIGRATIONS: tuple[Step, ...] = (_FIRST, _SECOND, THIRD)
 NEWEST = len(MIGRATIONS)
 
 

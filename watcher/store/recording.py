@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from watcher.catalog import Record
 
 _Numbered = tuple[int, "Record"]
+# By model number: the number of an interval and its record as it is stored.
+_Intervals = dict[int, tuple[int, str]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,9 +60,12 @@ async def record(db: aiosqlite.Connection, commit: Commit) -> Recorded:
     plan = _plan(commit, changes, first_model)
     at = time_text(commit.at)
     await _write_models(db, plan, at)
+    ended = await _latest_intervals(db, changes)
     await _write_history(db, plan, at)
     await write_notices(db, commit.notices, commit.at)
-    await _write_changes(db, commit, changes)
+    await _write_changes(db, changes, ended, await _latest_intervals(db, changes))
+    await _write_deliveries(db, commit, changes)
+    await _mend_history(db, plan, at)
     if commit.starts_over:
         await forget_anchors(db)
     await write_anchors(db, commit.anchors, commit.at)
@@ -82,7 +87,7 @@ async def _require_judged(db: aiosqlite.Connection, commit: Commit) -> None:
 
 
 async def _next_id(db: aiosqlite.Connection, highest: str) -> int:
-    """The number a new row gets. Only this transaction writes, and no row is ever deleted."""
+    """The number a new row gets. Only this transaction writes; the highest row is never pruned."""
     return (next(iter(await db.execute_fetchall(highest)))[0] or 0) + 1
 
 
@@ -150,6 +155,9 @@ async def _write_history(db: aiosqlite.Connection, plan: _Plan, at: str) -> None
     await _hold_from_now(db, plan.new, at)
     await _close(db, [*plan.edited, *plan.removed], at)
     await _hold_from_now(db, plan.edited, at)
+
+
+async def _mend_history(db: aiosqlite.Connection, plan: _Plan, at: str) -> None:
     await _close(db, plan.mended, at)
     await _hold_from_now(db, plan.mended, at)
 
@@ -169,15 +177,50 @@ async def _hold_from_now(db: aiosqlite.Connection, models: list[_Numbered], at: 
     )
 
 
+async def _latest_intervals(
+    db: aiosqlite.Connection, changes: Iterable[RecordedChange]
+) -> _Intervals:
+    """Each changed model's last interval: the open one, or that in which it was last seen."""
+    rows = await db.execute_fetchall(
+        "SELECT model_id, id, record FROM history WHERE id IN"
+        " (SELECT max(id) FROM history WHERE model_id IN (SELECT value FROM json_each(?))"
+        " GROUP BY model_id)",
+        (json_text([it.change.model_id for it in changes if isinstance(it.change, ModelChange)]),),
+    )
+    return {model_id: (number, record) for model_id, number, record in rows}
+
+
 async def _write_changes(
-    db: aiosqlite.Connection, commit: Commit, changes: list[RecordedChange]
+    db: aiosqlite.Connection,
+    changes: list[RecordedChange],
+    ended: _Intervals,
+    begun: _Intervals,
 ) -> None:
     await db.executemany(
         "INSERT INTO changes (id, at, model_id, kinds, causes,"
-        " before, before_usd_per_credit, after, after_usd_per_credit, first_seen_at)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        (change_row(change) for change in changes),
+        " before_id, before, before_usd_per_credit, after_id, after, after_usd_per_credit,"
+        " first_seen_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (_naming(change_row(change), ended, begun) for change in changes),
     )
+
+
+def _naming(row: tuple[Any, ...], ended: _Intervals, begun: _Intervals) -> tuple[Any, ...]:
+    """The row of a change with its sides named by their intervals, where those say the same."""
+    *start, before, before_value, after, after_value, seen_at = row
+    model_id = row[2]
+    sides = (*_named(before, ended.get(model_id)), before_value)
+    return (*start, *sides, *_named(after, begun.get(model_id)), after_value, seen_at)
+
+
+def _named(record: str | None, interval: tuple[int, str] | None) -> tuple[int | None, str | None]:
+    if interval is None or interval[1] != record:
+        return None, record
+    return interval[0], None
+
+
+async def _write_deliveries(
+    db: aiosqlite.Connection, commit: Commit, changes: list[RecordedChange]
+) -> None:
     at = time_text(commit.at)
     await db.executemany(
         "INSERT INTO deliveries (receiver, change_id, queued_at, route, silence_id, flap,"

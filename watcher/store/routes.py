@@ -64,6 +64,7 @@ class PastTable(Questions):
                 anchors=_anchors_of(anchors, number),
                 prices=_prices_of(prices, number),
                 told_flapping={who: read_time(at) for of, who, at in flaps if of == number},
+                whole=not _is_cut(prices, number),
             )
             for number in model_ids
         }
@@ -177,11 +178,11 @@ _ANCHORS = """
 
 # The latest of each model's intervals, the newest first.
 _PRICES = """
-    SELECT model_id, from_at, record FROM (
+    SELECT model_id, from_at, record, first_seen_at FROM (
         SELECT model_id, from_at, record, id,
             row_number() OVER (PARTITION BY model_id ORDER BY id DESC) AS place
         FROM history WHERE model_id IN (SELECT value FROM json_each(?1))
-    ) WHERE place <= ?2 ORDER BY id
+    ) AS latest JOIN models ON models.id = model_id WHERE place <= ?2 ORDER BY latest.id
 """
 
 _TOLD_FLAPPING = """
@@ -254,9 +255,15 @@ def _anchors_of(rows: Iterable[Any], number: int) -> dict[Way, Model]:
     return anchors
 
 
+def _is_cut(rows: Iterable[Any], number: int) -> bool:
+    """Whether a model's first intervals are missing: pruned, or more than are read."""
+    firsts = (from_at > first_seen_at for of, from_at, _, first_seen_at in rows if of == number)
+    return next(firsts, False)
+
+
 def _prices_of(rows: Iterable[Any], number: int) -> tuple[PricePoint, ...]:
     points: list[PricePoint] = []
-    for of, from_at, record in rows:
+    for of, from_at, record, _ in rows:
         if of != number:
             continue
         price: Decimal | None = Model(read_record(record), DOCUMENTED_USD_PER_CREDIT).price

@@ -35,9 +35,12 @@ _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 _decode = json.JSONDecoder().decode
 
 
+# A side of a change is the interval of the model that it names, or is spelled out.
+_SIDE = "coalesce({0}, (SELECT told.record FROM history AS told WHERE told.id = {0}_id))"
+_BEFORE, _AFTER = _SIDE.format("before"), _SIDE.format("after")
 CHANGE_COLUMNS = (
-    "changes.id, changes.at, model_id, kinds, causes, before, before_usd_per_credit,"
-    " after, after_usd_per_credit, first_seen_at"
+    f"changes.id, changes.at, model_id, kinds, causes, {_BEFORE}, before_usd_per_credit,"
+    f" {_AFTER}, after_usd_per_credit, first_seen_at"
 )
 
 
@@ -132,7 +135,7 @@ def read_known(row: Sequence[Any]) -> KnownModel:
 
 
 def change_row(recorded: RecordedChange) -> tuple[Any, ...]:
-    """To the columns that `read_change` reads."""
+    """To the columns that `read_change` reads, each side spelled out."""
     change = recorded.change
     start = (recorded.id, time_text(recorded.at))
     kinds = json_text([kind.value for kind in change.kinds])

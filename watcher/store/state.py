@@ -17,6 +17,8 @@ from watcher.store.database import open_reading, open_writing
 from watcher.store.keeping import back_up
 from watcher.store.migrations import NEWEST, migrate
 from watcher.store.outbox import OutboxTable
+from watcher.store.polls import FAILED, INCONCLUSIVE, PollTable
+from watcher.store.pruning import MOST_AT_ONCE, prune
 from watcher.store.recording import record
 from watcher.store.routes import RoutesTable
 from watcher.store.rows import (
@@ -25,14 +27,14 @@ from watcher.store.rows import (
     read_json,
     read_known,
     read_time,
-    storable,
-    time_text,
 )
 from watcher.store.statefile import beside
 from watcher.store.values import (
     Believed,
     Commit,
+    Keep,
     KnownModel,
+    Pruned,
     Recorded,
 )
 from watcher.store.views import ON_SALE, Views
@@ -47,12 +49,8 @@ if TYPE_CHECKING:
 
 __all__ = ["FAILED", "INCONCLUSIVE", "Store", "open_reader", "open_store"]
 
-# The outcomes of a poll that count as failures; any other word is a success.
-FAILED = "failed"
-INCONCLUSIVE = "inconclusive"
 
-
-class Store(Views, OutboxTable, RoutesTable, AlarmsTable):
+class Store(Views, OutboxTable, RoutesTable, AlarmsTable, PollTable):
     """All that is remembered. Every method is one transaction, whole or not at all."""
 
     async def believed(self) -> Believed | None:
@@ -110,25 +108,12 @@ class Store(Views, OutboxTable, RoutesTable, AlarmsTable):
 
         return await self._database.write(work)
 
-    async def note_poll(self, at: datetime, outcome: str, reason: str | None = None) -> None:
-        """Keep when the last poll was and how it went, over what was kept of the one before.
+    async def prune(self, keep: Keep, now: datetime, most: int = MOST_AT_ONCE) -> Pruned:
+        """Remove a little of what is older than is kept; nothing that is still needed.
 
-        `FAILED` and `INCONCLUSIVE` count as failures, everything else as a success.
+        Short transactions of at most `most` rows of each sort: a commit waits for one of them.
         """
-        failed = outcome in {FAILED, INCONCLUSIVE}
-        moment = time_text(at)
-
-        async def work(db: aiosqlite.Connection) -> None:
-            await db.execute(
-                "INSERT INTO poll (id, at, outcome, reason, last_success_at, failures)"
-                " VALUES (1, ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET"
-                " at = excluded.at, outcome = excluded.outcome, reason = excluded.reason,"
-                " last_success_at = coalesce(excluded.last_success_at, last_success_at),"
-                " failures = iif(excluded.failures, failures + 1, 0)",
-                (moment, outcome, storable(reason), None if failed else moment, int(failed)),
-            )
-
-        await self._database.write(work)
+        return await prune(self._database, keep, now, most)
 
     async def take_requests(self) -> TakenRequests:
         """Do what commands asked while this process held the state."""

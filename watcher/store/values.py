@@ -5,7 +5,7 @@ Knows the shape of what is remembered. Refuses to know where it is kept.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +13,7 @@ from watcher.changes import Kind, ModelChange
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from datetime import datetime
+    from datetime import datetime, timedelta
     from decimal import Decimal
 
     from watcher.catalog import Model, Record
@@ -240,6 +240,60 @@ class PollStatus:
     reason: str | None
     last_success_at: datetime | None
     failures: int
+
+
+@dataclass(frozen=True, slots=True)
+class PollCost:
+    """What a poll took and came to. `bytes` are those of the bodies as they came."""
+
+    requests: int
+    bytes: int
+    changes: int
+    holds: int
+    took: timedelta
+
+
+@dataclass(frozen=True, slots=True)
+class LoggedPoll:
+    """A poll on record. `why` is what called for a sweep, or what went wrong."""
+
+    at: datetime
+    outcome: str
+    why: str | None
+    cost: PollCost
+
+
+@dataclass(frozen=True, slots=True)
+class Keep:
+    """How long what is done with is kept; `None` is for ever.
+
+    `history` is of changes, the intervals of models and notices; `polls` of polls on record;
+    `messages` of those that were sent or discarded, with what they told.
+    """
+
+    history: timedelta | None = None
+    polls: timedelta | None = None
+    messages: timedelta | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Pruned:
+    """How many rows of each sort one step of pruning removed."""
+
+    messages: int = 0
+    deliveries: int = 0
+    changes: int = 0
+    intervals: int = 0
+    notices: int = 0
+    polls: int = 0
+
+    @property
+    def counts(self) -> Mapping[str, int]:
+        """Those that are not zero, by sort."""
+        return {name: count for name, count in asdict(self).items() if count}
+
+    def __bool__(self) -> bool:
+        return bool(self.counts)
 
 
 @dataclass(frozen=True, slots=True)

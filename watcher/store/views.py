@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from watcher.catalog import Model, fold
 from watcher.changes import ModelChange
 from watcher.store.outbox import MESSAGE_COLUMNS
+from watcher.store.polls import PollLog
 from watcher.store.routes import PastTable
 from watcher.store.rows import (
     CHANGE_COLUMNS,
@@ -53,7 +54,7 @@ ON_SALE = (
 )
 
 
-class Views(PastTable):
+class Views(PastTable, PollLog):
     """The questions of the commands that show."""
 
     async def models(
