@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
+import subprocess
+import sys
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
+from watcher import apart
 from watcher.apart import Bounds, Job, NotDoneError, done, done_waiting
 
 if TYPE_CHECKING:
@@ -92,3 +96,24 @@ async def test_no_secret_of_the_environment_is_known_to_it(monkeypatch: pytest.M
     environment = json.loads(await done(job(b"environment")))
     assert "canary" not in json.dumps(environment)
     assert environment["HOME"]
+
+
+@pytest.mark.parametrize(
+    ("library", "room"), [("jinja2", "sandbox"), ("matplotlib", "charts"), ("PIL", "charts")]
+)
+def test_a_heavy_library_is_loaded_only_where_its_memory_is_soon_gone(
+    library: str, room: str
+) -> None:
+    package = Path(apart.__file__).parent
+    importing = re.compile(rf"^\s*(from|import) {library}\b", re.MULTILINE)
+    users = {p for p in package.rglob("*.py") if importing.search(p.read_text("utf-8"))}
+    assert {path.relative_to(package).parts[0] for path in users} == {room}
+    program = f"import watcher.{room}, watcher.templates, sys; print({library!r} in sys.modules)"
+    told = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)
+    assert told.stdout == b"False\n"
+
+
+def test_the_sandbox_knows_nothing_of_the_watcher() -> None:
+    for path in (Path(apart.__file__).parent / "sandbox").glob("*.py"):
+        used = set(re.findall(r"^\s*from watcher\.(\w+)", path.read_text("utf-8"), re.MULTILINE))
+        assert used <= {"sandbox", "confined"}, path

@@ -64,6 +64,8 @@ async def done(job: Job) -> bytes:
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.DEVNULL,
             env=_environment(os.environ, sys.path),
+            # Ctrl-C is for the watcher, which then ends it.
+            start_new_session=True,
         )
     except OSError as error:
         raise NotDoneError(f"no process can be started ({error.strerror})") from None

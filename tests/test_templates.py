@@ -1,0 +1,462 @@
+"""A receiver's own template: what it is told, what it cannot do, and that no message fails by it."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+from datetime import UTC, datetime, timedelta
+from html import unescape
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from structlog.testing import capture_logs
+
+from build import row
+from watcher.catalog import DOCUMENTED_USD_PER_CREDIT, Model, parse_record
+from watcher.changes import Kind, ModelChange, RecordedChange
+from watcher.confined import NotDoneError
+from watcher.rendering import Markup, Service, render
+from watcher.rendering.contents import sorted_contents
+from watcher.rendering.harmless import width
+from watcher.sandbox.checking import problems
+from watcher.sandbox.filling import MEASURES, Filling, fill
+from watcher.templates import (
+    NoTemplateError,
+    TemplateFailedError,
+    asking,
+    built_in,
+    check,
+    context_of,
+    filled,
+    limits_of,
+    message,
+    render_template,
+    template_names,
+)
+from watcher.templates.letters import text_of
+from watcher.templates.sample import sample_contents, samples
+
+if TYPE_CHECKING:
+    from watcher.rendering.facts import Content
+
+AT = datetime(2026, 11, 22, 7, 30, tzinfo=UTC)
+ALERT = "k7m2qd4x"
+PAGE = (Path(__file__).parent.parent / "docs" / "templates.md").read_text("utf-8")
+
+SERVICES = {
+    "markdown": Service("mmost", Markup.MARKDOWN, 4000, 0, None),
+    "text": Service("json", Markup.TEXT, 32_000, 250, None),
+    "html": Service("matrix", Markup.HTML, 60_000, 0, None),
+    "telegram": Service("telegram", Markup.TELEGRAM_HTML, 4000, 0, None),
+    "slack": Service("slack", Markup.SLACK_BLOCKS, 9000, 150, 3000),
+    "email": Service("mailto", Markup.EMAIL, 95_000, 250, None),
+}
+DISCORD = Service("discord", Markup.DISCORD_EMBED, 4096, 256, None)
+WIDE = Service("any", Markup.TEXT, 200_000, 0, None)
+
+
+def context(contents: list[Content] | None = None, service: Service = WIDE) -> dict[str, Any]:
+    told = sorted_contents(sample_contents() if contents is None else contents)
+    return context_of(told, service, ALERT, AT)
+
+
+def filling(source: str, **given_: Any) -> Filling:
+    fields = {"context": context(), "markup": False, "measure": "characters", "longest": 200_000}
+    return Filling(source=source, **(fields | given_))
+
+
+def text(source: str, **given_: Any) -> str:
+    """What comes of a template, in this very process: only for those that end."""
+    return str(fill(filling(source, **given_))["text"])
+
+
+def moved(name: str, price: str = "95", **wire: Any) -> ModelChange:
+    before, after = (
+        Model(parse_record(row(name, **wire) | {"creditPrice": p}), DOCUMENTED_USD_PER_CREDIT)
+        for p in ("68.5", price)
+    )
+    return ModelChange((Kind.PRICE_UP,), before, after)
+
+
+def flood(count: int) -> list[Content]:
+    ugly = ["@everyone ", "<b>&amp;", "\U0001f600", "a_b*c~d|`[x](y)", "中", "{{ title }}{% raw %}"]
+    return [
+        RecordedChange(
+            n, AT, moved(f"{ugly[n % 6] * 30}{n % 97}, {n} {ugly[n % 5] * 9}", f"{70 + n}")
+        )
+        for n in range(1, count + 1)
+    ]
+
+
+# What a template cannot do
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "{{ ''.__class__.__mro__[1].__subclasses__() }}",
+        "{{ title.__class__ }}",
+        "{{ title['__class__'] }}",
+        "{{ title | attr('__class__') }}",
+        "{{ [title] | map(attribute='__class__') | join }}",
+        "{{ '{0.__class__}'.format(title) }}",
+        "{{ '{x.__class__}'.format_map({'x': title}) }}",
+        "{{ self.__init__.__globals__ }}",
+        "{{ cycler.__init__.__globals__['os'] }}",
+        "{{ joiner.__init__.__globals__ }}",
+        "{{ namespace.__init__.__globals__ }}",
+        "{{ range.__self__ }}",
+        "{{ groups.append(1) }}",
+        "{{ service.update(name='x') }}",
+        "{{ groups.clear() }}",
+        "{% set service.name = 'x' %}x",
+        "{% macro m() %}x{% endmacro %}{{ m.__globals__ }}",
+        "{{ lipsum(5) }}",
+        "{{ open('/etc/passwd').read() }}",
+        "{% include '/etc/passwd' %}",
+        "{% import 'os' as os %}{{ os.environ }}",
+        "{% from 'x' import y %}",
+        "{% extends 'x' %}",
+        "{% for i in range(10**9) %}x{% endfor %}",
+        "{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}",
+        "{% for g in groups recursive %}{{ loop(groups) }}{% endfor %}",
+    ],
+)
+def test_a_template_reaches_nothing_but_what_it_is_given(source: str) -> None:
+    with pytest.raises(NotDoneError) as failure:
+        fill(filling(source))
+    assert "root:" not in str(failure.value)
+
+
+@pytest.mark.parametrize(
+    ("source", "why"),
+    [
+        ("{{ 'a' * 10**9 }}", "needs more than 160 MiB of memory"),
+        ("{% set x = ['a' * 99999999] %}{{ x * 99 | length }}", "needs more than 160 MiB of memory"),
+        ("{{ 9**(9**9) }}", "takes longer than 0.5 seconds"),
+        ("{% for i in range(99999) %}{% for j in range(99999) %}{% endfor %}{% endfor %}", "takes longer than 0.5 seconds"),
+        ("{% for i in range(99999) %}{{ title }}{% endfor %}", "comes out longer than the 256 characters there is room for"),
+        ("{{ '%1000000000d' % 1 }}", "needs more than 160 MiB of memory"),
+        ("x" * 65_537, "is larger than 64 KiB"),
+    ],
+    ids=["memory", "lists", "numbers", "loops", "output", "padding", "size"],
+)  # fmt: skip
+def test_a_template_takes_no_more_than_it_may(
+    source: str, why: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if "0.5" in why:
+        shorter = dataclasses.replace(asking.BOUNDS, time=timedelta(seconds=0.5))
+        monkeypatch.setattr(asking, "BOUNDS", shorter)
+    small = Service("sms", Markup.TEXT, 256, 0, None)
+    with pytest.raises(TemplateFailedError) as failure:
+        render_template(source, context(), limits_of(small))
+    assert why in str(failure.value)
+
+
+def test_a_template_is_never_read_in_the_process_of_the_watcher() -> None:
+    for room in ("templates", "outbox.py", "daemon.py"):
+        path = Path(asking.__file__).parent.parent / room
+        for file in [path] if path.is_file() else path.glob("*.py"):
+            assert not re.search(r"^\s*(from|import) jinja2", file.read_text(), re.MULTILINE), file
+
+
+# What goes wrong, in words
+
+
+@pytest.mark.parametrize(
+    ("source", "why"),
+    [
+        ("a\nb\n{{ title", "line 3: unexpected end of template"),
+        ("{% if %}{% endif %}", "line 1: Expected an expression"),
+        ("{{ title | shout }}", "line 1: No filter named 'shout'"),
+        ("a\n{{ groups[0].titel }}", "line 2: 'dict object' has no attribute 'titel'"),
+        ("{{ titel }}", "there is no titel; a template knows alert_id, changes, command"),
+        ("{{ 1 / 0 }}", "line 1: ZeroDivisionError, division by zero"),
+        ("a\n{{ title.__class__ }}", "line 2: is not allowed, access to attribute '__class__' of 'str' object is unsafe"),
+        ("{% include 'x' %}", "names another template; there is only this one"),
+        ("{% for change in changes %}{{ change.before.usd }}{% endfor %}", "line 1: 'None' has no attribute 'usd'"),
+        ("{# nothing #}", "comes out empty"),
+        ("{{ notices[0].text }}", "has no element 0"),
+        ("{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}", "calls itself without end"),
+    ],
+    ids=lambda value: value[:30],
+)  # fmt: skip
+def test_what_is_wrong_is_found_before_a_message_depends_on_it(source: str, why: str) -> None:
+    found = problems(filling(source), samples())
+    assert any(why in problem for problem in found), found
+    assert len(found) < 4
+
+
+def test_every_problem_says_how_to_mend_it() -> None:
+    assert check("a\n{{ title") == [
+        "does not work: line 2: unexpected end of template, expected 'end of print statement'; mend the template"
+    ]
+    assert check("x" * 65_537) == ["does not work: is larger than 64 KiB; mend the template"]
+    assert check("{{ title }}") == []
+
+
+# What it is told
+
+
+def test_all_that_a_template_knows_is_documented() -> None:
+    known = context()
+    (group, *_), change = known["groups"], known["changes"][0]
+    named = set(re.findall(r"`(\w+)`", PAGE))
+    assert set(re.findall(r"^\| `(\w+)` \|", PAGE, re.MULTILINE)) == set(known)
+    line = group["lines"][0]
+    for fields in (
+        known["notices"][0],
+        group,
+        line,
+        change,
+        known["service"],
+        line["changes"][0]["after"],
+    ):
+        assert set(fields) <= named
+
+
+def test_the_templates_of_the_documentation_work() -> None:
+    shown = re.findall(r"^```jinja\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
+    assert shown
+    for source in shown:
+        assert problems(filling(source), [context()]) == []
+
+
+def test_every_change_has_every_field() -> None:
+    everything = [c for sample in samples() for c in sample["changes"]]
+    assert len({frozenset(change) for change in everything}) == 1
+    assert {kind for change in everything for kind in change["kinds"]} >= {
+        "new",
+        "removed",
+        "credit_value",
+    }
+
+
+def test_a_context_is_plain_values_and_harmless() -> None:
+    ugly = "<b>@everyone</b> [x](y) `z` *w* &amp; www.example.com"
+    known = context(
+        [
+            RecordedChange(
+                1,
+                AT,
+                moved(
+                    f"{ugly}, {ugly}",
+                    interfaceType=ugly,
+                    provider=ugly,
+                    creditUnit=f"per {ugly}",
+                    anchor="https://evil.example/",
+                ),
+            )
+        ]
+    )
+    told = json.dumps(known, ensure_ascii=False)
+    assert json.loads(told) == known
+    assert not re.search(r"[<>`*\[&]b|@e|\*w|&amp|www\.ex|evil", told)
+
+
+def test_a_name_that_looks_like_a_template_is_text() -> None:
+    known = context([RecordedChange(1, AT, moved("{{ 7 * 7 }}{% raw %}"))])
+    assert text("{{ changes[0].model }}", context=known) == "{{ 7 ∗ 7 }}{% raw %}"
+
+
+def test_html_is_escaped_and_text_is_not() -> None:
+    assert text("{{ '<b>' }}", markup=True) == "&lt;b&gt;"
+    assert text("{{ '<b>' }}") == "<b>"
+
+
+def test_nothing_is_said_of_what_is_not_known() -> None:
+    assert text("[{{ changes[-1].usd_per_credit_before }}]") == "[]"
+
+
+# How much fits
+
+
+@pytest.mark.parametrize(
+    ("kind", "count"),
+    [
+        *((kind, 574) for kind in SERVICES),
+        ("telegram", 1),
+        ("slack", 10),
+        ("email", 5000),
+        ("text", 5000),
+    ],
+)
+async def test_as_much_is_told_as_fits_and_the_rest_is_counted(kind: str, count: int) -> None:
+    service, contents = SERVICES[kind], flood(count)
+    made = await filled(contents, service, ALERT, template=built_in(kind), now=AT)
+    told = json.loads(made.body)["html"] if kind == "email" else made.body
+    assert made.shown + made.hidden == count
+    assert (f"+{made.hidden} more" in told) == bool(made.hidden)
+    if kind == "slack":
+        sections = [
+            b["text"]["text"] for b in json.loads(made.body)["blocks"] if b["type"] == "section"
+        ]
+        assert max(map(width, sections)) <= 3000
+        assert sum(map(width, sections)) <= 9000
+    else:
+        assert MEASURES[limits_of(service).measure](told) <= service.body_limit
+    built = render(contents, service, ALERT)
+    assert abs(made.shown - built.shown) <= max(2, built.shown // 5)
+
+
+async def test_a_line_that_thousands_share_is_no_burden() -> None:
+    contents: list[Content] = [
+        RecordedChange(n, AT, ModelChange((Kind.NEW,), None, moved(f"Reel 2, variant {n}").after))
+        for n in range(5000)
+    ]
+    made = await filled(contents, SERVICES["text"], ALERT, template=built_in("text"), now=AT)
+    assert (made.shown, made.hidden) == (5000, 0)
+    assert "and 4,9" in made.body
+
+
+def test_a_template_made_for_news_is_not_asked_what_it_says_without() -> None:
+    source = "{{ changes[0].model }}{% for change in changes %}{{ 'x' * 50 }}{% endfor %}"
+    assert fill(filling(source, context=context(flood(40)), longest=400))["shown"] > 2
+
+
+@given(st.text(max_size=80))
+def test_a_text_is_measured_as_messages_are(some: str) -> None:
+    assert MEASURES["characters"](some) == width(some)
+    assert MEASURES["bytes"](some) == len(some.encode("utf-8", "replace"))
+    assert MEASURES["visible"](f"<b>{some.replace('<', '')}</b>") == width(
+        unescape(some.replace("<", "")).replace("&", "+")
+    )
+
+
+@pytest.mark.parametrize("longest", [*range(40, 200, 9), 1000])
+def test_the_most_lines_that_fit_are_told(longest: int) -> None:
+    source = "{% for g in groups %}{% for l in g.lines %}{{ l.name[:9] }}\n{% endfor %}{% endfor %}+{{ hidden }}"
+    known = context(flood(40))
+    made = fill(filling(source, context=known, longest=longest))
+    assert MEASURES["characters"](made["text"]) <= longest
+    assert made["text"].endswith(f"+{40 - made['shown']}")
+    if made["shown"] < 40:
+        assert MEASURES["characters"](made["text"]) > longest - 16
+
+
+# The built-in ones
+
+
+@pytest.mark.parametrize("kind", SERVICES)
+async def test_a_built_in_template_tells_every_change(kind: str) -> None:
+    service = dataclasses.replace(SERVICES[kind], body_limit=90_000, section_limit=None)
+    known = context(service=service)
+    made = await filled(sample_contents(), service, ALERT, template=built_in(kind), now=AT)
+    said = made.body if service.markup is not Markup.EMAIL else json.loads(made.body)["html"]
+    said = unescape(said)
+    if kind == "slack":
+        said = "\n".join(
+            b["text"]["text"] for b in json.loads(made.body)["blocks"] if b["type"] == "section"
+        )
+    assert made.hidden == 0
+    for notice in known["notices"]:
+        assert notice["text"] in said
+    for group in known["groups"]:
+        assert group["name"] in said
+        for line in group["lines"]:
+            assert line["name"] in said
+            assert all(phrase in said for phrase in line["phrases"])
+    assert f"alert {ALERT}" in said or kind == "slack"
+
+
+@pytest.mark.parametrize("kind", ["markdown", "text", "html", "telegram"])
+async def test_a_built_in_template_says_what_the_built_in_message_says(kind: str) -> None:
+    service = SERVICES[kind]
+    contents = [
+        RecordedChange(n, AT, moved(f"Reel {n % 3}, variant {n}", f"{80 + n}")) for n in range(1, 9)
+    ]
+    made = await filled(contents, service, ALERT, template=built_in(kind), now=AT)
+    assert unescape(made.body) == unescape(render(contents, service, ALERT).body)
+    assert made.title == render(contents, service, ALERT).title
+
+
+@pytest.mark.parametrize("kind", SERVICES)
+def test_a_built_in_template_works_for_every_sort_of_news(kind: str) -> None:
+    assert problems(filling(built_in(kind), markup=limits_of(SERVICES[kind]).html), samples()) == []
+
+
+def test_there_is_a_template_for_each_kind_of_service() -> None:
+    for name in template_names():
+        assert built_in(name).strip()
+    for markup in set(Markup) - {Markup.CLOUDEVENTS}:
+        assert built_in(markup).strip()
+    for unknown in ("pigeon", Markup.CLOUDEVENTS):
+        with pytest.raises(NoTemplateError, match="choose of markdown, text"):
+            built_in(unknown)
+
+
+# A whole message
+
+
+async def test_a_template_that_fails_leaves_the_built_in_message_and_a_line_in_the_log() -> None:
+    contents = flood(3)
+    with capture_logs() as log:
+        made = await message(contents, DISCORD, ALERT, template="a\n{{ 1 / 0 }}", now=AT)
+    assert made == render(contents, DISCORD, ALERT)
+    (entry,) = log
+    assert (entry["event"], entry["log_level"]) == ("template.failed", "warning")
+    assert entry["why"] == "line 2: ZeroDivisionError, division by zero"
+    assert entry["alert"] == ALERT
+
+
+async def test_programs_are_told_in_no_template() -> None:
+    service = Service("json", Markup.CLOUDEVENTS, 100_000, 0, None)
+    with capture_logs() as log:
+        made = await message(flood(3), service, ALERT, template="x", now=AT)
+    assert made == render(flood(3), service, ALERT)
+    assert "programs" in log[0]["why"]
+
+
+async def test_discord_gets_an_embed_and_calls_nobody() -> None:
+    made = await filled(flood(1), DISCORD, ALERT, template="**{{ changes | length }}**", now=AT)
+    payload = json.loads(made.body)
+    assert payload["embeds"][0]["description"] == "**1**"
+    assert payload["embeds"][0]["title"] == made.title
+    assert payload["allowed_mentions"] == {"parse": []}
+
+
+async def test_a_letter_has_a_text_that_says_the_same() -> None:
+    made = await filled(
+        sample_contents(), SERVICES["email"], ALERT, template=built_in("email"), now=AT
+    )
+    parts = json.loads(made.body)
+    assert parts["html"].startswith("<!doctype html>")
+    for line in context(service=SERVICES["email"])["groups"][0]["lines"]:
+        assert line["phrases"][0] in parts["text"]
+    assert "<" not in parts["text"]
+    assert "color-scheme" not in parts["text"]
+
+
+async def test_a_line_that_no_section_takes_is_a_failure() -> None:
+    with pytest.raises(TemplateFailedError, match="a line of more than 3,000 characters"):
+        await filled(flood(1), SERVICES["slack"], ALERT, template="{{ 'x' * 4000 }}", now=AT)
+
+
+async def test_a_long_paragraph_becomes_several_sections() -> None:
+    source = "{% for i in range(200) %}\nline {{ i }} of a very long paragraph\n{% endfor %}"
+    made = await filled(flood(1), SERVICES["slack"], ALERT, template=source, now=AT)
+    sections = [
+        b["text"]["text"] for b in json.loads(made.body)["blocks"] if b["type"] == "section"
+    ]
+    assert len(sections) == 3
+    assert sum(section.count("line ") for section in sections) == 200
+
+
+@pytest.mark.parametrize(
+    ("page", "said"),
+    [
+        ("<p>one</p><p>two</p>", "one\n\ntwo"),
+        ("a<br>b", "a\nb"),
+        ('<a href="https://kie.ai/x">page</a>, more', "page https://kie.ai/x, more"),
+        ("<head><title>no</title><style>b{}</style></head><body>  a \n\n b</body>", "a b"),
+        ("<table><tr><td>1</td></tr><tr><td>&lt;2&gt; &amp;</td></tr></table>", "1\n\n<2> &"),
+        ("no tags", "no tags"),
+    ],
+    ids=["paragraphs", "breaks", "links", "unseen", "tables", "none"],
+)
+def test_a_letter_read_as_text(page: str, said: str) -> None:
+    assert text_of(page) == said
