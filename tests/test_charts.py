@@ -15,7 +15,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
-from watcher.charts import Series, aside, drawn, is_available
+from build import model
+from watcher.changes import Kind, ModelChange, Notice, NoticeKind, RecordedChange
+from watcher.charts import Series, aside, drawn, is_available, moved
 from watcher.charts.drawing import draw
 from watcher.charts.labels import Room, labels, spread
 from watcher.charts.planning import Line, Plan, drawable, plan
@@ -279,6 +281,42 @@ def test_what_is_written_is_one_line_of_forty_characters(text: str) -> None:
     assert len(line) <= 40
     assert line.isprintable()
     assert "\n" not in line
+
+
+def told(number: int, old: str, new: str, *kinds: Kind, model_id: int | None = 7) -> RecordedChange:
+    before, after = (model(creditPrice=price, usdPrice="") for price in (old, new))
+    change = ModelChange(kinds or (Kind.PRICE_UP,), before, after, model_id=model_id)
+    return RecordedChange(number, NOW - timedelta(days=10 - number), change)
+
+
+def test_a_message_shows_each_model_that_moved_with_its_past() -> None:
+    past = [(NOW - timedelta(days=50), Decimal(30)), (NOW - timedelta(days=9), Decimal(40))]
+    (one,) = moved([told(1, "30", "40")], {7: past})
+    assert one == Series("Reel 2, 1080p", "second", tuple(past), Decimal(30))
+
+
+def test_a_price_that_is_not_remembered_yet_is_where_the_line_ends() -> None:
+    (known,) = moved([told(1, "30", "40")], {7: [(NOW - timedelta(days=50), Decimal(30))]})
+    assert known.points[-1] == (NOW - timedelta(days=9), Decimal(40))
+    (unknown,) = moved([told(1, "30", "40", model_id=None)], {})
+    assert unknown.move == (30, 40)
+
+
+def test_a_model_told_of_twice_is_one_line_with_the_whole_move() -> None:
+    past = [(NOW - timedelta(days=d), Decimal(p)) for d, p in ((50, 30), (9, 40), (8, 50))]
+    (one,) = moved([told(1, "30", "40"), told(2, "40", "50")], {7: past})
+    assert one.move == (30, 50)
+
+
+def test_what_moved_no_price_is_in_no_chart() -> None:
+    others = [
+        Notice(NoticeKind.SAMPLE, NOW, {}),
+        told(1, "30", "30", Kind.DISCOUNT_UP),
+        told(2, "30", "40", Kind.PRICE_UP, Kind.UNIT),
+        told(3, "", "40", Kind.PRICE_UP),
+        RecordedChange(4, NOW, ModelChange((Kind.REMOVED,), model(), None)),
+    ]
+    assert moved(others, {}) == ()
 
 
 prices = st.decimals(0, 10**12, places=12, allow_nan=False)

@@ -4,6 +4,7 @@ Needs the extra `charts`. Refuses to know where prices are kept and how a pictur
 """
 
 from watcher.charts.aside import drawn, is_available
+from watcher.charts.moves import moved
 from watcher.charts.series import Point, Series
 
-__all__ = ["Point", "Series", "drawn", "is_available"]
+__all__ = ["Point", "Series", "drawn", "is_available", "moved"]
