@@ -35,9 +35,10 @@ from watcher.routing import Anchor
 from watcher.store import Keep, PollCost, Pruned, Store, open_store
 from watcher.store.database import open_writing
 from watcher.store.migrations import MIGRATIONS, migrate
-from watcher.store.rows import CHANGE_COLUMNS
+from watcher.store.rows import CHANGE_COLUMNS, read_record, record_text
 from watcher.store.values import Settlement
 from watcher.tidying import keep_tidy, kept_for
+from watcher.units import parse_unit
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -289,7 +290,7 @@ async def test_a_step_takes_no_more_than_it_may(store: Store, path: Path) -> Non
 
 
 async def test_a_number_is_never_given_twice(store: Store, path: Path) -> None:
-    tables = ("changes", "deliveries", "history", "messages", "notices", "polls")
+    tables = ("changes", "deliveries", "intervals", "messages", "notices", "polls")
     given: dict[str, set[int]] = {table: set() for table in tables}
     for day in range(6):
         at = START + day * DAY
@@ -320,6 +321,13 @@ async def test_room_that_was_freed_is_used_again(store: Store, path: Path) -> No
 
 
 # The property
+
+
+ODD = (
+    record('Odd ]["\\ \x1f é 🎬 ,null', provider="[]", interface='"]'),
+    record("Bare 1", credits=None, usd_listed=None, rate=None, anchor=None, provider=""),
+    record("Full 1", fal=Decimal("0.1000"), promotion=True, unit=parse_unit("per 5 [x], y")),
+)
 
 
 class Life:
@@ -449,6 +457,8 @@ async def test_pruning_changes_nothing_that_is_still_said(path: Path, seed: int)
         assert set(gone) == {"messages", "deliveries", "changes", "intervals", "notices", "polls"}
         assert look(path, "PRAGMA foreign_key_check") == []
         assert look(path, "PRAGMA integrity_check") == [("ok",)]
+        used = look(path, "SELECT count(DISTINCT label_id) FROM intervals")
+        assert used == [(count(path, "labels"),)]
 
 
 # The loop
@@ -511,12 +521,14 @@ async def test_changes_of_the_format_before_say_the_same_in_less_room(
     path: Path, seed: int
 ) -> None:
     async with open_store(path) as store:
-        await store.record(commit(baseline=tuple(record(f"New {-n}") for n in range(1, 9))))
+        await store.record(commit(baseline=(*(record(f"New {-n}") for n in range(1, 9)), *ODD)))
         life = Life(store, seed)
         await life.goes_on(days=12)
         await store.record(commit(life.at, CreditValueChange(VALUE, VALUE * 2)))
         before = await said(store, Keep(DAY * 99), life.at)
         rows = [look(path, f"SELECT * FROM {table}") for table in ("history", "deliveries")]
+        # The same to the letter: no space, no escape, no order of its own.
+        assert all(record_text(read_record(row[4])) == row[4] for row in rows[0])
     old = path.with_name("old.db")
     await as_before(path, old)
 

@@ -44,7 +44,8 @@ def everything(path: Path) -> list[Any]:
 
 WRITTEN = [
     "models",
-    "history",
+    "labels",
+    "intervals",
     "changes",
     "deliveries",
     "notices",

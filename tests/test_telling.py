@@ -133,3 +133,11 @@ def test_a_notice_is_told_as_it_is() -> None:
     (telling,) = tell(Batch((1,), (notice,)), {}, (), ())
 
     assert (telling.content, telling.facts) == (notice, None)
+
+
+def test_of_a_past_that_is_cut_nobody_says_that_it_never_was_so() -> None:
+    batch, prices = Batch((1,), (moved("50", "40"),)), {7: past((40, "50"), (0, "40"))}
+    (whole,), (cut,) = tell(batch, prices, (), ()), tell(batch, prices, (), (), cut={7})
+    assert whole.facts is not None
+    assert whole.facts.lowest_ever
+    assert cut.facts == replace(whole.facts, lowest_ever=False)

@@ -70,7 +70,10 @@ class _Old:
         return await self._content(db, "notices", "notice_id")
 
     async def intervals(self, db: aiosqlite.Connection) -> int:
-        return (await db.execute(_INTERVALS, self._aim)).rowcount
+        """Intervals, with the labels that no other interval of their model shares."""
+        gone = list(await db.execute_fetchall(_INTERVALS, self._aim))
+        await db.executemany(_LABELS, gone)
+        return len(gone)
 
     async def polls(self, db: aiosqlite.Connection) -> int:
         return (await db.execute(_POLLS, self._aim)).rowcount
@@ -159,17 +162,23 @@ _FREE = """
 
 # The last interval of each model stays, closed or not; a change names intervals of its own model.
 _INTERVALS = f"""
-    DELETE FROM history WHERE id IN (
-        SELECT id FROM history AS past
+    DELETE FROM intervals WHERE id IN (
+        SELECT id FROM intervals AS past
         WHERE to_at < ?1 AND model_id NOT IN {_PENDING}
-            AND id < (SELECT max(id) FROM history WHERE model_id = past.model_id)
+            AND id < (SELECT max(id) FROM intervals WHERE model_id = past.model_id)
             AND NOT EXISTS (
                 SELECT 1 FROM changes
                 WHERE changes.model_id = past.model_id AND past.id IN (before_id, after_id)
             )
         ORDER BY id LIMIT ?2
-    )
+    ) RETURNING label_id, model_id
 """  # noqa: S608 - our own words
+
+_LABELS = """
+    DELETE FROM labels WHERE id = ?1 AND NOT EXISTS (
+        SELECT 1 FROM intervals WHERE model_id = ?2 AND label_id = ?1
+    )
+"""
 
 _POLLS = """
     DELETE FROM polls WHERE id IN (

@@ -9,6 +9,12 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from watcher.changes import Change, Kind, ModelChange, RecordedChange
+from watcher.store.intervals import (
+    begin_intervals,
+    end_intervals,
+    latest_intervals,
+    turn_intervals,
+)
 from watcher.store.notices import write_notices
 from watcher.store.routes import count_caught, forget_anchors, write_anchors
 from watcher.store.rows import (
@@ -19,7 +25,6 @@ from watcher.store.rows import (
     money_text,
     read_time,
     read_time_or_none,
-    record_text,
     time_text,
 )
 from watcher.store.statefile import ConflictError
@@ -32,10 +37,9 @@ if TYPE_CHECKING:
     import aiosqlite
 
     from watcher.catalog import Record
+    from watcher.store.intervals import Intervals
 
 _Numbered = tuple[int, "Record"]
-# By model number: the number of an interval and its record as it is stored.
-_Intervals = dict[int, tuple[int, str]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,12 +64,13 @@ async def record(db: aiosqlite.Connection, commit: Commit) -> Recorded:
     plan = _plan(commit, changes, first_model)
     at = time_text(commit.at)
     await _write_models(db, plan, at)
-    ended = await _latest_intervals(db, changes)
+    changed = [it.change.model_id for it in changes if isinstance(it.change, ModelChange)]
+    ended = await latest_intervals(db, changed)
     await _write_history(db, plan, at)
     await write_notices(db, commit.notices, commit.at)
-    await _write_changes(db, changes, ended, await _latest_intervals(db, changes))
+    await _write_changes(db, changes, ended, await latest_intervals(db, changed))
     await _write_deliveries(db, commit, changes)
-    await _mend_history(db, plan, at)
+    await turn_intervals(db, plan.mended, at)
     if commit.starts_over:
         await forget_anchors(db)
     await write_anchors(db, commit.anchors, commit.at)
@@ -152,49 +157,16 @@ async def _update_each(db: aiosqlite.Connection, sql: str, rows: list[tuple[Any,
 
 
 async def _write_history(db: aiosqlite.Connection, plan: _Plan, at: str) -> None:
-    await _hold_from_now(db, plan.new, at)
-    await _close(db, [*plan.edited, *plan.removed], at)
-    await _hold_from_now(db, plan.edited, at)
-
-
-async def _mend_history(db: aiosqlite.Connection, plan: _Plan, at: str) -> None:
-    await _close(db, plan.mended, at)
-    await _hold_from_now(db, plan.mended, at)
-
-
-async def _close(db: aiosqlite.Connection, models: list[_Numbered], at: str) -> None:
-    await db.executemany(
-        "UPDATE history SET to_at = ? WHERE model_id = ? AND to_at IS NULL",
-        ((at, number) for number, _ in models),
-    )
-
-
-async def _hold_from_now(db: aiosqlite.Connection, models: list[_Numbered], at: str) -> None:
-    # The rows are made while they are written, in the connection's thread: the loop stays free.
-    await db.executemany(
-        "INSERT INTO history (model_id, from_at, record) VALUES (?, ?, ?)",
-        ((number, at, record_text(record)) for number, record in models),
-    )
-
-
-async def _latest_intervals(
-    db: aiosqlite.Connection, changes: Iterable[RecordedChange]
-) -> _Intervals:
-    """Each changed model's last interval: the open one, or that in which it was last seen."""
-    rows = await db.execute_fetchall(
-        "SELECT model_id, id, record FROM history WHERE id IN"
-        " (SELECT max(id) FROM history WHERE model_id IN (SELECT value FROM json_each(?))"
-        " GROUP BY model_id)",
-        (json_text([it.change.model_id for it in changes if isinstance(it.change, ModelChange)]),),
-    )
-    return {model_id: (number, record) for model_id, number, record in rows}
+    await begin_intervals(db, plan.new, at)
+    await end_intervals(db, plan.removed, at)
+    await turn_intervals(db, plan.edited, at)
 
 
 async def _write_changes(
     db: aiosqlite.Connection,
     changes: list[RecordedChange],
-    ended: _Intervals,
-    begun: _Intervals,
+    ended: Intervals,
+    begun: Intervals,
 ) -> None:
     await db.executemany(
         "INSERT INTO changes (id, at, model_id, kinds, causes,"
@@ -204,7 +176,7 @@ async def _write_changes(
     )
 
 
-def _naming(row: tuple[Any, ...], ended: _Intervals, begun: _Intervals) -> tuple[Any, ...]:
+def _naming(row: tuple[Any, ...], ended: Intervals, begun: Intervals) -> tuple[Any, ...]:
     """The row of a change with its sides named by their intervals, where those say the same."""
     *start, before, before_value, after, after_value, seen_at = row
     model_id = row[2]

@@ -93,7 +93,7 @@ class Store(Views, OutboxTable, RoutesTable, AlarmsTable, PollTable):
         rows = await self._database.rows(
             "SELECT models.id, first_seen_at, last_changed_at, gone_at, record FROM models"
             " JOIN history ON history.id ="
-            " (SELECT max(id) FROM history WHERE model_id = models.id)"
+            " (SELECT max(id) FROM intervals WHERE model_id = models.id)"
             " WHERE gone_at IS NOT NULL AND folded IN (SELECT value FROM json_each(?))"
             " ORDER BY models.id",
             (json_text(list(folded)),),
