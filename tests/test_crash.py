@@ -125,7 +125,12 @@ class Inbox:
     accepted: list[tuple[str, str]] = field(default_factory=list)
 
     async def send(
-        self, title: str, body: str, alert_id: str, markup: str | None = None
+        self,
+        title: str,
+        body: str,
+        alert_id: str,
+        markup: str | None = None,
+        picture: bytes | None = None,
     ) -> Outcome:
         self.accepted.append((alert_id, f"{title}\n{body}"))
         return Outcome(Verdict.ACCEPTED, "")

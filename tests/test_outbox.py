@@ -56,7 +56,12 @@ class Inbox:
     service: Service = INBOX
 
     async def send(
-        self, title: str, body: str, alert_id: str, markup: str | None = None
+        self,
+        title: str,
+        body: str,
+        alert_id: str,
+        markup: str | None = None,
+        picture: bytes | None = None,
     ) -> Outcome:
         self.tried.append((title, body, alert_id))
         answer = self.answers.pop(0) if self.answers else ACCEPTED
@@ -346,11 +351,16 @@ class Patient(Inbox):
         self.begun, self.may_end = asyncio.Event(), asyncio.Event()
 
     async def send(
-        self, title: str, body: str, alert_id: str, markup: str | None = None
+        self,
+        title: str,
+        body: str,
+        alert_id: str,
+        markup: str | None = None,
+        picture: bytes | None = None,
     ) -> Outcome:
         self.begun.set()
         await self.may_end.wait()
-        return await super().send(title, body, alert_id, markup)
+        return await super().send(title, body, alert_id, markup, picture)
 
 
 async def test_a_slow_receiver_holds_up_no_other_in_the_daemon(desk: Desk) -> None:
@@ -376,7 +386,12 @@ async def test_a_receiver_that_breaks_inside_is_tried_again_and_takes_nothing_do
 ) -> None:
     class Broken(Inbox):
         async def send(
-            self, title: str, body: str, alert_id: str, markup: str | None = None
+            self,
+            title: str,
+            body: str,
+            alert_id: str,
+            markup: str | None = None,
+            picture: bytes | None = None,
         ) -> Outcome:
             self.tried.append((title, body, alert_id))
             raise RuntimeError("a bug of ours")

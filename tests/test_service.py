@@ -193,7 +193,12 @@ class Hanging(TerminalReceiver):
     """A receiver that never answers."""
 
     async def send(
-        self, title: str, body: str, alert_id: str, markup: str | None = None
+        self,
+        title: str,
+        body: str,
+        alert_id: str,
+        markup: str | None = None,
+        picture: bytes | None = None,
     ) -> Outcome:
         self.begun = True
         await asyncio.Event().wait()

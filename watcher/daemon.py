@@ -30,7 +30,7 @@ from watcher.notify import Outcome, TerminalReceiver, Verdict, open_receiver
 from watcher.outbox import Outbox
 from watcher.poller import Poller, PollReport
 from watcher.rendering import render
-from watcher.routing import Matcher, Silence
+from watcher.routing import Matcher, RoutingRules, Silence
 from watcher.store import AcceptHolds, StartOver, open_store
 from watcher.tidying import kept_for, tidy
 from watcher.waiting import first_of
@@ -191,7 +191,7 @@ async def opened_parts(
 
         gatherer = Gatherer(
             store,
-            TellingRules(routing, silence_meant),
+            _telling_rules(settings, routing),
             now=now,
             rng=rng,
             deferred=listeners.deferred,
@@ -219,6 +219,19 @@ def open_receivers(settings: Settings, terminal: TextIO) -> tuple[Receiver, ...]
     return tuple(
         open_receiver(name, receiver.url.get_secret_value(), receiver.format)
         for name, receiver in settings.receivers.items()
+    )
+
+
+def _telling_rules(settings: Settings, routing: RoutingRules) -> TellingRules:
+    return TellingRules(
+        routing,
+        silence_meant,
+        templates={
+            name: receiver.template_text
+            for name, receiver in settings.receivers.items()
+            if receiver.template_text is not None
+        },
+        charts=frozenset(name for name, it in settings.receivers.items() if it.charts),
     )
 
 

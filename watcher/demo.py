@@ -129,10 +129,15 @@ class _Paper(TerminalReceiver):
         self._time = time
 
     async def send(
-        self, title: str, body: str, alert_id: str, markup: str | None = None
+        self,
+        title: str,
+        body: str,
+        alert_id: str,
+        markup: str | None = None,
+        picture: bytes | None = None,
     ) -> Outcome:
         print(f"{self._time.now():%a %H:%M}{self._head}", file=self._paper)
-        return await super().send(title, body, alert_id, markup)
+        return await super().send(title, body, alert_id, markup, picture)
 
 
 def _time(pace: float) -> Time:

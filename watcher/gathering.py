@@ -7,7 +7,7 @@ know how a message is sent, and what becomes of it.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -20,13 +20,13 @@ from watcher.store import ConflictError, Draft, Settlement
 from watcher.telling import tell
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from datetime import datetime
     from random import Random
 
     from watcher.notify import Receiver
-    from watcher.rendering.facts import Telling
-    from watcher.routing import Batch, QueuedItem, Release, RoutingRules, Silence
+    from watcher.rendering import Message, Telling
+    from watcher.routing import Batch, Digest, Past, QueuedItem, Release, RoutingRules, Silence
     from watcher.store import Store, StoredMessage, StoredSilence
 
 __all__ = ["Gatherer", "TellingRules", "new_alert_id"]
@@ -44,11 +44,14 @@ _SOONEST = timedelta(seconds=0.1)
 class TellingRules:
     """What the configuration says about when something is told.
 
-    `silence` reads a stored silence's matcher, which is written as a configuration writes one.
+    `silence` reads a stored silence's matcher, which is written as a configuration writes one;
+    `templates` are the receivers' own, by name, and `charts` names those who like pictures.
     """
 
     routing: RoutingRules
     silence: Callable[[StoredSilence], Silence]
+    templates: Mapping[str, str] = field(default_factory=dict)
+    charts: frozenset[str] = frozenset()
 
 
 class Gatherer:
@@ -145,21 +148,68 @@ class Gatherer:
 
     async def _draft(self, receiver: Receiver, batch: Batch) -> Draft:
         alert_id = new_alert_id(self._rng)
-        tellings = await self._tellings(batch)
-        rendered = render(tellings, receiver.service, alert_id, batch.digest)
-        markup = receiver.service.markup.value
-        return Draft(alert_id, rendered.title, rendered.body, markup, batch.deliveries)
+        prices = await self._prices(batch)
+        tellings = await self._tellings(batch, prices)
+        worded = await self._worded(receiver, tellings, alert_id, batch.digest)
+        return Draft(
+            alert_id,
+            worded.title,
+            worded.body,
+            receiver.service.markup.value,
+            batch.deliveries,
+            await self._picture(receiver, batch, prices),
+        )
 
-    async def _tellings(self, batch: Batch) -> tuple[Telling, ...]:
+    async def _worded(
+        self,
+        receiver: Receiver,
+        tellings: Sequence[Telling],
+        alert_id: str,
+        digest: Digest | None,
+    ) -> Message:
+        """In the words of the receiver's own template, where it has one."""
+        template = self._rules.templates.get(receiver.name)
+        if template is None:
+            return render(tellings, receiver.service, alert_id, digest)
+        from watcher.templates import message  # noqa: PLC0415 - few receivers have one
+
+        return await message(
+            tellings,
+            receiver.service,
+            alert_id,
+            template=template,
+            now=self._now(),
+            digest=digest,
+        )
+
+    async def _picture(
+        self, receiver: Receiver, batch: Batch, prices: Mapping[int, Past]
+    ) -> bytes | None:
+        """The chart of what moved, for a receiver that wants one; none where it fails."""
+        if receiver.name not in self._rules.charts:
+            return None
+        from watcher.charts import drawn, moved  # noqa: PLC0415 - an extra, and few want it
+
+        points = {number: past.prices for number, past in prices.items()}
+        series = moved(batch.contents, points)
+        return await drawn(series, self._now()) if series else None
+
+    async def _prices(self, batch: Batch) -> dict[int, Past]:
+        numbers = {it.model_id for it in _model_changes(batch) if it.model_id is not None}
+        return await self._store.pasts(numbers)
+
+    async def _tellings(self, batch: Batch, pasts: Mapping[int, Past]) -> tuple[Telling, ...]:
         """Look up what is known beside the changes of a message."""
-        changes = [it.change for it in batch.contents if isinstance(it, RecordedChange)]
-        models = [change for change in changes if isinstance(change, ModelChange)]
-        pasts = await self._store.pasts({it.model_id for it in models if it.model_id is not None})
         prices = {number: past.prices for number, past in pasts.items()}
-        gone = any(Kind.REMOVED in change.kinds for change in models)
+        gone = any(Kind.REMOVED in change.kinds for change in _model_changes(batch))
         on_sale = await self._store.on_sale() if gone else ()
         cut = {number for number, past in pasts.items() if not past.whole}
         return tell(batch, prices, on_sale, self._rules.routing.usage, cut=cut)
+
+
+def _model_changes(batch: Batch) -> list[ModelChange]:
+    changes = [it.change for it in batch.contents if isinstance(it, RecordedChange)]
+    return [change for change in changes if isinstance(change, ModelChange)]
 
 
 def new_alert_id(rng: Random) -> str:

@@ -85,14 +85,17 @@ def match(
 
 def same_identity(old: Sequence[Record], new: Sequence[Record]) -> tuple[Pair, ...]:
     """Pair the records of one folded description; each position is paired at most once."""
-    here_by_name, there_by_name = _by_name(old), _by_name(new)
-    pairs: list[Pair] = []
-    for name, here in here_by_name.items():
-        there = there_by_name.get(name, [])
-        if len(here) == len(there) == 1:
-            pairs.append((here[0], there[0]))
-        elif there:
-            pairs.extend(_pair_duplicates(old, here, new, there))
+    here, here_again = _by_name(old)
+    there, there_again = _by_name(new)
+    pairs = [
+        (position, there[name])
+        for name, position in here.items()
+        if name in there and name not in here_again and name not in there_again
+    ]
+    for name in sorted(here_again.keys() | there_again.keys()):
+        if name in here and name in there:
+            mine = here_again.get(name, [here[name]])
+            pairs.extend(_pair_duplicates(old, mine, new, there_again.get(name, [there[name]])))
     return tuple(pairs)
 
 
@@ -140,11 +143,18 @@ def _nearest_prices(
     return pairs
 
 
-def _by_name(records: Sequence[Record]) -> dict[str, list[int]]:
-    positions: dict[str, list[int]] = defaultdict(list)
+def _by_name(records: Sequence[Record]) -> tuple[dict[str, int], dict[str, list[int]]]:
+    """The first position of each name, and all positions of those that stand there more than once.
+
+    A list for every name would be a hundred thousand of them, nearly all of one.
+    """
+    first: dict[str, int] = {}
+    again: dict[str, list[int]] = {}
     for position, record in enumerate(records):
-        positions[record.folded].append(position)
-    return positions
+        known = first.setdefault(record.folded, position)
+        if known != position:
+            again.setdefault(record.folded, [known]).append(position)
+    return first, again
 
 
 def _left_over(length: int, taken: Iterable[int]) -> list[int]:

@@ -28,6 +28,7 @@ from watcher.cli.settling import accept, baseline
 from watcher.cli.setup import init, test_notify, validate
 from watcher.cli.silences import silence
 from watcher.cli.status import status
+from watcher.cli.templates import template
 from watcher.cli.views import changes, models
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ def cli(context: click.Context, file: Path | None) -> None:
 
 
 for command in (
-    *(run, check, validate, test_notify, routes, replay, preview),
+    *(run, check, validate, test_notify, routes, replay, preview, template),
     *(models, changes, status, health),
     *(outbox, silence, accept, baseline),
     *(backup, restore, demo, init),

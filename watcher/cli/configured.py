@@ -43,8 +43,9 @@ def settings(chosen: Chosen) -> Settings:
     """The whole configuration, receivers checked. Raises `ConfigError` with all that is wrong."""
     from watcher.config.loading import find, load  # noqa: PLC0415
     from watcher.notify import check  # noqa: PLC0415
+    from watcher.templates import check as check_template  # noqa: PLC0415
 
-    return load(find(chosen.file, os.environ), os.environ, check)
+    return load(find(chosen.file, os.environ), os.environ, check, check_template)
 
 
 def start_log(known: Settings, quietest: str = "debug") -> None:

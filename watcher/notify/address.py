@@ -13,6 +13,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from watcher.notify.formats import Format, format_problem
+from watcher.notify.services import load_for
 from watcher.notify.wire import quiet
 
 if TYPE_CHECKING:
@@ -99,6 +100,8 @@ def _checked(url: str, wanted: str) -> tuple[Plugin | None, list[str]]:
 
 
 def _examined(url: str) -> tuple[Plugin | None, list[str]]:
+    # Before listening for complaints: what it says of loading is not about this address.
+    load_for(url)
     with quiet() as complaints:
         found, problems = _read(url)
         if found is None:

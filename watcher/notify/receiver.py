@@ -9,11 +9,13 @@ from __future__ import annotations
 import asyncio
 import logging
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
+
+import structlog
 
 from watcher.notify import wire
 from watcher.notify.address import SERVICE_TIMEOUT, asset, service_at
-from watcher.notify.dress import dressed
+from watcher.notify.dress import Dressed, dressed
 from watcher.notify.formats import Format, described, told_format
 from watcher.notify.outcome import Outcome, Verdict, after_http, after_smtp
 from watcher.notify.plain import read_markup
@@ -27,8 +29,11 @@ if TYPE_CHECKING:
 
 __all__ = ["AppriseReceiver", "Receiver", "open_receiver"]
 
+log = structlog.get_logger()
+
 # Services whose plugins send the headers they are given.
 _TAKES_HEADERS = frozenset({"mailto", "mailtos", "json", "jsons", "xml", "xmls", "form", "forms"})
+_LETTERS = frozenset({"mailto", "mailtos"})
 _FAILURES = {
     "ConnectTimeout": "no connection in time",
     "ReadTimeout": "no answer in time; it may have arrived",
@@ -49,12 +54,18 @@ class Receiver(Protocol):
         """What rendering must know of it."""
 
     async def send(
-        self, title: str, body: str, alert_id: str, markup: str | None = None
+        self,
+        title: str,
+        body: str,
+        alert_id: str,
+        markup: str | None = None,
+        picture: bytes | None = None,
     ) -> Outcome:
         """Hand one rendered message over. Never raises for what a service does.
 
         `markup` is what the body was written in, where that may not be what `service` says now: a
-        message may have been stored under another configuration or by another version.
+        message may have been stored under another configuration or by another version. `picture`
+        is a PNG that goes with it where the service takes pictures; it decides nothing.
         """
 
 
@@ -84,11 +95,20 @@ class AppriseReceiver:
         self._turn = asyncio.Lock()
 
     async def send(
-        self, title: str, body: str, alert_id: str, markup: str | None = None
+        self,
+        title: str,
+        body: str,
+        alert_id: str,
+        markup: str | None = None,
+        picture: bytes | None = None,
     ) -> Outcome:
         """Send one message, at most half a minute long; the alert id goes into headers too."""
         written_in = self.service.markup if markup is None else read_markup(markup)
         text = dressed(self._plugin, written_in, title, body)
+        shown = picture if picture and self._plugin.attachment_support else None
+        # A letter is one thing with its picture. Elsewhere a picture is a request of its own, and
+        # one that fails must not have the text said twice.
+        enclosed = shown if self._plugin.schema in _LETTERS else None
         async with self._turn:
             if self._plugin.schema in _TAKES_HEADERS:
                 self._plugin.headers |= {
@@ -96,14 +116,37 @@ class AppriseReceiver:
                     "Auto-Submitted": "auto-generated",
                 }
             with wire.record(alert_id, f"{title}\n{body}", text.instead) as exchange:
-                result = await self._apprise.async_notify(
-                    title=text.title,
-                    body=text.body,
-                    body_format=text.body_format,
-                    log_level=logging.DEBUG,
-                )
+                result = await self._notify(text, enclosed)
+            with result:
+                outcome = _outcome(result, exchange)
+            if shown and not enclosed and outcome.verdict is Verdict.ACCEPTED:
+                await self._show(shown, alert_id)
+        return outcome
+
+    async def _notify(self, text: Dressed, picture: bytes | None) -> AppriseResult:
+        return await self._apprise.async_notify(
+            title=text.title,
+            body=text.body,
+            body_format=text.body_format,
+            attach=None if picture is None else _attachment(picture),
+            log_level=logging.DEBUG,
+        )
+
+    async def _show(self, picture: bytes, alert_id: str) -> None:
+        """Send a picture after its text."""
+        with wire.record(alert_id, alert_id):
+            result = await self._notify(Dressed("", "", None), picture)
         with result:
-            return _outcome(result, exchange)
+            if not result:
+                log.warning("picture.failed", receiver=self.name, alert=alert_id)
+
+
+def _attachment(picture: bytes) -> Any:
+    from apprise.attachment.memory import AttachMemory  # noqa: PLC0415 - see the package's docstring
+
+    return AttachMemory(  # type: ignore[no-untyped-call]
+        content=picture, name="prices.png", mimetype="image/png"
+    )
 
 
 def _outcome(result: AppriseResult, exchange: wire.Exchange) -> Outcome:

@@ -52,6 +52,7 @@ class TerminalReceiver:
         body: str,
         alert_id: str,  # noqa: ARG002 - it is in the text
         markup: str | None = None,
+        picture: bytes | None = None,  # noqa: ARG002 - a terminal shows none
     ) -> Outcome:
         """Print one message and a blank line."""
         body = body if markup is None else plain_text(read_markup(markup), body)

@@ -64,7 +64,7 @@ async def _retry(db: aiosqlite.Connection, request: OutboxRequest) -> int:
 
 async def _discard(db: aiosqlite.Connection, request: OutboxRequest) -> int:
     messages = await db.execute(
-        "UPDATE messages SET state = 'discarded', settled_at = ?1"
+        "UPDATE messages SET state = 'discarded', settled_at = ?1, picture = NULL"
         " WHERE state IN ('open', 'dead') AND created_at <= ?1"
         " AND (?2 IS NULL OR id IN (SELECT value FROM json_each(?2)))"
         " AND (?3 IS NULL OR receiver = ?3)",

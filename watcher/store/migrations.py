@@ -236,7 +236,12 @@ _SECOND: Step = (
     "ALTER TABLE sweep ADD COLUMN start_over INTEGER NOT NULL DEFAULT 0",
 )
 
-MIGRATIONS: tuple[Step, ...] = (_FIRST, _SECOND, THIRD)
+_FOURTH: Step = (
+    # The chart that goes with a message, for as long as that waits to be accepted.
+    "ALTER TABLE messages ADD COLUMN picture BLOB",
+)
+
+MIGRATIONS: tuple[Step, ...] = (_FIRST, _SECOND, THIRD, _FOURTH)
 NEWEST = len(MIGRATIONS)
 
 

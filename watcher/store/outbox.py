@@ -76,10 +76,17 @@ class OutboxTable(Questions):
 
         return await self._database.write(fix)
 
+    async def picture(self, message_id: int) -> bytes | None:
+        """The PNG that goes with a message, until that was sent."""
+        rows = await self._database.rows("SELECT picture FROM messages WHERE id = ?", (message_id,))
+        return rows[0][0] if rows else None
+
     async def mark_sent(self, message_id: int, at: datetime) -> None:
         """The service accepted it; true even of one that was discarded meanwhile."""
         await self._mark(
             "UPDATE messages SET state = 'sent', settled_at = ?1, attempts = attempts + 1,"
+            # Pictures are large, and this one has been seen.
+            " picture = NULL,"
             " last_attempt_at = ?1 WHERE id = ?2",
             (time_text(at), message_id),
         )
@@ -141,7 +148,8 @@ async def _fix(db: aiosqlite.Connection, row: tuple[Any, ...], draft: Draft) -> 
     try:
         cursor = await db.execute(
             "INSERT INTO messages (alert_id, receiver, title, body, markup,"
-            " created_at, opened_at, next_attempt_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            " created_at, opened_at, next_attempt_at, picture)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
             row,
         )
     except sqlite3.IntegrityError as error:
@@ -168,4 +176,4 @@ def _request(
 
 def _message_row(receiver: str, draft: Draft, at: datetime) -> tuple[Any, ...]:
     text = (draft.alert_id, receiver, draft.title, draft.body, draft.markup)
-    return (*text, *[time_text(at)] * 3)
+    return (*text, *[time_text(at)] * 3, draft.picture)

@@ -163,7 +163,8 @@ class Settlement:
 class Draft:
     """A message about to be fixed. `alert_id` is unique and short; `markup` is the body's.
 
-    `deliveries` are those that it makes; a digest of nothing makes none.
+    `deliveries` are those that it makes; a digest of nothing makes none. `picture` is a PNG that
+    goes with it.
     """
 
     alert_id: str
@@ -171,6 +172,7 @@ class Draft:
     body: str
     markup: str
     deliveries: tuple[int, ...] = ()
+    picture: bytes | None = None
 
 
 class MessageState(StrEnum):
