@@ -120,6 +120,35 @@ def test_the_first_sweep_of_all_must_be_seen_twice() -> None:
     assert isinstance(judge(whole(rows(*range(7))), once.records, None), Doubted)
 
 
+def test_a_field_that_nobody_reads_tells_no_two_readings_apart() -> None:
+    earlier = [each | {"views": 17, "servedAt": "09:00"} for each in SEEN]
+    later = [each | {"views": 18, "servedAt": "09:01"} for each in SEEN]
+    once = judge(whole(earlier), None, None)
+    assert isinstance(once, Doubted)
+    assert judge(whole(later), once.records, None) == Believed(LAST, None)
+    assert first_difference(paged(later, 100)[0], LAST) is None
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("modelDescription", "Orbit nine"),
+        ("interfaceType", "image"),
+        ("provider", "Orbital"),
+        ("creditPrice", "4.1"),
+        ("creditUnit", "per 2 videos"),
+        ("usdPrice", "0.02"),
+        ("falPrice", "0.05"),
+        ("discountRate", 60),
+        ("anchor", "https://kie.ai/orbit"),
+        ("discountPrice", True),
+    ],
+)
+def test_every_field_that_is_read_tells_two_readings_apart(name: str, value: object) -> None:
+    listing = [*SEEN[:-1], SEEN[-1] | {name: value}]
+    assert first_difference(paged(listing, 100)[0], LAST) is not None
+
+
 def torn(*pages: tuple[int, list[Row]]) -> Attempt:
     made = tuple(Page.of(number, *page) for number, page in enumerate(pages, 1))
     return Attempt({"all": 6}, made, {"all": 6})
