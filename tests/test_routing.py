@@ -207,6 +207,17 @@ def test_a_price_for_another_unit_crosses_nothing() -> None:
     assert matches(Matcher(min_down=percent("5")), last(market))
 
 
+def test_a_price_for_another_quantity_crosses_only_the_marks_between_the_prices_themselves() -> (
+    None
+):
+    """$3 for ten seconds, then $0.35 for one: it rose from $0.30 to $0.35 a second."""
+    market = Market().opens_with("600", creditUnit="per 10 seconds")
+    dearer = last(market.costs("70", creditUnit="per second"))
+    assert not matches(Matcher(usd_below=Decimal("0.50")), dearer)
+    assert matches(Matcher(usd_above=Decimal("0.32")), dearer)
+    assert not matches(Matcher(usd_above=Decimal("0.30")), dearer)
+
+
 @pytest.mark.parametrize(
     ("asked", "heard"),
     [

@@ -10,7 +10,15 @@ from typing import TYPE_CHECKING
 
 from watcher.changes import CreditValueChange, Kind
 from watcher.prices import decimal_text
-from watcher.routing.moves import MOVES, PRICES, comparable, crosses, follows_price, move_since
+from watcher.routing.moves import (
+    MOVES,
+    PRICES,
+    comparable,
+    crosses,
+    follows_price,
+    move_since,
+    usd_for,
+)
 from watcher.routing.patterns import accepts, folded
 
 if TYPE_CHECKING:
@@ -157,7 +165,8 @@ class Matcher:
         # A mark per listed unit says nothing where the unit became another.
         if before is None or after is None or Kind.UNIT in change.kinds:
             return "it crosses no mark"
-        if crosses(before.usd, after.usd, below=self.usd_below, above=self.usd_above):
+        usd = usd_for(before, after.record.unit)
+        if crosses(usd, after.usd, below=self.usd_below, above=self.usd_above):
             return None
         below, above = self.discount_below, self.discount_above
         if crosses(before.discount, after.discount, below=below, above=above):

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from watcher.catalog import Model
     from watcher.changes import ModelChange
+    from watcher.units import Unit
 
 __all__ = [
     "MOVES",
@@ -25,6 +26,7 @@ __all__ = [
     "follows_price",
     "move_since",
     "price_move",
+    "usd_for",
 ]
 
 PRICES = frozenset({Kind.PRICE_UP, Kind.PRICE_DOWN})
@@ -78,6 +80,16 @@ def follows_price(change: ModelChange) -> frozenset[Kind]:
 def comparable(since: Model, change: ModelChange) -> bool:
     """Whether a price told earlier is for the same thing as the one that moves now."""
     return change.before is not None and since.record.unit.base == change.before.record.unit.base
+
+
+def usd_for(model: Model, unit: Unit) -> Decimal | None:
+    """What a model costs for as much as another unit holds; the two must have one base.
+
+    $3 for ten seconds and $0.35 for one are no fall from 3 to 0.35.
+    """
+    if model.usd is None or model.record.unit.quantity == unit.quantity:
+        return model.usd
+    return model.usd / model.record.unit.quantity * unit.quantity
 
 
 def crosses(
