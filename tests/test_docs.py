@@ -1,7 +1,8 @@
-"""The documentation cannot rot: what README shows exists, and what exists is in README."""
+"""The documentation cannot rot: what it shows exists, and what exists is in it."""
 
 from __future__ import annotations
 
+import ast
 import re
 import shlex
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 import yaml
 from pydantic import BaseModel
 
+from watcher.alarms import AlarmKind
 from watcher.changes import Kind
 from watcher.cli import cli
 from watcher.config.loading import load
@@ -23,15 +25,22 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text("utf-8")
+OPERATING = (ROOT / "docs" / "operating.md").read_text("utf-8")
+DECISIONS = sorted((ROOT / "docs" / "decisions").glob("*.md"))
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 _FENCE = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
-_URL_FILE = re.compile(r"(url_file:\s*)[^\s,}]+")
+_URL_FILE = re.compile(r'(url_file:\s*)("[^"]*"|[^\s,}]+)')
+_TEMPLATE = re.compile(r"(template:\s*)[^\s,}]+")
+_EVENT = re.compile(r"[a-z]+\.[a-z_]+")
+_METRIC = re.compile(r'self\._(counter|gauge|histogram)\(\s*"(\w+)"|\b_(gauge)\(\s*"(\w+)"')
+_LINK = re.compile(r"\]\((?!https?:)([^)#\s]*)(#[^)\s]+)?\)")
 _MAKE = re.compile(r"\bmake ([a-z-]+)")
 SHELL = {"sh", "shell", "console", "bash"}
 
 
-def blocks(*languages: str) -> list[str]:
-    return [text for language, text in _FENCE.findall(README) if language in languages]
+def blocks(*languages: str, page: str = README) -> list[str]:
+    return [text for language, text in _FENCE.findall(page) if language in languages]
 
 
 def commands(
@@ -71,11 +80,11 @@ def told_keys() -> set[str]:
     return told
 
 
-def shown_commands() -> list[str]:
-    """Command lines of README's shell blocks, comments, prompts and pipes taken off."""
+def shown_commands(page: str) -> list[str]:
+    """Command lines of a page's shell blocks, comments, prompts and pipes taken off."""
     lines = [
         line.strip().removeprefix("$ ")
-        for block in blocks(*SHELL)
+        for block in blocks(*SHELL, page=page)
         for line in block.replace("\\\n", " ").splitlines()
     ]
     return [line for line in lines if line.startswith("kie-watcher")]
@@ -106,14 +115,22 @@ def test_readme_names_every_kind_of_change(kind: Kind) -> None:
     assert kind.value in README
 
 
-def test_every_configuration_in_readme_is_a_good_one(tmp_path: Path) -> None:
-    assert blocks("yaml")
-    secret = tmp_path / "url"
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_every_configuration_shown_is_a_good_one(page: Path, tmp_path: Path) -> None:
+    secret, template = tmp_path / "url", tmp_path / "mine.j2"
     secret.write_text("json://localhost/room")
-    for number, block in enumerate(blocks("yaml")):
+    template.write_text("{{ title }}")
+    for number, block in enumerate(blocks("yaml", page=page.read_text("utf-8"))):
         file = tmp_path / f"{number}.yaml"
-        file.write_text(_URL_FILE.sub(rf"\g<1>{secret}", block))
+        shown = _URL_FILE.sub(rf"\g<1>{secret}", block)
+        file.write_text(_TEMPLATE.sub(rf"\g<1>{template}", shown))
         load(file, AnyVariable(), check)
+
+
+def test_the_guide_to_routing_has_the_five_configurations_people_want() -> None:
+    guide = (ROOT / "docs" / "routing.md").read_text("utf-8")
+    wanted = guide.partition("## Five configurations")[2].partition("\n## ")[0]
+    assert len(blocks("yaml", page=wanted)) == 5
 
 
 class AnyVariable(dict[str, str]):
@@ -123,9 +140,13 @@ class AnyVariable(dict[str, str]):
         return "json://localhost/room"
 
 
-def test_every_command_line_in_readme_is_understood() -> None:
-    assert shown_commands()
-    for line in shown_commands():
+def test_readme_shows_commands() -> None:
+    assert shown_commands(README)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_every_command_line_shown_is_understood(page: Path) -> None:
+    for line in shown_commands(page.read_text("utf-8")):
         words = shlex.split(line, comments=True)
         understand(words[1 : next((at for at, word in enumerate(words) if word in "|>&&"), None)])
 
@@ -144,17 +165,95 @@ def understand(words: list[str]) -> None:
         command = found
 
 
-def test_every_make_target_in_readme_exists() -> None:
-    makefile = (ROOT / "Makefile").read_text("utf-8")
-    for target in {match[1] for block in blocks(*SHELL) for match in _MAKE.finditer(block)}:
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_every_make_target_shown_exists(page: Path) -> None:
+    makefile, text = (ROOT / "Makefile").read_text("utf-8"), page.read_text("utf-8")
+    shown = blocks(*SHELL, page=text)
+    for target in {match[1] for block in shown for match in _MAKE.finditer(block)}:
         assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_every_link_leads_somewhere(page: Path) -> None:
+    for name, anchor in _LINK.findall(page.read_text("utf-8")):
+        target = (page.parent / name) if name else page
+        assert target.exists(), name
+        if anchor:
+            assert anchor in {anchor_of(title) for title in titles(target)}, anchor
+
+
+def titles(page: Path) -> list[str]:
+    return re.findall(r"^#+ (.+)$", page.read_text("utf-8"), re.MULTILINE)
+
+
+def anchor_of(title: str) -> str:
+    """The anchor that a title gets where pages of code are shown."""
+    return "#" + re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-")
+
+
+def events() -> set[str]:
+    """The name of every event that the program logs."""
+    found = set()
+    for file in (ROOT / "watcher").rglob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text("utf-8"))):
+            if isinstance(node, ast.Call) and _is_log(node.func):
+                texts = [arg.value for arg in node.args if isinstance(arg, ast.Constant)]
+                found |= {text for text in map(str, texts) if _EVENT.fullmatch(text)}
+    return found
+
+
+def _is_log(called: ast.expr) -> bool:
+    """`log.info(…)` and its like, and `emit(…)`, which is one of them."""
+    if isinstance(called, ast.Attribute):
+        return isinstance(called.value, ast.Name) and called.value.id == "log"
+    return isinstance(called, ast.Name) and called.id == "emit"
+
+
+def metrics() -> set[str]:
+    """The name of every metric, as Prometheus sees it."""
+    found = set()
+    for file in (ROOT / "watcher" / "selfwatch").glob("*.py"):
+        for sort, name, gauge, other in _METRIC.findall(file.read_text("utf-8")):
+            ending = "_total" if (sort or gauge) == "counter" else ""
+            found.add(f"kie_watcher_{name or other}{ending}")
+    return found
+
+
+def test_the_events_and_metrics_are_found() -> None:
+    assert {"poll.done", "message.failed", "heartbeat.failed"} <= events()
+    assert {"kie_watcher_polls_total", "kie_watcher_holds", "kie_watcher_alarms"} <= metrics()
+
+
+@pytest.mark.parametrize("event", sorted(events()))
+def test_the_guide_for_operators_explains_every_event(event: str) -> None:
+    assert f"| `{event}` |" in OPERATING
+
+
+@pytest.mark.parametrize("metric", sorted(metrics()))
+def test_the_guide_for_operators_explains_every_metric(metric: str) -> None:
+    assert f"`{metric}`" in OPERATING
+
+
+@pytest.mark.parametrize("alarm", list(AlarmKind))
+def test_the_guide_for_operators_explains_every_alarm(alarm: AlarmKind) -> None:
+    assert f"| `{alarm.value}` |" in OPERATING
+
+
+def test_the_guide_for_operators_names_nothing_that_is_gone() -> None:
+    told = OPERATING.partition("## Log events")[2]
+    assert set(re.findall(r"^\| \w+ \| `([^`]+)`", told, re.MULTILINE)) == events()
+    assert set(re.findall(r"`(kie_watcher_\w+)`", told)) == metrics()
 
 
 @pytest.mark.parametrize("name", ["identity", "completeness", "confirmation", "price", "delivery"])
 def test_each_decision_has_its_half_page(name: str) -> None:
-    pages = [page for page in (ROOT / "docs" / "decisions").glob("*.md") if name in page.stem]
-    assert pages
-    assert all(len(page.read_text("utf-8").splitlines()) <= 60 for page in pages)
+    assert [page for page in DECISIONS if name in page.stem]
+
+
+@pytest.mark.parametrize("page", DECISIONS, ids=lambda page: page.stem)
+def test_a_decision_takes_half_a_page_and_readme_leads_to_it(page: Path) -> None:
+    assert len(page.read_text("utf-8").splitlines()) <= 60
+    assert f"docs/decisions/{page.name}" in README
 
 
 @pytest.mark.parametrize("line", ["cheque", "outbox rety", "models --colour", "changes --kind up"])
