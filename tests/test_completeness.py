@@ -58,10 +58,12 @@ def whole(listing: list[Row], size: int = 3) -> Attempt:
 
 
 def sighting_of(listing: list[Row]) -> Sighting:
-    verdict = judge(whole(listing), None, None)
-    assert isinstance(verdict, Doubted)
-    assert verdict.records is not None
-    return whole(listing).sighting(verdict.records)
+    another = Sighting({}, 0, (), "another")
+    verdict = judge(whole(listing), None, another)
+    if isinstance(verdict, Doubted):
+        verdict = judge(whole(listing), verdict.records, another)
+    assert isinstance(verdict, Believed)
+    return verdict.sighting
 
 
 SEEN = rows(*range(8))
@@ -110,6 +112,12 @@ def test_a_whole_sweep_is_believed_at_once() -> None:
 
 def test_an_empty_catalogue_can_be_whole() -> None:
     assert isinstance(judge(whole([]), None, LAST), Believed)
+
+
+def test_an_empty_catalogue_is_never_the_first() -> None:
+    once = judge(whole([]), None, None)
+    assert once == Doubted("an empty catalogue is nothing to begin with", None)
+    assert isinstance(judge(whole([]), sighting_of([]).records, None), Doubted)
 
 
 def test_the_first_sweep_of_all_must_be_seen_twice() -> None:

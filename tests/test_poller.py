@@ -309,6 +309,17 @@ async def test_an_empty_catalogue_is_a_collapse_that_is_said_once(world: World) 
     assert recovered.changes == ()
 
 
+async def test_a_service_that_is_empty_at_first_makes_no_baseline_of_nothing(world: World) -> None:
+    world.simulator.faults.always(Empty())
+    empty = await world.sees(minute=0)
+    world.simulator.faults.clear()
+
+    first = await world.sees(minute=5)
+
+    assert (empty.outcome, empty.notices) == (PollOutcome.INCONCLUSIVE, ())
+    assert (first.outcome, first.changes) == (PollOutcome.BASELINE, ())
+
+
 async def test_counts_that_lastingly_disagree_do_not_blind_the_watcher(world: World) -> None:
     await world.sees(minute=0)
     world.simulator.faults.always(CountsOff(3))

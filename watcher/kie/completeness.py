@@ -185,10 +185,14 @@ def judge(attempt: Attempt, previous: str | None, last: Sighting | None) -> Beli
     Where there is no last sweep, even an attempt that nothing speaks against must be seen twice.
     One removal and one insertion while the pages are read can cancel out in every number and hide
     a record that is on sale. Later on that record only seems gone, which waits for confirmation;
-    in a baseline it would be missing silently, and be announced as new by the next sweep.
+    in a baseline it would be missing silently, and be announced as new by the next sweep. And
+    where there is none, an empty catalogue is never believed: it is a service that has not come
+    up, and all that it sells would be announced as new.
     """
     if contradiction := _contradiction(attempt.pages):
         return Doubted(contradiction, None)
+    if last is None and not attempt.pages[0].total:
+        return Doubted("an empty catalogue is nothing to begin with", None)
     records = _fingerprint_of_all(attempt.pages)
     seen_before = records == previous or (last is not None and records == last.records)
     doubts = list(islice(_doubts(attempt), DOUBTS_TOLD))
