@@ -221,7 +221,8 @@ async def test_it_stops_within_seconds_though_a_receiver_hangs(
 
 async def test_the_pages_say_how_it_is(simulator: Simulator, tmp_path: Path) -> None:
     listen = f"unix:{tmp_path / 'web'}"
-    service = Service(settings(simulator, tmp_path, web={"listen": listen}), tmp_path)
+    poll = {"interval": "0.05s", "full_sweep_every": "60s", "settle_delay": "0.01s"}
+    service = Service(settings(simulator, tmp_path, web={"listen": listen}, poll=poll), tmp_path)
 
     async def ask(page: str) -> tuple[int, str]:
         connector = aiohttp.UnixConnector(str(tmp_path / "web"))

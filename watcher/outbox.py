@@ -220,8 +220,11 @@ class Outbox:
         answer = self._unmarked.get(receiver.name)
         if answer is not None and answer.message_id == message.id:
             return answer
+        picture = await self._store.picture(message.id)
         started = perf_counter()
-        outcome = await receiver.send(message.title, message.body, message.alert_id, message.markup)
+        outcome = await receiver.send(
+            message.title, message.body, message.alert_id, message.markup, picture
+        )
         took = timedelta(seconds=perf_counter() - started)
         answer = self._unmarked[receiver.name] = _Answer(message.id, outcome, took)
         return answer

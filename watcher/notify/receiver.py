@@ -142,11 +142,15 @@ class AppriseReceiver:
 
 
 def _attachment(picture: bytes) -> Any:
-    from apprise.attachment.memory import AttachMemory  # noqa: PLC0415 - see the package's docstring
+    from apprise import ContentLocation  # noqa: PLC0415 - see the package's docstring
+    from apprise.attachment.memory import AttachMemory  # noqa: PLC0415
 
-    return AttachMemory(  # type: ignore[no-untyped-call]
+    attachment = AttachMemory(  # type: ignore[no-untyped-call]
         content=picture, name="prices.png", mimetype="image/png"
     )
+    # It counts as a file of this machine, and those are not to be sent; this one never was a file.
+    attachment.location = ContentLocation.HOSTED
+    return attachment
 
 
 def _outcome(result: AppriseResult, exchange: wire.Exchange) -> Outcome:

@@ -1,0 +1,130 @@
+"""A picture goes with a message where the service takes one, and decides nothing."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from aiohttp import web
+from apprise.plugins.discord import NotifyDiscord
+from structlog.testing import capture_logs
+
+from build import row
+from test_notify import DISCORD, Mailbox, a_mail_server
+from watcher import daemon
+from watcher.config.settings import Settings
+from watcher.notify import Verdict, open_receiver
+from watcher.rendering import Markup
+from watcher.simulator import Simulator
+
+PNG = b"\x89PNG\r\n\x1a\n" + bytes(200)
+
+
+@dataclass
+class Chat:
+    """A chat service that keeps what it got and answers as told."""
+
+    url: str = ""
+    bodies: list[bytes] = field(default_factory=list)
+    answers: deque[int] = field(default_factory=deque)
+
+    async def answer(self, request: web.Request) -> web.Response:
+        self.bodies.append(await request.read())
+        return web.Response(status=self.answers.popleft() if self.answers else 200, text="ok")
+
+
+@pytest.fixture
+async def chat(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Chat]:
+    chat, app = Chat(), web.Application()
+    app.router.add_route("*", "/{anywhere:.*}", chat.answer)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    chat.url = "http://{}:{}".format(*runner.addresses[0][:2])
+    monkeypatch.setattr(NotifyDiscord, "notify_url", f"{chat.url}/api/webhooks")
+    yield chat
+    await runner.cleanup()
+
+
+async def test_a_chat_gets_the_text_and_then_the_picture(chat: Chat) -> None:
+    outcome = await open_receiver("team", DISCORD).send("", "Reel 2: 40 → 60", "k3m9", "text", PNG)
+
+    assert outcome.verdict is Verdict.ACCEPTED
+    text, picture = chat.bodies
+    assert b"Reel 2" in text
+    assert PNG in picture
+    assert b"Reel 2" not in picture
+
+
+async def test_a_picture_that_fails_does_not_have_the_text_said_twice(chat: Chat) -> None:
+    chat.answers.extend([200, 500])
+
+    with capture_logs() as logs:
+        outcome = await open_receiver("team", DISCORD).send(
+            "", "Reel 2: 40 → 60", "k3m9", "text", PNG
+        )
+
+    assert outcome.verdict is Verdict.ACCEPTED
+    assert [it["event"] for it in logs] == ["picture.failed"]
+
+
+async def test_a_text_that_fails_shows_no_picture(chat: Chat) -> None:
+    chat.answers.append(503)
+
+    outcome = await open_receiver("team", DISCORD).send("", "Reel 2: 40 → 60", "k3m9", "text", PNG)
+
+    assert outcome.verdict is Verdict.RETRY
+    assert len(chat.bodies) == 1
+
+
+@pytest.mark.parametrize("markup", [Markup.TEXT, Markup.EMAIL], ids=str)
+async def test_a_letter_encloses_its_picture(markup: Markup) -> None:
+    body = (
+        "Reel 2: 40 → 60"
+        if markup is Markup.TEXT
+        else '{"html": "<p>Reel 2</p>", "text": "Reel 2"}'
+    )
+    mailbox = Mailbox()
+    with a_mail_server(mailbox) as address:
+        outcome = await open_receiver("me", address).send("Moved", body, "k3m9", markup.value, PNG)
+
+    assert outcome.verdict is Verdict.ACCEPTED
+    (letter,) = mailbox.mails
+    parts = {
+        part.get_content_type(): part.get_content()
+        for part in letter.walk()
+        if not part.is_multipart()
+    }
+    assert parts["image/png"] == PNG
+    assert "Reel 2" in parts["text/plain"]
+
+
+async def test_a_price_move_comes_with_its_chart_where_one_is_wanted(tmp_path: Path) -> None:
+    mailbox, hour = Mailbox(), [0]
+
+    def now() -> datetime:
+        return datetime(2026, 11, 22, 7, tzinfo=UTC) + timedelta(hours=hour[0])
+
+    with a_mail_server(mailbox) as address:
+        async with Simulator([row(f"Reel {n}") for n in range(8)]) as simulator:
+            settings = Settings.model_validate(
+                {
+                    "source": {"url": simulator.url},
+                    "state": {"path": tmp_path / "state.db"},
+                    "poll": {"settle_delay": "0.01s"},
+                    "receivers": {"me": {"url": address, "charts": True}},
+                }
+            )
+            await daemon.check(settings, terminal=None, now=now)  # type: ignore[arg-type]
+            simulator.catalogue.edit("Reel 3", creditPrice="55", usdPrice="0.275")
+            hour[0] = 30
+            await daemon.check(settings, terminal=None, now=now)  # type: ignore[arg-type]
+
+    baseline, moved = mailbox.mails
+    kinds = [[part.get_content_type() for part in it.walk()] for it in (baseline, moved)]
+    assert "image/png" not in kinds[0]
+    assert "image/png" in kinds[1]
