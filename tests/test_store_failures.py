@@ -145,3 +145,10 @@ async def test_tasks_that_write_at_once_are_not_in_each_others_transactions(path
         assert [type(outcome) for outcome in outcomes].count(LookupError) == 1
         names = {model.record.description for model in await on_sale(store)}
         assert names == {KLING.description} | {f"model {number}" for number in range(20)}
+
+
+async def test_a_commit_is_on_the_disk_before_anybody_is_told(path: Path) -> None:
+    # 2 is FULL. With NORMAL a power cut takes the last commits along, and no test here can cut it.
+    async with open_store(path) as store:
+        (row,) = await store._database._connection.execute_fetchall("PRAGMA synchronous")
+        assert tuple(row) == (2,)
