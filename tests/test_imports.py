@@ -129,7 +129,7 @@ def test_every_room_has_its_place_in_these_rules() -> None:
         | ROOTS
         | WATCHING
         | {"apart", "charts", "confined", "sandbox", "templates"}
-        | {"simulator", "log", "systemd", "reload", "waiting", "__init__"}
+        | {"simulator", "log", "systemd", "reload", "waiting", "cores", "__init__"}
     )
     assert {room_of(path) for path in modules()} == known
 

@@ -21,14 +21,14 @@ from watcher.alarms import AlarmKind
 from watcher.alarms import Policy as AlarmPolicy
 from watcher.config.errors import ConfigError
 from watcher.config.rules import receiver_names
+from watcher.cores import forbid_core_dumps
 from watcher.daemon import Listeners, open_receivers, opened_parts, utc_now, wind_up
-from watcher.gathering import new_alert_id
-from watcher.notify import Verdict
 from watcher.reload import compare
-from watcher.rendering import render
+from watcher.selfwatch.direct import offer
 from watcher.selfwatch.heartbeat import open_heartbeat
+from watcher.selfwatch.last_words import LastWords
 from watcher.selfwatch.lookout import Lookout
-from watcher.store import Store, open_store
+from watcher.store import Store, UnusableError, open_store
 from watcher.systemd import LONGEST_ROUND, Supervisor, Watchdog, longest_poll
 from watcher.tidying import keep_tidy, kept_for
 from watcher.waiting import first_of
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from datetime import datetime
     from random import Random
 
+    from watcher.alarms import Trouble
     from watcher.changes import Notice
     from watcher.config.settings import Settings
     from watcher.daemon import Parts
@@ -105,12 +106,23 @@ async def run(
     those of the settings. Raises `StateError` where
     the state cannot be used, and `ListenError` where `web.listen` cannot be listened at.
     """
+    forbid_core_dumps()
     # Before the state is locked: what is wrong with a receiver must not touch it.
     first = _Now(settings, receivers or open_receivers(settings, terminal))
+    world = _World(stop, reloads or Reloads(), terminal, time or Time(), rng or SystemRandom())
+    last_words = LastWords(
+        settings.state.path,
+        _alarm_policy(settings),
+        lambda name, notice: offer(first.receivers, name, notice, world.rng),
+    )
     async with AsyncExitStack() as stack:
-        store = await stack.enter_async_context(open_store(settings.state.path))
-        world = _World(stop, reloads or Reloads(), terminal, time or Time(), rng or SystemRandom())
-        await _Service(store, world, first, Supervisor.of(environment), environment).run(stack)
+        try:
+            store = await stack.enter_async_context(open_store(settings.state.path))
+        except UnusableError as error:
+            await last_words.say(error, world.now())
+            raise
+        service = _Service(store, world, first, Supervisor.of(environment), environment)
+        await service.run(stack, last_words.take_back())
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,9 +158,11 @@ class _Service:
         self._metrics: Metrics | None = None
         self._lookout = self._new_lookout()
 
-    async def run(self, stack: AsyncExitStack) -> None:
-        """Generation after generation, until stopped."""
+    async def run(self, stack: AsyncExitStack, told: Trouble | None) -> None:
+        """Generation after generation, until stopped; `told` is a trouble known from before."""
         await self._lookout.restore()
+        if told is not None:
+            self._lookout.recall(told)
         await self._open_pages(stack)
         stop, settings = self._world.stop, self._now.settings
         lasting = [
@@ -313,14 +327,7 @@ class _Service:
 
     async def _send_directly(self, name: str, notice: Notice) -> bool:
         """Offer a notice past the outbox: the state may be what is wrong."""
-        for receiver in self._now.receivers:
-            if receiver.name == name:
-                alert_id = new_alert_id(self._world.rng)
-                message = render([notice], receiver.service, alert_id)
-                markup = receiver.service.markup.value
-                outcome = await receiver.send(message.title, message.body, alert_id, markup)
-                return outcome.verdict is Verdict.ACCEPTED
-        return False
+        return await offer(self._now.receivers, name, notice, self._world.rng)
 
     async def _open_heartbeat(self, now: _Now, stack: AsyncExitStack, ended: asyncio.Event) -> None:
         wanted = now.settings.heartbeat

@@ -1,7 +1,8 @@
 """How a command ends when it cannot do its work: one clean line, or the list of problems.
 
 Knows the errors of the other rooms and the exit codes: 0 well, 1 failed, 2 bad usage or
-configuration. Refuses to hide what nobody foresaw: that keeps its traceback.
+configuration, 78 a state that trying again cannot mend. Refuses to hide what nobody foresaw: that
+keeps its traceback, and ends with 1.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ __all__ = ["FAILED", "BadUsage", "CarefulGroup", "Ending", "complain", "failed"]
 
 FAILED = 1
 BAD_USAGE = 2
+# EX_CONFIG of sysexits.h. A service manager that starts again whatever failed must not do so here.
+UNUSABLE_STATE = 78
 
 
 class Ending(click.ClickException):
@@ -33,6 +36,12 @@ class BadConfiguration(Ending):
     """The configuration cannot be used; the message is the list of its problems."""
 
     exit_code = BAD_USAGE
+
+
+class UnusableState(Ending):
+    """The state is damaged, another program's, or from a newer version: a person has to look."""
+
+    exit_code = UNUSABLE_STATE
 
 
 class BadUsage(Ending):
@@ -77,10 +86,16 @@ def _ending_of(error: Exception) -> Ending | None:
 
     if isinstance(error, ConfigError):
         return BadConfiguration(str(error))
-    from watcher.store.statefile import StateError  # noqa: PLC0415
+    from watcher.store.statefile import StateError, UnusableError  # noqa: PLC0415
 
+    if isinstance(error, UnusableError):
+        return UnusableState(f"kie-watcher: {error}")
     if isinstance(error, StateError):
         return failed(str(error))
     from watcher.kie.replies import SourceError  # noqa: PLC0415
 
-    return failed(str(error)) if isinstance(error, SourceError) else None
+    if isinstance(error, SourceError):
+        return failed(str(error))
+    from watcher.selfwatch.web import ListenError  # noqa: PLC0415
+
+    return BadConfiguration(f"kie-watcher: {error}") if isinstance(error, ListenError) else None

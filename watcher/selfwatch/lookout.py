@@ -126,6 +126,10 @@ class Lookout:
         self._kept = await self._store.alarms()
         self._book = Book.opened(self._kept, self._now())
 
+    def recall(self, trouble: Trouble) -> None:
+        """Take up what operators were told while there was no state to keep it in."""
+        self._book = self._book.having(trouble)
+
     def polled(self, report: PollReport) -> None:
         """Learn of a poll."""
         self._learn(report)

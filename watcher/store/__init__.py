@@ -16,6 +16,7 @@ from watcher.store.statefile import (
     InUseError,
     NoStateError,
     StateError,
+    UnusableError,
 )
 from watcher.store.values import (
     Believed,
@@ -93,6 +94,7 @@ __all__ = [
     "StoredMessage",
     "StoredSilence",
     "TakenRequests",
+    "UnusableError",
     "Views",
     "Waiting",
     "Wish",

@@ -38,7 +38,11 @@ class InUseError(StateError):
     """Another process writes this state."""
 
 
-class DamagedError(StateError):
+class UnusableError(StateError):
+    """No use trying again: it is damaged, another program's, or from a newer version."""
+
+
+class DamagedError(UnusableError):
     """The state is broken. It is only moved out of the way when a person says so."""
 
 
@@ -62,9 +66,9 @@ def damaged(path: Path, why: str) -> DamagedError:
     )
 
 
-def newer(path: Path, version: int, newest: int) -> StateError:
+def newer(path: Path, version: int, newest: int) -> UnusableError:
     """The error for a database that a later version of this program wrote."""
-    return StateError(
+    return UnusableError(
         f"{path}: was written by a newer kie-watcher (format {version}, this one knows up to "
         f"{newest}). It has been left as it is. Upgrade kie-watcher, or set another state.path"
     )
@@ -151,7 +155,7 @@ def _require_ours(path: Path, header: bytes, newest: int) -> None:
             f"left as it is. Set another state.path, if that is wrong. {_MENDING}"
         )
     if int.from_bytes(header[_APPLICATION_ID], "big") != APPLICATION_ID:
-        raise StateError(
+        raise UnusableError(
             f"{path}: is a database of another program. It has been left as it is. "
             "Set another state.path"
         )

@@ -1,0 +1,254 @@
+"""A state that trying again cannot mend: how the program ends, and who is told before it does."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sqlite3
+import sys
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from inbox import Inbox
+from remembering import START, commit, record
+from watcher.alarms import Policy
+from watcher.changes import Notice, NoticeKind
+from watcher.cli import cli
+from watcher.selfwatch.last_words import LastWords
+from watcher.simulator import Simulator, generate
+from watcher.store import StateError, open_store
+
+PATIENCE = 30
+DAMAGED = StateError("state.db: the database is damaged (page 3). It has been left as it is.")
+
+
+def cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:5000])
+
+
+def overwrite(path: Path) -> None:
+    path.write_bytes(b"not a database, but a page of a diary" * 1000)
+
+
+def make_foreign(path: Path) -> None:
+    path.unlink()
+    with closing(sqlite3.connect(path)) as db:
+        db.execute("CREATE TABLE songs (title TEXT)")
+        db.commit()
+
+
+def make_newer(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as db:
+        db.execute("PRAGMA user_version = 4711")
+        db.commit()
+
+
+SPOILT = [cut, overwrite, make_foreign, make_newer]
+
+
+async def ended(place: Path, *arguments: str) -> tuple[int | None, str]:
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "watcher", *arguments),
+        cwd=place,
+        env={name: value for name, value in os.environ.items() if name != "KIE_WATCHER_CONFIG"},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    async with asyncio.timeout(PATIENCE):
+        _, stderr = await process.communicate()
+    return process.returncode, stderr.decode()
+
+
+def configure(place: Path, simulator: Simulator, more: str = "") -> None:
+    (place / "config.yaml").write_text(
+        f'source: {{url: "{simulator.url}"}}\nstate: {{path: state.db}}\n{more}'
+    )
+
+
+# How it ends
+
+
+@pytest.mark.parametrize("spoil", SPOILT, ids=lambda spoil: spoil.__name__)
+def test_a_state_that_cannot_be_used_ends_a_command_with_78_and_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, spoil: Callable[[Path], None]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "config.yaml").write_text("state: {path: state.db}\n")
+    asyncio.run(a_state(tmp_path))
+    spoil(tmp_path / "state.db")
+
+    ended = CliRunner().invoke(cli, ["status"])
+
+    assert ended.exit_code == 78
+    assert ended.stderr.startswith("kie-watcher: ")
+    assert "state.db: " in ended.stderr
+    assert ended.stderr.count("\n") == 1
+
+
+async def a_state(place: Path) -> None:
+    async with open_store(place / "state.db") as store:
+        await store.record(commit(baseline=tuple(record(f"A {n}") for n in range(50))))
+
+
+async def test_what_does_the_work_ends_so_too(tmp_path: Path) -> None:
+    await a_state(tmp_path)
+    make_newer(tmp_path / "state.db")
+    async with Simulator(generate(seed=1, size=20)) as simulator:
+        configure(tmp_path, simulator)
+        code, said = await ended(tmp_path, "check")
+    assert (code, said.count("\n")) == (78, 1)
+    assert "Upgrade kie-watcher" in said
+
+
+async def test_a_state_in_use_is_worth_trying_again_and_ends_with_1(tmp_path: Path) -> None:
+    async with Simulator(generate(seed=1, size=20)) as simulator:
+        configure(tmp_path, simulator)
+        async with open_store(tmp_path / "state.db"):
+            assert (await ended(tmp_path, "run"))[0] == 1
+
+
+async def test_an_address_that_cannot_be_listened_at_ends_with_2_and_one_line(
+    tmp_path: Path,
+) -> None:
+    async with Simulator(generate(seed=1, size=20)) as simulator:
+        port = simulator.url.split(":")[2].split("/")[0]
+        configure(tmp_path, simulator, f"web: {{listen: 127.0.0.1:{port}}}\nlog: {{level: error}}")
+        code, said = await ended(tmp_path, "run")
+    assert code == 2
+    assert said.startswith("kie-watcher: web.listen: the address cannot be listened at (")
+    assert said.count("\n") == 1
+
+
+# Who is told
+
+
+async def test_operators_are_told_once_and_of_the_end_as_well(tmp_path: Path) -> None:
+    async with Simulator(generate(seed=1, size=20)) as simulator, Inbox() as team, Inbox() as me:
+        receivers = f'receivers: {{team: {{url: "{team.url}"}}, me: {{url: "{me.url}"}}}}\n'
+        configure(tmp_path, simulator, f"{receivers}operator: [me]\nlog: {{level: error}}\n")
+        await a_state(tmp_path)
+        sound = (tmp_path / "state.db").read_bytes()
+        overwrite(tmp_path / "state.db")
+
+        for _ in range(2):
+            assert (await ended(tmp_path, "run"))[0] == 78
+
+        ((_, text),) = me.accepted
+        assert "state" in text
+        assert "damaged" in text
+        marker = tmp_path / "state.db.told"
+        assert marker.stat().st_mode & 0o777 == 0o600
+
+        (tmp_path / "state.db").write_bytes(sound)
+        # As if it had been so for a while: a state is well after ten minutes.
+        kept = json.loads(marker.read_text())
+        kept["last_at"] = "2020-01-01T00:00:00+00:00"
+        marker.write_text(json.dumps(kept))
+        over = asyncio.Event()
+
+        def look() -> None:
+            if any("can be used again" in text for _, text in me.accepted):
+                over.set()
+
+        me.posted = look
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "watcher", "run"), cwd=tmp_path
+        )
+        async with asyncio.timeout(PATIENCE):
+            await over.wait()
+            process.terminate()
+            await process.wait()
+    assert not any("state" in text for _, text in team.accepted)
+    assert not marker.exists()
+
+
+@dataclass
+class Operators:
+    """Whom a notice is offered to, and what comes of it."""
+
+    accept: bool = True
+    heard: list[tuple[str, Notice]] = field(default_factory=list)
+
+    async def send(self, name: str, notice: Notice) -> bool:
+        self.heard.append((name, notice))
+        return self.accept
+
+    def last_words(self, place: Path, *operators: str) -> LastWords:
+        policy = Policy(operators or ("me", "mail"), ("team", "me", "mail"))
+        return LastWords(place / "state.db", policy, self.send)
+
+
+async def test_every_operator_is_told_and_reminded_after_a_day(tmp_path: Path) -> None:
+    operators = Operators()
+    for hours in (0, 1, 23, 25, 26):
+        await operators.last_words(tmp_path).say(DAMAGED, START + timedelta(hours=hours))
+
+    assert [name for name, _ in operators.heard] == ["me", "mail"] * 2
+    assert {notice.kind for _, notice in operators.heard} == {NoticeKind.ALARM}
+    trouble = operators.last_words(tmp_path).take_back()
+    assert trouble is not None
+    assert (trouble.since_at, trouble.why) == (START, str(DAMAGED))
+    assert operators.last_words(tmp_path).take_back() is None
+
+
+async def test_other_words_are_other_news(tmp_path: Path) -> None:
+    operators = Operators()
+    await operators.last_words(tmp_path, "me").say(DAMAGED, START)
+    await operators.last_words(tmp_path, "me").say(StateError("is of another program"), START)
+
+    assert len(operators.heard) == 2
+
+
+async def test_what_nobody_accepted_is_said_again_at_the_next_start(tmp_path: Path) -> None:
+    operators = Operators(accept=False)
+    await operators.last_words(tmp_path, "me").say(DAMAGED, START)
+    await operators.last_words(tmp_path, "me").say(DAMAGED, START)
+
+    assert len(operators.heard) == 2
+
+
+async def test_without_operators_nobody_is_told(tmp_path: Path) -> None:
+    operators = Operators()
+    await LastWords(tmp_path / "state.db", Policy((), ("team",)), operators.send).say(
+        DAMAGED, START
+    )
+
+    assert operators.heard == []
+
+
+@pytest.mark.parametrize("content", ["", "{}", "[" * 100_000, '{"kind": "state", "since_at": 3}'])
+async def test_a_note_that_cannot_be_read_is_as_good_as_none(tmp_path: Path, content: str) -> None:
+    (tmp_path / "state.db.told").write_text(content)
+    operators = Operators()
+    await operators.last_words(tmp_path, "me").say(DAMAGED, START)
+
+    assert len(operators.heard) == 1
+
+
+async def test_a_place_that_cannot_be_written_ends_no_last_word(tmp_path: Path) -> None:
+    operators = Operators()
+    await operators.last_words(tmp_path / "nowhere", "me").say(DAMAGED, START)
+
+    assert len(operators.heard) == 1
+
+
+async def test_a_receiver_that_breaks_keeps_nobody_else_from_hearing(tmp_path: Path) -> None:
+    heard: list[str] = []
+
+    async def send(name: str, _: Notice) -> bool:
+        if name == "me":
+            raise RuntimeError("broken")
+        heard.append(name)
+        return True
+
+    policy = Policy(("me", "mail"), ("me", "mail"))
+    await LastWords(tmp_path / "state.db", policy, send).say(DAMAGED, START)
+
+    assert heard == ["mail"]
