@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from remembering import START, VALUE, commit, draft, edited, fix, minutes, new, record, removed
+from watcher.catalog import Model
 from watcher.changes import (
     Cause,
     CreditValueChange,
@@ -14,6 +15,7 @@ from watcher.changes import (
     ModelChange,
     Notice,
     NoticeKind,
+    RecordedChange,
     public_fields,
 )
 from watcher.confirm import Hold, HoldReason
@@ -186,3 +188,12 @@ async def test_status_says_of_each_receiver_what_is_pending_and_what_died(store:
         ReceiverStatus("me", 3, 0, 0, minutes(1), None, None),
         ReceiverStatus("team", 0, 1, 1, minutes(2), minutes(9), "status 503"),
     )
+
+
+def test_every_change_has_the_same_fields_for_programs() -> None:
+    worth = RecordedChange(1, START, CreditValueChange(Decimal("0.005"), Decimal("0.006")))
+    price = RecordedChange(2, START, ModelChange((Kind.NEW,), None, Model(KLING, VALUE)))
+
+    both = set(public_fields(worth)), set(public_fields(price))
+
+    assert both[0] == both[1] | {"usd_per_credit_before", "usd_per_credit_after"}

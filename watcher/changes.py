@@ -159,7 +159,10 @@ def change_percent(change: ModelChange) -> Decimal | None:
 
 
 def public_fields(recorded: RecordedChange) -> dict[str, Any]:
-    """One change as `changes --json` prints it: stable names, money as strings, times in UTC."""
+    """One change as `changes --json` prints it: stable names, money as strings, times in UTC.
+
+    What has no meaning for a change is null, not missing: readers go through all kinds alike.
+    """
     change = recorded.change
     common: dict[str, Any] = {
         "id": recorded.id,
@@ -168,7 +171,8 @@ def public_fields(recorded: RecordedChange) -> dict[str, Any]:
     }
     if isinstance(change, CreditValueChange):
         return common | {
-            "model": None,
+            **dict.fromkeys(("model", "interface", "provider", "change_percent")),
+            "causes": {},
             "before": None,
             "after": None,
             "usd_per_credit_before": decimal_text(change.before),
