@@ -41,10 +41,11 @@ demo: setup ## the real daemon against a scripted market, alerts on this termina
 test: setup ## all tests
 	$(BIN)/python -m pytest -q
 
-check: setup ## what CI runs: format, lint, types, tests
+check: setup ## what CI runs: format, lint, types, dependencies, tests
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/deptry .
 	$(BIN)/python -m pytest -q
 
 check-container: setup ## what the Dockerfile and install-service do, for real: minutes, needs the network
