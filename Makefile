@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check check-container fmt bench lock wheels fill install-service \
+.PHONY: help setup demo test check check-container fmt bench torture lock wheels fill install-service \
 	uninstall-service clean
 
 # Where `make install-service` puts things: the program, its configuration, the unit. With DESTDIR
@@ -57,6 +57,11 @@ fmt: setup ## format, and mend what can be mended
 
 bench: setup ## the figures, as a table
 	$(BIN)/python -m benchmarks
+
+# All together take so long; each ends before that where it has reached its count.
+SECONDS ?= 900
+torture: setup ## what is promised for bad days, tried for SECONDS: kills, torn reads, garbage, outages, a year
+	$(BIN)/python -m torture --seconds $(SECONDS)
 
 # The oldest Python supported needs the most packages: a lock made with it serves the later ones.
 lock: ## requirements.lock anew, every package with its hashes (needs Python 3.11)
