@@ -7,6 +7,7 @@ import json
 import logging
 import os
 import warnings
+from base64 import b64encode
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -343,6 +344,18 @@ def test_a_secret_is_hidden_however_it_is_spelled(text: str) -> None:
     cleaned = Redactor([SECRET_URL]).clean(text)
     assert "canary" not in cleaned.lower()
     assert "***" in cleaned
+
+
+def test_credentials_are_hidden_as_a_header_says_them() -> None:
+    redactor = Redactor(["jsons://some-user:p%40ssw0rd@example.org:8443/path"])
+    for said in ("some-user:p@ssw0rd", "p@ssw0rd"):
+        token = b64encode(said.encode()).decode()
+        assert token.rstrip("=") not in redactor.clean(f"{{'Authorization': 'Basic {token}'}}")
+
+
+def test_the_program_may_be_called_by_its_name() -> None:
+    mail = "mailto://mail.example.org?from=watcher@example.org&to=kie-watcher@example.net"
+    assert Redactor([mail]).clean("watcher.started kie-watcher") == "watcher.started kie-watcher"
 
 
 def test_what_is_not_secret_stays_readable() -> None:

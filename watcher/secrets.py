@@ -8,6 +8,7 @@ from __future__ import annotations
 import html
 import json
 import re
+from base64 import b64encode
 from typing import TYPE_CHECKING
 from urllib.parse import quote, quote_plus, unquote
 
@@ -25,6 +26,8 @@ _BETWEEN_PARTS = re.compile(r"[/?#&=@:;,\s<>\"']+")
 # Hiding these would hide nothing, and half of what a person looks for in a log.
 _NOT_SECRET = frozenset(
     {"localhost", "127.0.0.1", "webhook", "webhooks", "services", "markdown"}
+    # Mail is often from `watcher@…`; events are named for it.
+    | {"watcher", "kie-watcher"}
     | {"truncate", "upstream", "insecure", "starttls", "overflow", "redirect", "format", "verify"}
 )
 
@@ -58,6 +61,8 @@ def _parts(secret: str) -> Iterator[str]:
         return
     yield secret
     bare = _SCHEME.sub("", secret, count=1)
+    if credentials := _credentials(bare):
+        yield credentials
     for text in {bare, unquote(bare)}:
         if len(text) >= SHORTEST_PART:
             yield text
@@ -67,9 +72,17 @@ def _parts(secret: str) -> Iterator[str]:
                 yield unquote(part)
 
 
+def _credentials(bare: str) -> str:
+    """`user:password` of a URL, as they are sent together; empty where it has none."""
+    user, separator, password = bare.partition("/")[0].rpartition("@")[0].partition(":")
+    return f"{unquote(user)}:{unquote(password)}" if separator else ""
+
+
 def _spellings(part: str) -> Iterator[str]:
-    """How a text may show the part: as it is, or quoted for a URL, JSON, Python, HTML."""
+    """How a text may show the part: as it is, or quoted for a URL, JSON, Python, HTML, a login."""
     yield part
+    # A service that repeats what it was sent repeats the header that says who sent it.
+    yield b64encode(part.encode("utf-8", "replace")).decode().rstrip("=")
     yield quote(part, safe="")
     yield quote(part)
     yield quote_plus(part)
