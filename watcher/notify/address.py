@@ -151,6 +151,8 @@ def _wrong_options(options: Mapping[str, str]) -> Iterator[str]:
             yield f"carries {name}=, which must go: {why}"
     if options.get("redirect", "no").lower() not in _NO:
         yield "carries redirect=, which must go: a redirect can lead an alert anywhere"
+    if options.get("verify", "yes").lower() in _NO:
+        yield "carries verify=, which must go: anybody could pass for the service and read along"
     for name in sorted(_READS_FILES & set(options)):
         yield f"carries {name}=, which must go: a receiver reads no local files"
     for name in ("rto", "cto"):
