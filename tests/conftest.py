@@ -4,17 +4,25 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+import structlog
 
 from commanding import CONFIG, Place
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 GOLDEN = Path(__file__).parent / "golden"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--update-golden", action="store_true", help="rewrite tests/golden as it is")
+
+
+@pytest.fixture(autouse=True)
+def _log_as_it_comes() -> Iterator[None]:
+    """Whatever a test did to the log, the next one finds it as it comes."""
+    yield
+    structlog.reset_defaults()
 
 
 @pytest.fixture

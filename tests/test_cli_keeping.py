@@ -105,7 +105,7 @@ async def test_damage_is_refused_until_a_person_says_to_begin_anew(place: Place)
     broken = place.state.read_bytes()
 
     code, said, complaint = await checked(place)
-    assert (code, said) == (1, "")
+    assert (code, said) == (78, "")
     assert "kie-watcher run --rebuild" in complaint
     assert place.state.read_bytes() == broken
 

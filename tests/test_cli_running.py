@@ -128,7 +128,9 @@ async def test_check_sends_to_receivers_and_prints_what_changed(
     assert len(received) == 2
 
 
-@pytest.mark.parametrize(("status", "said"), [(500, "will be tried again"), (404, "not sent, kept as a dead letter")])
+@pytest.mark.parametrize(
+    ("status", "said"), [(500, "will be tried again"), (404, "not sent, kept as a dead letter")]
+)
 async def test_check_fails_where_a_message_is_not_accepted(
     tmp_path: Path, rows: list[dict[str, Any]], status: int, said: str
 ) -> None:
@@ -247,7 +249,7 @@ async def test_test_notify_without_receivers_prints_the_sample(tmp_path: Path) -
 
 
 async def test_the_demo_can_be_stopped_and_still_gives_its_account(tmp_path: Path) -> None:
-    process = await start(tmp_path, "demo", "--speed", "10")
+    process = await start(tmp_path, "demo", "--speed", "5")
     await first_line(process)
     process.send_signal(signal.SIGINT)
     result = await ended(process)

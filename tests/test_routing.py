@@ -305,7 +305,8 @@ DRIFTS = [
     ("to and fro under the threshold of another side", FIVE, ["100", "104", "95"], ["100→95"]),
     ("rises from 2 %, falls from 10 %", TWO_TEN, ["100", "101", "102", "93", "92", "91.8"], ["100→102", "102→91.8"]),
     ("in USD", {"min_usd": Decimal("0.05")}, ["100", "104", "108", "112", "101", "100"], ["100→112", "112→101"]),
-    ("only rises are asked for", {"kinds": kinds("price_up"), **FIVE}, ["100", "90", "99", "104", "105"], ["100→105"]),
+    ("only rises are asked for", {"kinds": kinds("price_up"), **FIVE}, ["100", "90", "99", "104", "105"], ["90→99", "99→104"]),
+    ("only falls are asked for", {"kinds": kinds("price_down"), **FIVE}, ["100", "150", "140", "120", "110", "101"], ["150→140", "140→120", "120→110", "110→101"]),
     ("a mark passed in a small step", {"usd_below": Decimal("0.48"), **FIVE}, ["100", "97", "96", "95", "94"], ["100→95"]),
     ("to free and back", FIVE, ["100", "0", "100"], ["100→0", "0→100"]),
 ]  # fmt: skip

@@ -37,7 +37,7 @@ def removed(name: str = "Reel 2, 1080p") -> RecordedChange:
     return RecordedChange(3, NOW, change)
 
 
-def past(*points: tuple[int, str]) -> tuple[PricePoint, ...]:
+def past(*points: tuple[float, str]) -> tuple[PricePoint, ...]:
     """Prices and how many days ago each began, then the price of today."""
     return tuple((NOW - timedelta(days=days), Decimal(price)) for days, price in points)
 
@@ -84,6 +84,24 @@ def test_a_rise_says_how_high_that_is() -> None:
 def test_a_price_that_moves_says_how_long_it_had_stood() -> None:
     assert facts(moved("40", "60"), past((50, "70"), (30, "40"), (0, "60"))).days_since_change == 30
     assert facts(moved("40", "60"), past((30, "40"), (0, "60"))).days_since_change is None
+
+
+def test_steps_within_the_move_that_is_told_are_not_the_past() -> None:
+    prices = past((41, "40"), (0.2, "50"), (0.1, "30"), (0, "60"))
+
+    told = facts(moved("40", "60"), prices)
+
+    assert (told.highest_since, told.highest_ever) == (None, True)
+    assert (
+        facts(moved("40", "60"), past((50, "70"), *((41, "40"), (0.2, "50")))).days_since_change
+        == 40
+    )
+
+
+def test_lowest_since_this_morning_is_not_worth_saying() -> None:
+    found = facts(moved("60", "40"), past((40, "30"), (0.4, "60"), (0, "40")))
+
+    assert (found.lowest_since, found.lowest_ever) == (None, False)
 
 
 def test_a_removal_says_what_the_family_has_left_and_the_cheapest_of_it() -> None:

@@ -182,7 +182,9 @@ class Poller:
         why = self._sweep_due(believed) or await self._client.probe(last)
         if why is None:
             return PollReport(PollOutcome.QUIET, holds=self._open_holds())
-        sweep = await self._client.sweep(last)
+        # Whoever starts over has nothing to hold a sweep against, as at the first.
+        begins = believed is None or believed.start_over
+        sweep = await self._client.sweep(None if begins else last)
         self._log_doubts(sweep)
         taken = await self._intake.take(sweep)
         return PollReport(

@@ -28,6 +28,8 @@ __all__ = ["tell"]
 
 # "The lowest ever watched" says nothing before one has watched for a while.
 LONG_ENOUGH = timedelta(days=7)
+# Nor does "the lowest since this morning".
+WORTH_SAYING = timedelta(days=1)
 
 _PRICES = {Kind.PRICE_UP, Kind.PRICE_DOWN}
 
@@ -97,15 +99,29 @@ def _extreme(
 ) -> tuple[datetime | None, bool]:
     """Until when the price was last as low (or high) as now; or that it never was."""
     now = _moved_to(change, up=not lowest)
-    before = [point for point in past if point[0] < at]
-    if now is None or not before:
+    stood = _before_the_move(change, past, at)
+    if now is None or not stood:
         return None, False
     ended_at = at
-    for from_at, price in reversed(before):
+    for from_at, price in reversed(stood):
         if price != now and (price < now) is lowest:
-            return ended_at, False
+            return (ended_at, False) if at - ended_at >= WORTH_SAYING else (None, False)
         ended_at = from_at
-    return None, at - before[0][0] >= LONG_ENOUGH
+    return None, at - stood[0][0] >= LONG_ENOUGH
+
+
+def _before_the_move(
+    change: ModelChange, past: Sequence[PricePoint], at: datetime
+) -> Sequence[PricePoint]:
+    """The prices up to the one that the change sets out from.
+
+    What is told may be several steps at once, and none of those is the past.
+    """
+    before = [point for point in past if point[0] < at]
+    start = None if change.before is None else change.before.price
+    while before and before[-1][1] != start:
+        before.pop()
+    return before
 
 
 def _moved_to(change: ModelChange, *, up: bool) -> Decimal | None:
@@ -116,10 +132,11 @@ def _moved_to(change: ModelChange, *, up: bool) -> Decimal | None:
 
 def _days_since_change(change: ModelChange, past: Sequence[PricePoint], at: datetime) -> int | None:
     """How long the price before had stood; unknown where it is as old as the watch."""
-    before = [point for point in past if point[0] < at]
-    if not _PRICES & set(change.kinds) or len(before) < 2:  # noqa: PLR2004 - a price and one before
+    stood = _before_the_move(change, past, at)
+    if not _PRICES & set(change.kinds) or len(stood) < 2:  # noqa: PLR2004 - a price and one before
         return None
-    return (at - before[-1][0]).days
+    later = [point[0] for point in past if stood[-1][0] < point[0] < at]
+    return (min(later, default=at) - stood[-1][0]).days
 
 
 def _family_left(change: ModelChange, on_sale: Sequence[Model]) -> list[Model]:

@@ -83,11 +83,11 @@ def check(chosen: Chosen, rebuild: bool) -> None:
 @click.command(epilog="Example: kie-watcher demo --speed 2")
 @click.option(
     "--speed",
-    type=click.FloatRange(0.1, 100),
+    type=click.FloatRange(0.1, 5),
     default=1.0,
     show_default=True,
     metavar="N",
-    help="How many times faster than usual, 0.1 to 100.",
+    help="How many times faster than usual, 0.1 to 5.",
 )
 def demo(speed: float) -> None:
     """Watch a made-up market for under a minute.

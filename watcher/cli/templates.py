@@ -12,12 +12,12 @@ from watcher.cli.endings import BadUsage
 __all__ = ["template"]
 
 
-@click.group()
+@click.group(epilog="Example: kie-watcher template show email")
 def template() -> None:
     """Templates of your own for messages."""
 
 
-@template.command(epilog="Example: kie-watcher template show discord > mine.j2")
+@template.command(epilog="Example: kie-watcher template show discord")
 @click.argument("service", metavar="SERVICE")
 def show(service: str) -> None:
     """Print the built-in template of a service, to start your own from.

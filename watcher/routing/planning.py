@@ -195,7 +195,7 @@ class _Planning:
         if not isinstance(change, ModelChange) or change.model_id is None:
             return
         known = self.past.anchors.get((route.name, receiver))
-        if told:
+        if told or self._leads_away(route, known):
             model = change.after
         elif known is None or not comparable(known, change):
             model = change.before
@@ -204,13 +204,41 @@ class _Planning:
         if model is not None:
             self.anchors.append(Anchor(route.name, receiver, change.model_id, model))
 
+    def _leads_away(self, route: Route, known: Model | None) -> bool:
+        """Whether the price went where this route does not look.
+
+        One that hears of falls measures them from the top: a fall after a rise is a fall, though
+        it ends where the price was when it was last told.
+        """
+        change = self.change
+        if not isinstance(change, ModelChange):
+            return False
+        since = known if known is not None and comparable(known, change) else change.before
+        move = None if since is None else move_since(change, since)
+        wanted = route.matcher.wanted(self.rules.announce)
+        return move is not None and move.kind is not None and move.kind not in wanted
+
     def _dispatch(self, route: Route, receiver: str, since: Model | None) -> None:
         if route.digest is not None:
             self.dispatches.append(Dispatch(receiver, route.name, since))
         elif receiver not in self._told:
             self._told.add(receiver)
-            flap = Flap.STEADY if self._flapping is None else self._flap(receiver, self._flapping)
+            since_at = self._flaps_since(route)
+            flap = Flap.STEADY if since_at is None else self._flap(receiver, since_at)
             self.dispatches.append(Dispatch(receiver, route.name, since, None, flap))
+
+    def _flaps_since(self, route: Route) -> datetime | None:
+        """Since when the price flaps in the eyes of a route: small moves are none of its own."""
+        least = min(filter(None, (route.matcher.min_up, route.matcher.min_down)), default=None)
+        if self._flapping is None or least is None:
+            return self._flapping
+        steps = _steps(self._prices(), least)
+        return flapping_since(steps, self.rules.flap)
+
+    def _prices(self) -> list[PricePoint]:
+        after = self.change.after if isinstance(self.change, ModelChange) else None
+        price = Decimal(0) if after is None else after.price or Decimal(0)
+        return [*self.past.prices, (self.now, price)]
 
     def _flap(self, receiver: str, since: datetime) -> Flap:
         told_at = self.past.told_flapping.get(receiver)
@@ -228,6 +256,16 @@ def _flapping(change: Change, past: Past, rule: FlapRule, now: datetime) -> date
     if not past.prices or change.after is None:
         return None
     return flapping_since([*past.prices, (now, change.after.price or Decimal(0))], rule)
+
+
+def _steps(prices: Iterable[PricePoint], least: Decimal) -> list[PricePoint]:
+    """The prices that lie at least so far, as a share, from the one before."""
+    steps: list[PricePoint] = []
+    for at, price in prices:
+        last = steps[-1][1] if steps else None
+        if last is None or not last or abs(price / last - 1) >= least:
+            steps.append((at, price))
+    return steps
 
 
 def _catching(change: Change, silences: Iterable[Silence], now: datetime) -> Silence | None:

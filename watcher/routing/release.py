@@ -132,7 +132,9 @@ class _Releasing:
             return
         since_at = min([begun_at, *(item.queued_at for item in items)])
         changes = [told for told in bundle.contents if isinstance(told, RecordedChange)]
-        self._close(bundle, summed_up(route.name, (since_at, last_at), changes, len(items)))
+        zone = self.desk.rules.zone
+        period = (since_at.astimezone(zone), last_at.astimezone(zone))
+        self._close(bundle, summed_up(route.name, period, changes, len(items)))
 
     def outcome(self) -> Release:
         later = [look for look in self.looks if look > self.desk.now]
