@@ -6,7 +6,7 @@ import asyncio
 import re
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, time, timedelta
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -21,7 +21,7 @@ from watcher.gathering import Gatherer, TellingRules, new_alert_id
 from watcher.notify import Outcome, Verdict
 from watcher.outbox import Outbox
 from watcher.rendering import Markup, Service
-from watcher.routing import Matcher, RoutingRules, Silence
+from watcher.routing import Matcher, QuietWindow, RoutingRules, Silence
 from watcher.store import (
     Commit,
     MessageState,
@@ -36,6 +36,7 @@ from watcher.store import (
 
 INBOX = Service("inbox", Markup.TEXT, 10_000, 200, None)
 START = datetime(2026, 11, 22, 7, 0, tzinfo=UTC)
+NO_SILENCE = Silence(1, Matcher(), START, START)
 TELLING = TellingRules(
     RoutingRules(("team", "mail")),
     silence=lambda _: Silence(1, Matcher(), START, START),
@@ -240,6 +241,26 @@ async def test_an_answer_that_could_not_be_noted_is_not_asked_for_again(
 
     assert outcome == answer
     assert len(desk.team.tried) == 1
+
+
+async def test_a_message_that_failed_in_the_evening_wakes_nobody_at_night(tmp_path: Path) -> None:
+    night = QuietWindow("nights", time(22), time(7))
+    rules = TellingRules(RoutingRules(("team",), quiet=(night,)), lambda _: NO_SILENCE)
+    tried = []
+    async with open_store(tmp_path / "state.db") as store:
+        team = Inbox("team", [BUSY])
+        desk = Desk(store, team, Inbox("mail"), seconds=14.9 * 3600)  # 21:54
+        gatherer = Gatherer(store, rules, now=desk.now, rng=Random(1))
+        outbox = Outbox(
+            store, [team], gatherer, give_up_after=timedelta(days=7), now=desk.now, rng=Random(1)
+        )
+        await desk.happens("A", to=("team",))
+        for hour in (14.9, 15.1, 18, 23.9, 24.1):
+            desk.seconds = hour * 3600
+            await outbox.deliver_all()
+            tried.append(len(team.tried))
+
+    assert tried == [1, 1, 1, 1, 2]
 
 
 async def test_the_schedule_of_retries_survives_a_restart(tmp_path: Path) -> None:

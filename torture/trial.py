@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from time import monotonic
 from typing import TYPE_CHECKING, TypeAlias
 
-from torture.place import resident
+from torture.place import high_water, resident
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -164,4 +164,5 @@ def _look_at_memory(trial: Trial, score: _Score) -> None:
         return
     grown, last = resident() - score.begun_with, score.next_seed - 1
     wrong = (f"memory grew by {grown:.0f} MiB up to this seed",) if grown > trial.growth else ()
-    score.add(World(0, {"memory grew by, MiB": grown}, wrong), last)
+    figures = {"memory grew by, MiB": grown, "most memory there ever was, MiB": high_water()}
+    score.add(World(0, figures, wrong), last)

@@ -15,7 +15,7 @@ import structlog
 
 from watcher.changes import Kind, ModelChange, RecordedChange
 from watcher.rendering import render
-from watcher.routing import Flap, release
+from watcher.routing import Flap, quiet_until, release
 from watcher.store import ConflictError, Draft, Settlement
 from watcher.telling import tell
 
@@ -83,6 +83,17 @@ class Gatherer:
     def deferring(self) -> frozenset[str]:
         """The receivers for which something is put off on purpose."""
         return frozenset(name for name, items in self._put_off.items() if items)
+
+    def rests_until(self, receiver: str, message: StoredMessage, now: datetime) -> datetime:
+        """Until when a message that failed is not tried again, for somebody may be asleep.
+
+        What was first tried in a quiet window broke through it, and goes on; so does what a person
+        opened again.
+        """
+        routing = self._rules.routing
+        until = quiet_until(routing.quiet, routing.zone, receiver, now)
+        began = quiet_until(routing.quiet, routing.zone, receiver, message.opened_at)
+        return now if until is None or began is not None or not message.attempts else until
 
     async def gather(self, receiver: Receiver) -> tuple[StoredMessage | None, timedelta | None]:
         """Make messages of what is due; the first of them, or how long until something may be."""

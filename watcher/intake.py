@@ -51,11 +51,15 @@ class Rules:
 
 @dataclass(frozen=True, slots=True)
 class Beliefs:
-    """What one sweep came to. `is_baseline`: taken as it is, and told of as a whole."""
+    """What one sweep came to. `is_baseline`: taken as it is, and told of as a whole.
+
+    `suppressed` counts the deliveries that a silence dropped.
+    """
 
     changes: tuple[RecordedChange, ...] = ()
     notices: tuple[Notice, ...] = ()
     is_baseline: bool = False
+    suppressed: int = 0
 
 
 @dataclass(slots=True)
@@ -150,7 +154,8 @@ class Intake:
             judged=believed.holds,
         )
         recorded = await self._record(believed, commit)
-        return Beliefs(recorded.changes, verdict.notices)
+        suppressed = sum(len(it.suppressed) for it in plans)
+        return Beliefs(recorded.changes, verdict.notices, suppressed=suppressed)
 
     async def _compare(self, believed: Believed, sweep: Sweep, snapshot: Snapshot) -> Differences:
         departed = await self.store.gone(_more_than_known(believed, snapshot))

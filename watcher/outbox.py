@@ -131,7 +131,8 @@ class Outbox:
             message, wait = await self._gatherer.gather(receiver)
             if message is None:
                 return None, wait
-        early = self._early(message)
+        rest = self._gatherer.rests_until(receiver.name, message, self._now()) - self._now()
+        early = max(self._early(message), rest)
         if early > timedelta(0):
             return None, early
         return await self._attempt(receiver, message)

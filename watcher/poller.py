@@ -70,6 +70,7 @@ class PollReport:
     notices: tuple[Notice, ...] = ()
     holds: int = 0
     retry_after: timedelta | None = None
+    suppressed: int = 0
     requests: int = 0
     bytes: int = 0
     took: timedelta = timedelta(0)
@@ -193,6 +194,7 @@ class Poller:
             changes=taken.changes,
             notices=taken.notices,
             holds=self._open_holds(),
+            suppressed=taken.suppressed,
         )
 
     def _sweep_due(self, believed: Believed | None) -> str | None:

@@ -266,6 +266,7 @@ class _Service:
             now.parts.outbox.wake()
         if self._metrics is not None:
             self._metrics.polled(report)
+            self._metrics.suppressed("silence", report.suppressed)
         if now.heartbeat is not None:
             now.heartbeat.polled(report)
         self._lookout.polled(report)
