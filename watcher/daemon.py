@@ -23,6 +23,7 @@ from watcher.changes import Notice, NoticeKind, RecordedChange
 from watcher.config.routes import MatchSettings
 from watcher.config.rules import matcher, routing_rules
 from watcher.confirm import Policy
+from watcher.cores import forbid_core_dumps
 from watcher.gathering import Gatherer, TellingRules, new_alert_id
 from watcher.intake import Rules
 from watcher.kie import open_client
@@ -214,6 +215,8 @@ async def opened_parts(
 
 def open_receivers(settings: Settings, terminal: TextIO) -> tuple[Receiver, ...]:
     """The receivers configured; with none, the terminal."""
+    # From here on their secrets are in memory.
+    forbid_core_dumps()
     if not settings.receivers:
         return (TerminalReceiver(terminal),)
     return tuple(
