@@ -20,7 +20,7 @@ IO = {"kie", "store", "notify"}
 OWN_LIBRARIES = {"kie": {"aiohttp"}, "store": {"aiosqlite", "sqlite3"}, "notify": {"apprise"}}
 CONFIG = {"config"}
 ORDER = {"poller", "intake", "gathering", "outbox", "tidying"}
-ROOTS = {"cli", "daemon", "demo", "service", "__main__"}
+ROOTS = {"cli", "daemon", "demo", "onlookers", "service", "__main__"}
 # Looks at all the others from outside: its metrics, its alarms, what it answers when asked.
 WATCHING = {"selfwatch"}
 
