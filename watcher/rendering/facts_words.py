@@ -5,6 +5,7 @@ Of one variant or of several that share a line. Refuses to know where it was loo
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from watcher.changes import Kind
@@ -27,9 +28,9 @@ LONGEST_PRICE = 60
 
 
 def cost_words(news: Sequence[News]) -> str | None:
-    """`+$96.00 a month for you`, for all of them together."""
-    costs = [one.cost for one in news if one.cost is not None]
-    return f"{monthly(sum(costs, start=costs[0] - costs[0]))} for you" if costs else None
+    """`+$96.00 a month for you`, for all of them together; `None` where it comes to no cent."""
+    total = sum((one.cost for one in news if one.cost is not None), start=Decimal(0))
+    return f"{monthly(total)} for you" if round(total, 2) else None
 
 
 def standing_words(news: Sequence[News]) -> Iterator[str]:
