@@ -44,7 +44,8 @@ CALLS_OF_A_SWEEP = 5
 # From the end of a tenth of it to its end, in MiB.
 GROWTH = 48.0
 PIECES = (1000, 65536)
-_TEXTS = ("modelDescription", "interfaceType", "provider", "creditUnit", "anchor")
+_TEXTS = ("modelDescription", "creditUnit")
+_LABELS = ("interfaceType", "provider", "anchor")
 _AMOUNTS = ("creditPrice", "usdPrice", "falPrice", "discountRate")
 # Good polls after which whatever a spoiled reply left must be gone.
 SOON = 6
@@ -191,14 +192,15 @@ class _World:
 
 
 def is_sound(row: object) -> bool:
-    """Whether a row is what the API documents: every field there, and of its type.
+    """Whether a row is what the API documents: what is told of is there, and of its type.
 
-    Amounts may come as numbers or as texts, as they do.
+    Amounts may come as numbers or as texts, as they do; what is only a label may be missing.
     """
     if not isinstance(row, dict):
         return False
     return (
         all(isinstance(row.get(field), str) for field in _TEXTS)
+        and all(isinstance(row.get(field, ""), str) for field in _LABELS)
         and all(_is_amount(row.get(field)) for field in _AMOUNTS)
         and isinstance(row.get("discountPrice"), bool)
         and bool(row["modelDescription"].strip())

@@ -229,4 +229,4 @@ async def _world(seed: int, limits: Limits) -> World:
     return World(world.kills, figures)
 
 
-KILL = Trial("kill", "kills", 500, 6, _world, abreast=2)
+KILL = Trial("kill", "kills", 500, 5, _world, abreast=2)

@@ -240,4 +240,4 @@ async def _world(seed: int, _: Limits) -> World:
     return World(1, figures)
 
 
-OUTAGE = Trial("outage", "outages", 160, 2, _world)
+OUTAGE = Trial("outage", "outages", 160, 4, _world)

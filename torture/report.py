@@ -67,6 +67,10 @@ _WHAT = {
         " against the catalogue. Bounds: memory grows by less than 24 MiB, the state stays under"
         " 20 MB, no query takes longer than 50 ms at its best."
     ),
+    "year": (
+        "The same market, looked at every half hour only: as many changes, so what a year leaves in"
+        " the state is there after a sixth of the polls. The bounds are the same."
+    ),
 }
 
 

@@ -35,11 +35,13 @@ if TYPE_CHECKING:
     from watcher.poller import PollReport
     from watcher.store import Store
 
-__all__ = ["SOAK", "Scale", "soak"]
+__all__ = ["SOAK", "YEAR", "Scale", "soak"]
 
 # A year of polls, five minutes apart.
 POLLS = 105_120
 SAMPLES = 500
+# As often in a year that is to be over soon.
+SELDOM = timedelta(minutes=30)
 TIDY_EVERY = 12
 CHECK_EVERY = 5000
 # What may be reached: memory grown in MiB, state in MB, a query in seconds.
@@ -144,6 +146,7 @@ class _World:
                 await self.store.prune(kept_for(Settings()), self.clock())
             if self.polls % sample_every == 0:
                 self.memory.append(resident())
+                limits.progress(self.polls)
             if self.polls % CHECK_EVERY == 0:
                 await self.rest()
 
@@ -280,4 +283,10 @@ def _too_much(grown: float, size: float, queries: Mapping[str, float]) -> Iterat
             yield f"{name} took {seconds * 1000:.0f} ms, more than {QUICK * 1000:.0f}"
 
 
-SOAK = Trial("soak", "polls of a simulated year", POLLS, 7, _world)
+async def _seldom(seed: int, limits: Limits) -> World:
+    poll = PollSettings(interval=SELDOM, full_sweep_every=4 * SELDOM)
+    return await soak(seed, limits, Scale(poll=poll))
+
+
+SOAK = Trial("soak", "polls of a simulated year", POLLS, 5, _world)
+YEAR = Trial("year", "polls of a simulated year", round(365 * DAY / SELDOM), 5, _seldom)

@@ -136,4 +136,4 @@ async def _world(seed: int, _: Limits) -> World:
     return World(world.shelf.torn, {"edits": world.ledger.tick, "changes announced": len(changes)})
 
 
-TORN = Trial("torn", "torn readings", 10_000, 2, _world)
+TORN = Trial("torn", "torn readings", 10_000, 2.5, _world)

@@ -31,11 +31,13 @@ class Objection(Exception):  # noqa: N818 - not an error of the trial: what it l
 class Limits:
     """How much one world may do: so many runs, and no new ones after `until` (`monotonic`).
 
-    A world of few runs does not look at the time: the same seed then gives the same world.
+    A world of few runs does not look at the time: the same seed then gives the same world. One of
+    many tells `progress` now and then how many it has done.
     """
 
     runs: int
     until: float
+    progress: Callable[[int], None] = lambda _: None
 
     @property
     def over(self) -> bool:
@@ -102,6 +104,7 @@ class _Score:
     """What has been counted so far, over all the worlds under way."""
 
     next_seed: int
+    said_at: float
     runs: int = 0
     begun_with: float = 0
     findings: list[Finding] = field(default_factory=list)
@@ -121,20 +124,21 @@ async def conduct(
 ) -> Result:
     """Try world after world from `seed` on, until `count` is reached, or the time is up."""
     started = monotonic()
+    score = _Score(seed, said_at=started)
     until = started + seconds
-    score = _Score(seed)
-    said_at = started
+
+    def progress(more: int) -> None:
+        if monotonic() - score.said_at > SAY_EVERY:
+            score.said_at = monotonic()
+            say(f"{trial.name}: {score.runs + more:,} of {count:,} {trial.unit}")
 
     async def work() -> None:
-        nonlocal said_at
         while score.runs < count and monotonic() < until and len(score.findings) < MOST_FINDINGS:
             number, score.next_seed = score.next_seed, score.next_seed + 1
-            await _one(trial, number, Limits(count - score.runs, until), score)
+            await _one(trial, number, Limits(count - score.runs, until, progress), score)
             if not score.begun_with and score.runs >= count / 10:
                 score.begun_with = resident()
-            if monotonic() - said_at > SAY_EVERY:
-                said_at = monotonic()
-                say(f"{trial.name}: {score.runs:,} of {count:,} {trial.unit}")
+            progress(0)
 
     await asyncio.gather(*(work() for _ in range(trial.abreast)))
     _look_at_memory(trial, score)
