@@ -299,3 +299,33 @@ async def test_on_a_terminal_tables_are_drawn_and_strangers_markup_is_only_text(
     assert "\x1b[31m" not in shown
     for text in ("[red]R[/red]", ":cat:", "[link=x]L"):
         assert text in shown.replace("\r\n", "")
+
+
+async def test_a_receiver_that_never_answers_does_not_keep_it_from_stopping(tmp_path: Path) -> None:
+    asked, done = asyncio.Event(), asyncio.Event()
+
+    async def hang(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readline()
+        asked.set()
+        await done.wait()
+        writer.close()
+
+    server = await asyncio.start_server(hang, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    async with Simulator(generate(size=12)) as simulator:
+        (tmp_path / "config.yaml").write_text(
+            f'source: {{url: "{simulator.url}"}}\n'
+            f'receivers: {{team: {{url: "json://127.0.0.1:{port}/in"}}}}\n'
+        )
+        process = await start(tmp_path, "run")
+        await asyncio.wait_for(asked.wait(), 40)
+        process.send_signal(signal.SIGTERM)
+        began = asyncio.get_running_loop().time()
+        code = await asyncio.wait_for(process.wait(), 40)
+        took = asyncio.get_running_loop().time() - began
+        done.set()
+    server.close()
+
+    assert code == 0
+    # A send may take fifteen seconds for an answer; stopping has three for what is in hand.
+    assert took < 12

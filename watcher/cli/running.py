@@ -9,7 +9,8 @@ import asyncio
 import os
 import signal
 import sys
-from contextlib import contextmanager
+import threading
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -51,6 +52,7 @@ def run(chosen: Chosen, rebuild: bool) -> None:
     if rebuild:
         _rebuild(known)
     asyncio.run(_run(chosen, known))
+    _leave_at_once()
 
 
 @click.command(epilog="Example: */10 * * * *  cd /var/lib/kie-watcher && kie-watcher check")
@@ -128,6 +130,19 @@ async def _demo(speed: float) -> DemoReport:
     stop = asyncio.Event()
     with _stopped_by_signals(stop):
         return await played(speed, terminal=sys.stdout, stop=stop)
+
+
+def _leave_at_once() -> None:
+    """End the process though a send hangs: its thread would keep us for as long as it waits.
+
+    All that counts is stored by now, and what was not accepted is sent again at the next start.
+    """
+    hanging = [it for it in threading.enumerate() if it is not threading.main_thread()]
+    if any(not thread.daemon for thread in hanging):
+        for stream in (sys.stdout, sys.stderr):
+            with suppress(OSError, ValueError):
+                stream.flush()
+        os._exit(0)
 
 
 @contextmanager
