@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,11 +19,24 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--update-golden", action="store_true", help="rewrite tests/golden as it is")
 
 
+_LOGGERS = (None, "aiohttp", "aiosqlite", "apprise", "asyncio", "requests", "urllib3")
+
+
 @pytest.fixture(autouse=True)
 def _log_as_it_comes() -> Iterator[None]:
-    """Whatever a test did to the log, the next one finds it as it comes."""
+    """Whatever a test does to the log, the next one finds it as it comes.
+
+    Left at debug, every step of every database would be logged, and kept, from then on.
+    """
+    loggers = [logging.getLogger(name) for name in _LOGGERS]
+    before = [(logger.level, list(logger.handlers), logger.propagate) for logger in loggers]
     yield
     structlog.reset_defaults()
+    logging.captureWarnings(capture=False)
+    for logger, (level, handlers, propagate) in zip(loggers, before, strict=True):
+        logger.setLevel(level)
+        logger.handlers[:] = handlers
+        logger.propagate = propagate
 
 
 @pytest.fixture
