@@ -7,8 +7,9 @@ Refuses to keep a ledger of the year: that would be what grows.
 from __future__ import annotations
 
 from array import array
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from decimal import Decimal
 from random import Random
 from statistics import mean
 from time import perf_counter
@@ -22,7 +23,8 @@ from torture.shelf import Shelf
 from torture.trial import Objection, Trial, World
 from torture.watch import Clock, Watch
 from watcher.config.settings import PollSettings, Settings, SourceSettings
-from watcher.simulator import Catalogue, Remove, generate, random_edit
+from watcher.simulator import Catalogue, Insert, Remove, generate, random_edit
+from watcher.simulator.money import amount, listed_usd
 from watcher.store import open_store
 from watcher.tidying import kept_for
 
@@ -126,6 +128,7 @@ class _World:
         self.memory = array("d")
         self.took = array("d")
         self._next_edit = timedelta(0)
+        self._names = 0
         self._report: PollReport | None = None
         self.settled = 0
 
@@ -175,10 +178,19 @@ class _World:
         while self._next_edit <= self.clock.passed:
             self._next_edit += self.scale.a_change_every * self.rng.expovariate(1)
             edit = random_edit(self.rng, self.catalogue).edit
+            if isinstance(edit, Insert):
+                edit = self._launch(edit)
             if len(self.catalogue) > self.scale.models * 1.02:
                 edit = Remove(self.rng.choice(self.catalogue.rows)["modelDescription"])
             edit.apply(self.catalogue)
             self.edits += 1
+
+    def _launch(self, like: Insert) -> Insert:
+        """A model of its own. Names made of names grow longer and longer, and no listing's do."""
+        self._names += 1
+        name = f"Nova {1000 + self._names}, {self._names} steps"
+        usd = listed_usd(amount(like.row["creditPrice"]) or Decimal(0))
+        return replace(like, row={**like.row, "modelDescription": name, "usdPrice": usd})
 
     def _heard(self, report: PollReport) -> None:
         self._report = report
