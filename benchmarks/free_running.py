@@ -6,7 +6,7 @@ Ten thousand polls would else take nine minutes, for a poll never follows anothe
 from datetime import timedelta
 
 from watcher import poller
-from watcher.cli import main
+from watcher.cli.main import main
 
 if __name__ == "__main__":
     poller.SHORTEST_WAIT = timedelta(0)

@@ -17,12 +17,12 @@ from typing import TYPE_CHECKING
 from benchmarks.figures import Figure, Unit
 from benchmarks.processes import kie_watcher, up
 from benchmarks.world import MODELS, World, opened
-from watcher.simulator import Insert, Reprice
+from watcher.simulator.catalogue import Insert, Reprice
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
 
-    from watcher.simulator import Edit, Row
+    from watcher.simulator.catalogue import Edit, Row
 
 __all__ = ["measure"]
 

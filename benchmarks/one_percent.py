@@ -9,13 +9,13 @@ import re
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
-from watcher.simulator.money import listed_usd, plain
+from watcher.simulator.catalogue import listed_usd, plain
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from random import Random
 
-    from watcher.simulator import Row
+    from watcher.simulator.catalogue import Row
 
 __all__ = ["changed"]
 

@@ -20,22 +20,22 @@ import structlog
 
 from benchmarks.one_percent import changed
 from benchmarks.processes import Daemon
+from watcher.catalog.confirm import Policy
 from watcher.config.settings import PollSettings, SourceSettings
-from watcher.confirm import Policy
-from watcher.intake import Rules
-from watcher.kie import KieClient
-from watcher.kie.replies import Body
-from watcher.poller import Poller, PollOutcome
-from watcher.routing import RoutingRules, Silence
-from watcher.simulator import Catalogue, generate
-from watcher.store import Store, open_store
+from watcher.kie.client import KieClient
+from watcher.kie.responses import Body
+from watcher.poller import Poller, PollOutcome, Rules
+from watcher.routing.rules import RoutingRules, Silence
+from watcher.simulator.catalogue import Catalogue
+from watcher.simulator.generator import generate
+from watcher.store.store import Store, open_store
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from watcher.kie import Sweep
-    from watcher.simulator import Row
-    from watcher.store import Commit, Recorded, StoredSilence
+    from watcher.kie.client import Sweep
+    from watcher.simulator.catalogue import Row
+    from watcher.store.values import Commit, Recorded, StoredSilence
 
 PAGE_SIZE = 100
 BEGINNING = datetime(2026, 1, 1, tzinfo=UTC)
@@ -52,7 +52,7 @@ class FromDisk(KieClient):
         async def go_on(_: timedelta) -> None:
             return
 
-        super().__init__(cast(Any, None), SourceSettings(), PollSettings(), go_on)
+        super().__init__(cast("Any", None), SourceSettings(), PollSettings(), go_on)
         self.folder = Path()
         self.seconds = 0.0
 
@@ -100,7 +100,7 @@ class Watch:
         rules = Rules(NO_WAITING, RoutingRules(("bench",)), _no_silence)
         self._poller = Poller(
             self.client,
-            cast(Store, self.store),
+            cast("Store", self.store),
             PollSettings(),
             rules,
             now=lambda: self._now,

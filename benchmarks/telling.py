@@ -12,18 +12,21 @@ from time import process_time
 from typing import TYPE_CHECKING
 
 from benchmarks.figures import Figure, Unit
-from watcher.catalog import DOCUMENTED_USD_PER_CREDIT, Model, parse_record
-from watcher.changes import Kind, ModelChange, RecordedChange
-from watcher.diff import diff_model
-from watcher.notify import TERMINAL, open_receiver
-from watcher.rendering import render
-from watcher.routing import Matcher, Pattern, Rehearsal, Route, RoutingRules, plan
-from watcher.simulator import generate
+from watcher.catalog.changes import Kind, ModelChange, RecordedChange
+from watcher.catalog.diff import diff_model
+from watcher.catalog.record import DOCUMENTED_USD_PER_CREDIT, Model, parse_record
+from watcher.notify.receiver import TERMINAL, open_receiver
+from watcher.render.message import render
+from watcher.routing.match import Matcher, Pattern
+from watcher.routing.plan import plan
+from watcher.routing.rules import Route, RoutingRules
+from watcher.routing.simulate import Rehearsal
+from watcher.simulator.generator import generate
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
 
-    from watcher.rendering import Service
+    from watcher.render.markup import Service
 
 __all__ = ["measure"]
 

@@ -18,13 +18,15 @@ from typing import TYPE_CHECKING, Any, Self
 
 from aiohttp import web
 
-from watcher.simulator import Catalogue, Simulator, generate
+from watcher.simulator.catalogue import Catalogue
+from watcher.simulator.generator import generate
 from watcher.simulator.replies import PageQuery, Replies
+from watcher.simulator.server import Simulator
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from watcher.simulator import Edit
+    from watcher.simulator.catalogue import Edit
 
 __all__ = ["MODELS", "Receiver", "Upstream", "World", "opened"]
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Any
 
-from watcher.catalog import Model, Record, Snapshot, parse_record
-from watcher.diff import Differences, KnownRecord, diff
-from watcher.matching import match
+from watcher.catalog.diff import Differences, KnownRecord, diff
+from watcher.catalog.matching import match
+from watcher.catalog.record import Model, Record, Snapshot, parse_record
 
 USD_PER_CREDIT = Decimal("0.005")
 

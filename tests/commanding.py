@@ -9,7 +9,7 @@ from typing import Any
 
 from click.testing import CliRunner, Result
 
-from watcher.cli import cli
+from watcher.cli.main import cli
 
 CANARY = "c4n4ry-t0k3n-9d8f7a6b"
 CONFIG = f"""

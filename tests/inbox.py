@@ -14,7 +14,7 @@ from typing import Self
 from aiohttp import web
 
 from remembering import look
-from watcher.changes import ANNOUNCED_BY_DEFAULT
+from watcher.catalog.changes import ANNOUNCED_BY_DEFAULT
 
 SERVICE_UNAVAILABLE = 503
 

@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 
-from watcher.confined import NotDoneError, serve
+from watcher.worker import NotDoneError, serve
 
 
 def work(request: bytes) -> bytes:

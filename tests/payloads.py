@@ -10,8 +10,9 @@ from html.parser import HTMLParser
 from typing import Any
 
 from told import Content
-from watcher.rendering import Markup, Message, Service, Telling
-from watcher.rendering.harmless import width
+from watcher.render.markup import Markup, Service, width
+from watcher.render.message import Message
+from watcher.render.news import Telling
 
 MARKS = re.compile(r"\+(\d+) more(?=[:,]|$)")
 

@@ -8,17 +8,19 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from watcher.catalog import Model, Record, fold
-from watcher.changes import Kind, ModelChange
-from watcher.routing import EVERYBODY, Dispatch
+from watcher.catalog.changes import Kind, ModelChange
+from watcher.catalog.pricing import parse_unit
+from watcher.catalog.record import Model, Record, fold
+from watcher.routing.plan import Dispatch
+from watcher.routing.rules import EVERYBODY
 from watcher.store.values import Commit, Draft, KnownModel
-from watcher.units import parse_unit
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-    from watcher.store import Store, StoredMessage
+    from watcher.store.store import Store
+    from watcher.store.values import StoredMessage
 
 START = datetime(2026, 11, 22, 7, 30, tzinfo=UTC)
 VALUE = Decimal("0.005")

@@ -8,8 +8,7 @@ from decimal import Decimal
 from typing import Any
 
 from build import USD_PER_CREDIT, priced
-from watcher.catalog import Model
-from watcher.changes import (
+from watcher.catalog.changes import (
     Change,
     CreditValueChange,
     Kind,
@@ -18,9 +17,12 @@ from watcher.changes import (
     NoticeKind,
     RecordedChange,
 )
-from watcher.diff import diff_model
-from watcher.prices import decimal_text
-from watcher.routing import Matcher, Pattern, Rehearsal, Route, RoutingRules, Silence, Told
+from watcher.catalog.diff import diff_model
+from watcher.catalog.pricing import decimal_text
+from watcher.catalog.record import Model
+from watcher.routing.match import Matcher, Pattern
+from watcher.routing.rules import Route, RoutingRules, Silence
+from watcher.routing.simulate import Rehearsal, Told
 
 # A Monday, at noon.
 START = datetime(2026, 3, 2, 12, tzinfo=UTC)

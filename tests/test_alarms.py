@@ -10,7 +10,8 @@ from itertools import chain
 
 import pytest
 
-from watcher.alarms import (
+from watcher.catalog.changes import Notice, NoticeKind
+from watcher.monitor.alarms import (
     AlarmKind,
     Book,
     ClockJumped,
@@ -27,8 +28,8 @@ from watcher.alarms import (
     audience,
     judge,
 )
-from watcher.changes import Notice, NoticeKind
-from watcher.rendering import Markup, Service, render
+from watcher.render.markup import Markup, Service
+from watcher.render.message import render
 
 START = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 POLICY = Policy(operators=("ops",), receivers=("ops", "team"))

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from build import model, priced, record, row
-from watcher.catalog import Snapshot, credit_value, fold, parse_record, read
-from watcher.prices import NotUnderstoodError, decimal_text, parse_price, parse_rate
+from watcher.catalog.pricing import NotUnderstoodError, decimal_text, parse_price, parse_rate
+from watcher.catalog.record import Snapshot, credit_value, fold, parse_record, read
 
 D = Decimal
 JUNK = st.recursive(

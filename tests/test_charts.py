@@ -16,13 +16,22 @@ from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
 from build import model
-from watcher.changes import Kind, ModelChange, Notice, NoticeKind, RecordedChange
-from watcher.charts import Series, aside, drawn, is_available, moved
-from watcher.charts.drawing import draw
-from watcher.charts.labels import Room, labels, spread
-from watcher.charts.planning import Line, Plan, drawable, plan
-from watcher.charts.series import read_request, request_text
-from watcher.charts.sheet import Sheet
+from watcher.catalog.changes import Kind, ModelChange, Notice, NoticeKind, RecordedChange
+from watcher.render.charts import chart as aside
+from watcher.render.charts.chart import drawn, is_available, moved
+from watcher.render.charts.drawing import Sheet, draw
+from watcher.render.charts.plan import (
+    Line,
+    Plan,
+    Room,
+    Series,
+    drawable,
+    labels,
+    plan,
+    read_request,
+    request_text,
+    spread,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -14,11 +14,11 @@ import pytest
 from commanding import CANARY, Place
 from remembering import START, commit, draft, edited, fix, minutes, new, record, removed
 from watcher import __version__
-from watcher.changes import CreditValueChange, Kind, public_fields
+from watcher.catalog.changes import CreditValueChange, Kind, public_fields
+from watcher.catalog.confirm import Hold, HoldReason
 from watcher.config.loading import example_text
-from watcher.confirm import Hold, HoldReason
-from watcher.store import Store, open_reader, open_store
-from watcher.store.wishes import OutboxRequest, Wish
+from watcher.store.requests import OutboxRequest, Wish
+from watcher.store.store import Store, open_reader, open_store
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -516,7 +516,7 @@ def test_test_notify_knows_only_receivers_that_are_configured(place: Place) -> N
 
 
 def test_ages_are_told_in_the_largest_unit_that_says_enough() -> None:
-    from watcher.cli.printing import age  # noqa: PLC0415
+    from watcher.cli.output import age  # noqa: PLC0415
 
     told = {
         timedelta(0): "now",

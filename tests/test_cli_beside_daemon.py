@@ -10,7 +10,8 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from commanding import Place
-from watcher.simulator import Simulator, generate
+from watcher.simulator.generator import generate
+from watcher.simulator.server import Simulator
 
 PATIENCE = 30
 TIMINGS = """

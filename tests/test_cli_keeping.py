@@ -10,8 +10,9 @@ import pytest
 
 from commanding import Place
 from remembering import commit, record
-from watcher.simulator import Simulator, generate
-from watcher.store import open_store
+from watcher.simulator.generator import generate
+from watcher.simulator.server import Simulator
+from watcher.store.store import open_store
 
 
 @pytest.fixture

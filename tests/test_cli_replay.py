@@ -14,9 +14,9 @@ import pytest
 
 from commanding import CANARY, Place
 from remembering import commit, edited, new, record, removed
-from watcher.changes import Kind, Notice, NoticeKind
-from watcher.notify.unsent import caught
-from watcher.store import Store, open_store
+from watcher.catalog.changes import Kind, Notice, NoticeKind
+from watcher.notify.wire import caught
+from watcher.store.store import Store, open_store
 
 DAY = timedelta(days=1)
 RECEIVERS = f"""

@@ -9,7 +9,9 @@ import pytest
 
 from commanding import CANARY, Place
 from remembering import commit, record
-from watcher.store import AddSilence, StoredSilence, open_store
+from watcher.store.requests import AddSilence
+from watcher.store.store import open_store
+from watcher.store.values import StoredSilence
 
 ROUTES = f"""
 receivers:

@@ -18,8 +18,10 @@ import pytest
 from aiohttp import web
 
 from remembering import START, commit, edited, minutes, record
-from watcher.simulator import Simulator, Status, generate
-from watcher.store import open_store
+from watcher.simulator.faults import Status
+from watcher.simulator.generator import generate
+from watcher.simulator.server import Simulator
+from watcher.store.store import open_store
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

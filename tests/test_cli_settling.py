@@ -9,8 +9,10 @@ import pytest
 
 from commanding import Place
 from remembering import START, commit, minutes, record
-from watcher.confirm import Hold, HoldReason
-from watcher.store import AcceptHolds, Believed, HoldName, StartOver, open_store
+from watcher.catalog.confirm import Hold, HoldReason
+from watcher.store.requests import AcceptHolds, HoldName, StartOver
+from watcher.store.store import open_store
+from watcher.store.values import Believed
 
 COLLAPSE = Hold(HoldReason.COLLAPSE, None, "", START, minutes(360))
 REMOVALS = tuple(Hold(HoldReason.REMOVAL, n, "", START, minutes(360)) for n in (1, 2))

@@ -10,9 +10,11 @@ import pytest
 
 from commanding import CANARY, Place
 from remembering import commit, record
+from watcher.app import silence_meant
 from watcher.config.routes import MatchSettings
-from watcher.daemon import silence_meant
-from watcher.store import AddSilence, EndSilence, StoredSilence, open_store
+from watcher.store.requests import AddSilence, EndSilence
+from watcher.store.store import open_store
+from watcher.store.values import StoredSilence
 
 WHY = ("--for", "3d", "--reason", "they try prices")
 

@@ -8,8 +8,8 @@ import sys
 import pytest
 from click.testing import CliRunner
 
-from watcher.cli.templates import template
-from watcher.templates import built_in
+from watcher.cli.setup import template
+from watcher.render.templates.message import built_in
 
 
 @pytest.mark.parametrize("service", ["discord", "mailto", "Telegram", "text"])
@@ -30,7 +30,7 @@ def test_what_there_is_no_template_for_is_bad_usage() -> None:
 def test_asking_for_help_loads_no_machinery() -> None:
     program = (
         "import sys\n"
-        "from watcher.cli.templates import template\n"
+        "from watcher.cli.setup import template\n"
         "template(['show', '--help'], standalone_mode=False)\n"
         "print(sorted({'jinja2', 'structlog', 'pydantic'} & set(sys.modules)))\n"
     )

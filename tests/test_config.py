@@ -13,9 +13,10 @@ import pytest
 import yaml
 from pydantic import BaseModel
 
-from watcher.changes import ANNOUNCED_BY_DEFAULT, Kind
+from watcher.catalog.changes import ANNOUNCED_BY_DEFAULT, Kind
+from watcher.catalog.confirm import Policy
 from watcher.config.loading import example_text, find, load
-from watcher.config.secret_urls import URL_KEYS
+from watcher.config.secrets import URL_KEYS
 from watcher.config.settings import (
     HeartbeatOptions,
     PollSettings,
@@ -24,7 +25,6 @@ from watcher.config.settings import (
     Settings,
     SourceSettings,
 )
-from watcher.confirm import Policy
 
 # What is commented out in the example, because it is nothing unless it is set.
 NOTHING_UNLESS_SET = "receivers routes quiet_hours usage operator heartbeat web".split()

@@ -11,8 +11,8 @@ from pydantic import BaseModel
 
 from configuring import apprise_like, wrong
 from watcher.config.addresses import TcpAddress, UnixAddress
-from watcher.config.extras import missing_for
 from watcher.config.loading import load
+from watcher.config.receivers import missing_for
 from watcher.config.routes import MatchSettings
 from watcher.config.settings import KeepSettings, Settings
 

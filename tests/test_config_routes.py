@@ -13,22 +13,14 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from configuring import apprise_like, wrong
-from watcher.changes import ANNOUNCED_BY_DEFAULT, Kind
+from watcher.catalog.changes import ANNOUNCED_BY_DEFAULT, Kind
 from watcher.config.loading import load
-from watcher.config.patterns import parse_pattern
-from watcher.config.routes import MatchSettings, MinChangeSettings, RouteSettings
+from watcher.config.routes import MatchSettings, MinChangeSettings, RouteSettings, parse_pattern
 from watcher.config.rules import routing_rules
 from watcher.config.settings import Settings
-from watcher.routing import (
-    FlapRule,
-    Matcher,
-    Pattern,
-    QuietWindow,
-    Route,
-    RoutingRules,
-    Usage,
-    next_moment,
-)
+from watcher.routing.calendar import QuietWindow, next_moment
+from watcher.routing.match import Matcher, Pattern
+from watcher.routing.rules import FlapRule, Route, RoutingRules, Usage
 
 NEW_YEAR = datetime(2026, 1, 1, tzinfo=UTC)
 

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from build import differences, priced, record, snapshot
-from watcher.catalog import Record, Snapshot
-from watcher.changes import Kind, ModelChange, NoticeKind
-from watcher.confirm import Hold, HoldReason, Policy, Verdict, judge
+from watcher.catalog.changes import Kind, ModelChange, NoticeKind
+from watcher.catalog.confirm import Hold, HoldReason, Policy, Verdict, judge
+from watcher.catalog.record import Record, Snapshot
 
 START = datetime(2026, 11, 22, 7, 0, tzinfo=UTC)
 

@@ -17,18 +17,18 @@ from structlog.testing import capture_logs
 
 from build import row
 from remembering import look
-from watcher.changes import ModelChange, RecordedChange
+from watcher.catalog.changes import ModelChange, RecordedChange
+from watcher.catalog.confirm import Policy
 from watcher.config.settings import PollSettings, SourceSettings
-from watcher.confirm import Policy
-from watcher.gathering import Gatherer, TellingRules
-from watcher.intake import Rules
-from watcher.notify import Outcome, Verdict
-from watcher.outbox import Outbox
-from watcher.poller import Poller
-from watcher.rendering import Markup, Service
-from watcher.routing import Matcher, RoutingRules, Silence
-from watcher.simulator import Catalogue, Edit, Insert, Promotion, Remove, Rename, Reprice
-from watcher.store import Believed, Store, open_store
+from watcher.notify.receiver import Outcome, Verdict
+from watcher.outbox import Gatherer, Outbox, TellingRules
+from watcher.poller import Poller, Rules
+from watcher.render.markup import Markup, Service
+from watcher.routing.match import Matcher
+from watcher.routing.rules import RoutingRules, Silence
+from watcher.simulator.catalogue import Catalogue, Edit, Insert, Promotion, Remove, Rename, Reprice
+from watcher.store.store import Store, open_store
+from watcher.store.values import Believed
 from worlds import Shelf, told, understood
 
 START = datetime(2026, 11, 22, 7, 0, tzinfo=UTC)

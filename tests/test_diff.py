@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from build import USD_PER_CREDIT, differences, model, priced, record, snapshot
-from watcher.catalog import Record, Snapshot
-from watcher.changes import CreditValueChange, Kind, ModelChange, change_percent
-from watcher.diff import diff_model
+from watcher.catalog.changes import CreditValueChange, Kind, ModelChange, change_percent
+from watcher.catalog.diff import diff_model
+from watcher.catalog.record import Record, Snapshot
 
 D = Decimal
 

@@ -13,12 +13,12 @@ import pytest
 import yaml
 from pydantic import BaseModel
 
-from watcher.alarms import AlarmKind
-from watcher.changes import Kind
-from watcher.cli import cli
+from watcher.catalog.changes import Kind
+from watcher.cli.main import cli
 from watcher.config.loading import load
 from watcher.config.settings import ReceiverSettings, Settings
-from watcher.notify import check
+from watcher.monitor.alarms import AlarmKind
+from watcher.notify.addresses import check
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -212,7 +212,7 @@ def _is_log(called: ast.expr) -> bool:
 def metrics() -> set[str]:
     """The name of every metric, as Prometheus sees it."""
     found = set()
-    for file in (ROOT / "watcher" / "selfwatch").glob("*.py"):
+    for file in (ROOT / "watcher" / "monitor").glob("*.py"):
         for sort, name, gauge, other in _METRIC.findall(file.read_text("utf-8")):
             ending = "_total" if (sort or gauge) == "counter" else ""
             found.add(f"kie_watcher_{name or other}{ending}")

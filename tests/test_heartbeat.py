@@ -12,9 +12,9 @@ import pytest
 import structlog
 from aiohttp import web
 
-from watcher.changes import Notice, NoticeKind
+from watcher.catalog.changes import Notice, NoticeKind
+from watcher.monitor.heartbeat import Beat, Heartbeat, Monitor, open_heartbeat
 from watcher.poller import PollOutcome, PollReport
-from watcher.selfwatch.heartbeat import Beat, Heartbeat, Monitor, open_heartbeat
 
 AT = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 CANARY = "c4n4ry-t0k3n-9d8f7a6b"

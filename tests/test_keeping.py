@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 
 from remembering import START, commit, minutes, record, removed
-from watcher.store import InUseError, NoStateError, StateError, open_reader, open_store
-from watcher.store.keeping import back_up, move_aside, restore
-from watcher.store.migrations import MIGRATIONS, NEWEST
+from watcher.store.backup import back_up, move_aside, restore
+from watcher.store.connection import InUseError, NoStateError, StateError
+from watcher.store.schema import MIGRATIONS, NEWEST
+from watcher.store.store import open_reader, open_store
 
 
 @pytest.fixture

@@ -15,20 +15,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from watcher import __version__
-from watcher.catalog import fold
+from watcher.catalog.record import fold
 from watcher.config.settings import PollSettings, SourceSettings
-from watcher.kie.client import (
-    PROJECT_URL,
-    KieClient,
-    Sighting,
-    SourceError,
-    SourceReason,
-    Sweep,
-    open_client,
-)
-from watcher.simulator import (
+from watcher.kie.client import PROJECT_URL, KieClient, Sweep, open_client
+from watcher.kie.completeness import Sighting
+from watcher.kie.responses import SourceError, SourceReason
+from watcher.simulator.catalogue import Catalogue
+from watcher.simulator.faults import (
     Bomb,
-    Catalogue,
     CountsOff,
     Drip,
     Drop,
@@ -44,12 +38,12 @@ from watcher.simulator import (
     Redirect,
     Shape,
     Shift,
-    Simulator,
     Status,
     TotalOff,
     WrongShape,
-    generate,
 )
+from watcher.simulator.generator import generate
+from watcher.simulator.server import Simulator
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable

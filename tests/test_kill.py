@@ -16,9 +16,13 @@ from random import Random
 
 from inbox import Inbox, Mood, must_have_been_told_everything
 from remembering import look
-from watcher.simulator import Simulator, generate, random_edit
-from watcher.store import KnownModel, NoStateError, open_reader
+from watcher.simulator.chance import random_edit
+from watcher.simulator.generator import generate
+from watcher.simulator.server import Simulator
+from watcher.store.connection import NoStateError
 from watcher.store.rows import read_known
+from watcher.store.store import open_reader
+from watcher.store.values import KnownModel
 from worlds import Judge, Ledger
 
 # More make the test longer, a second or so each, and change nothing else.

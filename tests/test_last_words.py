@@ -18,12 +18,14 @@ from click.testing import CliRunner
 
 from inbox import Inbox
 from remembering import START, commit, record
-from watcher.alarms import Policy
-from watcher.changes import Notice, NoticeKind
-from watcher.cli import cli
-from watcher.selfwatch.last_words import LastWords
-from watcher.simulator import Simulator, generate
-from watcher.store import StateError, open_store
+from watcher.catalog.changes import Notice, NoticeKind
+from watcher.cli.main import cli
+from watcher.monitor.alarms import Policy
+from watcher.monitor.alerting import LastWords
+from watcher.simulator.generator import generate
+from watcher.simulator.server import Simulator
+from watcher.store.connection import StateError
+from watcher.store.store import open_store
 
 PATIENCE = 30
 DAMAGED = StateError("state.db: the database is damaged (page 3). It has been left as it is.")

@@ -19,8 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from watcher.log import configure
-from watcher.printable import one_line, printable
-from watcher.secrets import Redactor
+from watcher.safe_text import Redactor, one_line, printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

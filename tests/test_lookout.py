@@ -13,14 +13,15 @@ from typing import Any
 import pytest
 import structlog
 
-from watcher.alarms import Policy
-from watcher.changes import Notice, NoticeKind
-from watcher.confirm import Hold, HoldReason
-from watcher.notify import Outcome, Verdict
+from watcher.catalog.changes import Notice, NoticeKind
+from watcher.catalog.confirm import Hold, HoldReason
+from watcher.monitor.alarms import Policy
+from watcher.monitor.alerting import Lookout, time_since_boot
+from watcher.notify.receiver import Outcome, Verdict
 from watcher.outbox import Attempt
 from watcher.poller import PollOutcome, PollReport
-from watcher.selfwatch.lookout import Lookout, time_since_boot
-from watcher.store import OpenHold, ReceiverStatus, StateError, Status
+from watcher.store.connection import StateError
+from watcher.store.values import OpenHold, ReceiverStatus, Status
 
 START = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)

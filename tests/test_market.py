@@ -19,8 +19,9 @@ from pydantic import SecretStr
 from structlog.testing import capture_logs
 
 from inbox import Inbox, Mood, must_have_been_told_everything
-from watcher import daemon
-from watcher.changes import NoticeKind
+from watcher import app
+from watcher.app import CheckReport
+from watcher.catalog.changes import NoticeKind
 from watcher.config.settings import (
     PollSettings,
     ReceiverSettings,
@@ -28,10 +29,11 @@ from watcher.config.settings import (
     SourceSettings,
     StateSettings,
 )
-from watcher.daemon import CheckReport
-from watcher.notify import Verdict
+from watcher.notify.receiver import Verdict
 from watcher.poller import PollOutcome
-from watcher.simulator import (
+from watcher.simulator.catalogue import Promotion, Remove, Reprice
+from watcher.simulator.chance import random_edit
+from watcher.simulator.faults import (
     Bomb,
     CountsOff,
     Drip,
@@ -44,21 +46,17 @@ from watcher.simulator import (
     Html,
     Huge,
     PageCap,
-    Promotion,
     Raw,
     Redirect,
-    Remove,
-    Reprice,
     Shape,
     Shift,
-    Simulator,
     Status,
     TotalOff,
     WrongShape,
-    generate,
-    random_edit,
 )
-from watcher.store import open_store
+from watcher.simulator.generator import generate
+from watcher.simulator.server import Simulator
+from watcher.store.store import open_store
 from worlds import Judge, Ledger
 
 START = datetime(2026, 11, 22, 7, 0, tzinfo=UTC)
@@ -130,7 +128,7 @@ class World:
     async def check(self, settings: Settings) -> CheckReport:
         """One poll and one round of delivery, weighed as soon as they are over."""
         since = self.ledger.tick
-        report = await daemon.check(settings, terminal=io.StringIO(), now=self._now, rng=self.rng)
+        report = await app.check(settings, terminal=io.StringIO(), now=self._now, rng=self.rng)
         if report.poll.outcome is PollOutcome.BASELINE:
             async with open_store(settings.state.path) as store:
                 known = await store.believed()

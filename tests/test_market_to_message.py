@@ -18,11 +18,12 @@ from typing import Any
 import pytest
 
 from build import row
+from watcher.app import check
 from watcher.config.settings import Settings
-from watcher.daemon import check
-from watcher.simulator import Simulator
-from watcher.store import StoredSilence, open_store
-from watcher.store.wishes import AddSilence
+from watcher.simulator.server import Simulator
+from watcher.store.requests import AddSilence
+from watcher.store.store import open_store
+from watcher.store.values import StoredSilence
 
 NAME = "Reel 2, 1080p"
 HOUR = timedelta(hours=1)

@@ -11,9 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from build import priced, record
-from watcher.catalog import Record
-from watcher.matching import match
-from watcher.renames import contradicts, pair_renames
+from watcher.catalog.matching import contradicts, match, pair_renames
+from watcher.catalog.record import Record
 
 
 def names(records: list[Record], positions: tuple[int, ...]) -> list[str]:

@@ -63,11 +63,11 @@ from told import (
     variants,
 )
 from ugly import ACTIVE, ugly_contents
-from watcher.changes import Notice, public_fields
+from watcher.catalog.changes import Notice, public_fields
 from watcher.notify.formats import Format
-from watcher.rendering import Markup, Message, Service, render
-from watcher.rendering.harmless import width
-from watcher.rendering.letter_frame import FRAME
+from watcher.render.email import FRAME
+from watcher.render.markup import Markup, Service, width
+from watcher.render.message import Message, render
 
 DOCS = Path(__file__).parent.parent / "docs"
 

@@ -17,14 +17,14 @@ import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
 from watcher import __version__
-from watcher.alarms import AlarmKind
-from watcher.changes import CreditValueChange, RecordedChange
-from watcher.confirm import Hold, HoldReason
-from watcher.notify import Outcome, Verdict
+from watcher.catalog.changes import CreditValueChange, RecordedChange
+from watcher.catalog.confirm import Hold, HoldReason
+from watcher.monitor.alarms import AlarmKind
+from watcher.monitor.metrics import Metrics
+from watcher.notify.receiver import Outcome, Verdict
 from watcher.outbox import Attempt
 from watcher.poller import PollOutcome, PollReport
-from watcher.selfwatch.metrics import Metrics
-from watcher.store import OpenHold, PollStatus, ReceiverStatus, Status
+from watcher.store.values import OpenHold, PollStatus, ReceiverStatus, Status
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 DOCS = Path(__file__).parent.parent / "docs"
@@ -219,7 +219,7 @@ def test_no_reason_in_words_and_no_address_reaches_the_page() -> None:
 
 def test_a_watcher_without_web_loads_no_metrics_library() -> None:
     program = (
-        "import sys, watcher.daemon, watcher.selfwatch.lookout, watcher.selfwatch.heartbeat\n"
+        "import sys, watcher.app, watcher.monitor.alerting, watcher.monitor.heartbeat\n"
         "print('prometheus_client' in sys.modules)"
     )
     done = subprocess.run(

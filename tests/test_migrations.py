@@ -6,10 +6,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from remembering import look
-from watcher.store import open_store
-from watcher.store.database import open_writing
-from watcher.store.migrations import MIGRATIONS, NEWEST, migrate
-from watcher.store.statefile import APPLICATION_ID
+from watcher.store.connection import APPLICATION_ID, open_writing
+from watcher.store.schema import MIGRATIONS, NEWEST, migrate
+from watcher.store.store import open_store
 
 if TYPE_CHECKING:
     from pathlib import Path

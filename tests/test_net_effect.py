@@ -10,8 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from routed import Market, in_short
-from watcher.catalog import Model
-from watcher.changes import (
+from watcher.catalog.changes import (
     Cause,
     CreditValueChange,
     Kind,
@@ -19,8 +18,8 @@ from watcher.changes import (
     RecordedChange,
     change_percent,
 )
-from watcher.routing import net_effect, since_told
-from watcher.routing.net import net_of
+from watcher.catalog.record import Model
+from watcher.routing.net_effect import net_effect, net_of, since_told
 
 CASES: list[tuple[str, Callable[[Market], Market], list[str]]] = [
     ("one move is itself", lambda m: m.costs("110"), ["100→110"]),

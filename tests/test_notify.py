@@ -29,12 +29,21 @@ from apprise.plugins.telegram import NotifyTelegram
 from requests.adapters import HTTPAdapter
 
 from build import model
-from watcher.changes import Kind, ModelChange, RecordedChange
+from watcher.catalog.changes import Kind, ModelChange, RecordedChange
 from watcher.log import configure
-from watcher.notify import Outcome, TerminalReceiver, Verdict, check, open_receiver
-from watcher.notify.outcome import after_http, after_smtp, parse_retry_after
-from watcher.rendering import Markup, Message, Service, harmless, render
-from watcher.secrets import Redactor
+from watcher.notify.addresses import check
+from watcher.notify.receiver import (
+    Outcome,
+    TerminalReceiver,
+    Verdict,
+    after_http,
+    after_smtp,
+    open_receiver,
+    parse_retry_after,
+)
+from watcher.render.markup import Markup, Service, harmless
+from watcher.render.message import Message, render
+from watcher.safe_text import Redactor
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator

@@ -16,23 +16,18 @@ from structlog.testing import capture_logs
 
 from build import model, record
 from remembering import due_to
-from watcher.changes import Kind, ModelChange
-from watcher.gathering import Gatherer, TellingRules, new_alert_id
-from watcher.notify import Outcome, Verdict
-from watcher.outbox import Outbox
-from watcher.rendering import Markup, Service
-from watcher.routing import Matcher, QuietWindow, RoutingRules, Silence
-from watcher.store import (
-    Commit,
-    MessageState,
-    OutboxRequest,
-    Request,
-    StateError,
-    Store,
-    Wish,
-    open_store,
-    requests,
-)
+from watcher.catalog.changes import Kind, ModelChange
+from watcher.notify.receiver import Outcome, Verdict
+from watcher.outbox import Gatherer, Outbox, TellingRules, new_alert_id
+from watcher.render.markup import Markup, Service
+from watcher.routing.calendar import QuietWindow
+from watcher.routing.match import Matcher
+from watcher.routing.rules import RoutingRules, Silence
+from watcher.store import requests
+from watcher.store.connection import StateError
+from watcher.store.requests import OutboxRequest, Request, Wish
+from watcher.store.store import Store, open_store
+from watcher.store.values import Commit, MessageState
 
 INBOX = Service("inbox", Markup.TEXT, 10_000, 200, None)
 START = datetime(2026, 11, 22, 7, 0, tzinfo=UTC)

@@ -5,14 +5,16 @@ from typing import TYPE_CHECKING
 import pytest
 
 from remembering import START, commit, draft, edited, fix, minutes, new, record
-from watcher.changes import Notice, NoticeKind, RecordedChange
-from watcher.store import ConflictError, MessageState, Store, open_store
+from watcher.catalog.changes import Notice, NoticeKind, RecordedChange
+from watcher.store.connection import ConflictError
+from watcher.store.store import Store, open_store
+from watcher.store.values import MessageState
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
-    from watcher.store import StoredMessage
+    from watcher.store.values import StoredMessage
 
 BASELINE = Notice(NoticeKind.BASELINE, START, {"models": 1, "categories": {"video": 1}})
 

@@ -25,8 +25,8 @@ from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP
 
 from told import ALERT, a_flood, a_shared_flood
-from watcher.notify import Verdict, open_receiver
-from watcher.rendering import render
+from watcher.notify.receiver import Verdict, open_receiver
+from watcher.render.message import render
 
 SERVICES = {
     "discord.com": "discord://123456789012345678/Canary-Discord-Token",

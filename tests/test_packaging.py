@@ -19,10 +19,12 @@ import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from watcher import __version__, cli
+from watcher import __version__
+from watcher.cli import main as cli
 from watcher.config.loading import load
-from watcher.notify import check
-from watcher.simulator import Simulator, generate
+from watcher.notify.addresses import check
+from watcher.simulator.generator import generate
+from watcher.simulator.server import Simulator
 
 ROOT = Path(__file__).parent.parent
 UNIT = ROOT / "systemd" / "kie-watcher.service"
@@ -66,7 +68,7 @@ def unit(tmp_path: Path) -> Path:
 
 
 def test_the_command_is_the_one_that_everything_calls() -> None:
-    assert PROJECT["project"]["scripts"] == {"kie-watcher": "watcher.cli:main"}
+    assert PROJECT["project"]["scripts"] == {"kie-watcher": "watcher.cli.main:main"}
     assert callable(cli.main)
 
 

@@ -6,8 +6,8 @@ import time
 
 import pytest
 
-from watcher.catalog import fold
-from watcher.routing import Pattern, PatternError, accepts
+from watcher.catalog.record import fold
+from watcher.routing.match import Pattern, PatternError, accepts
 
 NAME = "ByteDance/Seedance-2-5 , 1080p NO video"
 

@@ -15,11 +15,11 @@ from structlog.testing import capture_logs
 
 from build import row
 from test_notify import DISCORD, Mailbox, a_mail_server
-from watcher import daemon
+from watcher import app
 from watcher.config.settings import Settings
-from watcher.notify import Verdict, open_receiver
-from watcher.rendering import Markup
-from watcher.simulator import Simulator
+from watcher.notify.receiver import Verdict, open_receiver
+from watcher.render.markup import Markup
+from watcher.simulator.server import Simulator
 
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(200)
 
@@ -119,10 +119,10 @@ async def test_a_price_move_comes_with_its_chart_where_one_is_wanted(tmp_path: P
                     "receivers": {"me": {"url": address, "charts": True}},
                 }
             )
-            await daemon.check(settings, terminal=None, now=now)  # type: ignore[arg-type]
+            await app.check(settings, terminal=None, now=now)  # type: ignore[arg-type]
             simulator.catalogue.edit("Reel 3", creditPrice="55", usdPrice="0.275")
             hour[0] = 30
-            await daemon.check(settings, terminal=None, now=now)  # type: ignore[arg-type]
+            await app.check(settings, terminal=None, now=now)  # type: ignore[arg-type]
 
     baseline, moved = mailbox.mails
     kinds = [[part.get_content_type() for part in it.walk()] for it in (baseline, moved)]

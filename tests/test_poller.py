@@ -15,15 +15,18 @@ import pytest
 from structlog.testing import capture_logs
 
 from build import row
-from watcher.changes import ModelChange
+from watcher.catalog.changes import ModelChange
+from watcher.catalog.confirm import Policy
 from watcher.config.settings import PollSettings, SourceSettings
-from watcher.confirm import Policy
-from watcher.intake import Rules
-from watcher.kie import open_client
-from watcher.poller import Poller, PollOutcome, PollReport
-from watcher.routing import Matcher, RoutingRules, Silence
-from watcher.simulator import CountsOff, Empty, Envelope, HalfJson, Html, Simulator, Status
-from watcher.store import AcceptHolds, StartOver, Store, StoredSilence, open_store
+from watcher.kie.client import open_client
+from watcher.poller import Poller, PollOutcome, PollReport, Rules
+from watcher.routing.match import Matcher
+from watcher.routing.rules import RoutingRules, Silence
+from watcher.simulator.faults import CountsOff, Empty, Envelope, HalfJson, Html, Status
+from watcher.simulator.server import Simulator
+from watcher.store.requests import AcceptHolds, StartOver
+from watcher.store.store import Store, open_store
+from watcher.store.values import StoredSilence
 
 START = datetime(2026, 11, 22, 7, 0, tzinfo=UTC)
 NO_SILENCE = Silence(1, Matcher(), START, START)

@@ -28,23 +28,23 @@ from remembering import (
     record,
     removed,
 )
-from watcher.changes import CreditValueChange, Kind, ModelChange, Notice, NoticeKind
+from watcher.catalog.changes import CreditValueChange, Kind, ModelChange, Notice, NoticeKind
+from watcher.catalog.confirm import Hold, HoldReason
+from watcher.catalog.pricing import parse_unit
 from watcher.config.settings import Settings
-from watcher.confirm import Hold, HoldReason
-from watcher.routing import Anchor
-from watcher.store import Keep, PollCost, Pruned, Store, open_store
-from watcher.store.database import open_writing
-from watcher.store.migrations import MIGRATIONS, migrate
+from watcher.routing.plan import Anchor
+from watcher.store.connection import open_writing
+from watcher.store.retention import keep_tidy, kept_for
 from watcher.store.rows import CHANGE_COLUMNS, read_record, record_text
-from watcher.store.values import Settlement
-from watcher.tidying import keep_tidy, kept_for
-from watcher.units import parse_unit
+from watcher.store.schema import MIGRATIONS, migrate
+from watcher.store.store import Store, open_store
+from watcher.store.values import Keep, PollCost, Pruned, Settlement
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
-    from watcher.changes import RecordedChange
+    from watcher.catalog.changes import RecordedChange
     from watcher.store.values import KnownModel
 
 DAY = timedelta(days=1)

@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from watcher.routing import EVERY_DAY, QuietWindow, last_moment, next_moment, quiet_until
+from watcher.routing.calendar import EVERY_DAY, QuietWindow, last_moment, next_moment, quiet_until
 
 BERLIN = (
     "Europe/Berlin"  # 2026: 29 March 02:00 → 03:00 and 25 October 03:00 → 02:00, both 01:00 UTC

@@ -27,24 +27,14 @@ from routed import (
     short,
     silence,
 )
-from watcher.changes import Kind, ModelChange, Notice, NoticeKind, RecordedChange
-from watcher.routing import (
-    EVERY_DAY,
-    Anchor,
-    Flap,
-    FlapRule,
-    Matcher,
-    QueuedItem,
-    QuietWindow,
-    Rehearsal,
-    Release,
-    Route,
-    RoutingRules,
-    Silence,
-    Told,
-    release,
-    since_told,
-)
+from watcher.catalog.changes import Kind, ModelChange, Notice, NoticeKind, RecordedChange
+from watcher.routing.calendar import EVERY_DAY, QuietWindow
+from watcher.routing.match import Matcher
+from watcher.routing.net_effect import since_told
+from watcher.routing.plan import Anchor
+from watcher.routing.release import QueuedItem, Release, release
+from watcher.routing.rules import Flap, FlapRule, Route, RoutingRules, Silence
+from watcher.routing.simulate import Rehearsal, Told
 
 FIVE = {"min_up": percent("5"), "min_down": percent("5")}
 URGENT = Matcher(kinds=frozenset({Kind.REMOVED}), min_up=percent("25"), min_down=percent("25"))

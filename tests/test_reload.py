@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from pydantic import BaseModel, ConfigDict, SecretStr
 
-from watcher.changes import Kind
+from watcher.catalog.changes import Kind
+from watcher.config.reload import NEEDS_RESTART, changed, compare
 from watcher.config.settings import ReceiverSettings, Settings
-from watcher.reload import NEEDS_RESTART, changed, compare
 
 CANARY = "json://c4n4ry.example/t0k3n"
 

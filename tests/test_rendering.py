@@ -30,11 +30,11 @@ from told import (
     said,
 )
 from ugly import ACTIVE, ugly_text
-from watcher.changes import Kind, ModelChange
-from watcher.rendering import Markup, Service, harmless, render
-from watcher.rendering.harmless import LONGEST_NAME, safe_link, width
-from watcher.rendering.numbers import amount, money, per, percent
-from watcher.units import parse_unit
+from watcher.catalog.changes import Kind, ModelChange
+from watcher.catalog.pricing import parse_unit
+from watcher.render.figures import amount, money, per, percent
+from watcher.render.markup import LONGEST_NAME, Markup, Service, harmless, safe_link, width
+from watcher.render.message import render
 
 # What must be said
 

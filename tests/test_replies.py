@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from watcher.kie.replies import (
+from watcher.kie.responses import (
     LARGEST_BODY,
     LARGEST_CATALOGUE,
     Body,

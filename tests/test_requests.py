@@ -8,25 +8,23 @@ from pathlib import Path
 import pytest
 
 from remembering import START, commit, draft, due_to, fix, minutes, model, new, record
-from watcher.changes import Notice, NoticeKind
-from watcher.confirm import Hold, HoldReason
-from watcher.routing import Anchor, Dispatch
-from watcher.store import (
+from watcher.catalog.changes import Notice, NoticeKind
+from watcher.catalog.confirm import Hold, HoldReason
+from watcher.routing.plan import Anchor, Dispatch
+from watcher.store import requests
+from watcher.store.connection import ConflictError, StateError
+from watcher.store.requests import (
     AcceptHolds,
     AddSilence,
-    ConflictError,
     EndSilence,
+    Forward,
     HoldName,
     OutboxRequest,
     StartOver,
-    StateError,
-    Store,
-    StoredSilence,
     Wish,
-    open_store,
-    requests,
 )
-from watcher.store.wishes import Forward
+from watcher.store.store import Store, open_store
+from watcher.store.values import StoredSilence
 
 SILENCE = StoredSilence(
     id=0,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from watcher.config.secret_parts import is_secret, mask, secret_parts
+from watcher.config.secrets import is_secret, mask, secret_parts
 
 
 @pytest.mark.parametrize(

@@ -29,9 +29,10 @@ from aiohttp import web
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, AuthResult
 
-from watcher.apart import Bounds, Job, NotDoneError, done
-from watcher.cores import forbid_core_dumps
-from watcher.simulator import Simulator, Status, generate
+from watcher.simulator.faults import Status
+from watcher.simulator.generator import generate
+from watcher.simulator.server import Simulator
+from watcher.worker import Bounds, Job, NotDoneError, done, forbid_core_dumps
 
 CANARY = "C4n4ry"
 PATIENCE = 60
@@ -340,7 +341,7 @@ async def test_work_done_apart_gets_nothing_secret_of_the_environment(
     monkeypatch.syspath_prepend(tmp_path)
     (tmp_path / "telltale.py").write_text(
         "import json, os, sys\n"
-        "from watcher.confined import serve\n"
+        "from watcher.worker import serve\n"
         "sys.exit(serve(lambda _: json.dumps([dict(os.environ), sys.argv]).encode(), sys.argv[1:]))\n"
     )
     bounds = Bounds(time=timedelta(seconds=20), memory=2**29, reply=2**16)

@@ -16,12 +16,11 @@ import trustme
 from aiohttp import web
 
 from build import row
-from watcher.catalog import MAX_TEXT_LENGTH, read
+from watcher.catalog.record import MAX_TEXT_LENGTH, read
 from watcher.config.settings import PollSettings, SourceSettings
-from watcher.kie import SourceError, open_client
-from watcher.kie.client import MOST_PAGES
-from watcher.kie.replies import LARGEST_BODY, LARGEST_CATALOGUE
-from watcher.selfwatch.heartbeat import open_heartbeat
+from watcher.kie.client import MOST_PAGES, open_client
+from watcher.kie.responses import LARGEST_BODY, LARGEST_CATALOGUE, SourceError
+from watcher.monitor.heartbeat import open_heartbeat
 
 ROOT = Path(__file__).parent.parent
 PAGE = (ROOT / "docs" / "security.md").read_text("utf-8")

@@ -17,11 +17,12 @@ from aiohttp import web
 from structlog.testing import capture_logs
 
 from build import row
+from watcher.app import Reloads, run
 from watcher.config.errors import ConfigError, Problem
 from watcher.config.settings import Settings
-from watcher.notify import Outcome, TerminalReceiver, Verdict
-from watcher.service import Reloads, run
-from watcher.simulator import Simulator, Status
+from watcher.notify.receiver import Outcome, TerminalReceiver, Verdict
+from watcher.simulator.faults import Status
+from watcher.simulator.server import Simulator
 
 PATIENCE = 20
 

@@ -34,9 +34,10 @@ from told import (
     render_kind,
     variants,
 )
-from watcher.changes import RecordedChange
-from watcher.rendering import Telling, render
-from watcher.rendering.numbers import monthly
+from watcher.catalog.changes import RecordedChange
+from watcher.render.figures import monthly
+from watcher.render.message import render
+from watcher.render.news import Telling
 
 
 def lines_of(contents: list[Content | Telling]) -> list[str]:

@@ -14,49 +14,47 @@ from typing import TYPE_CHECKING, Any
 import aiohttp
 import pytest
 
-from watcher.catalog import DOCUMENTED_USD_PER_CREDIT, Snapshot, parse_record, read
-from watcher.simulator import (
-    Bomb,
+from watcher.catalog.record import DOCUMENTED_USD_PER_CREDIT, Snapshot, parse_record, read
+from watcher.simulator.catalogue import (
     Catalogue,
-    ClearFaults,
     Correct,
-    CountsOff,
-    Drip,
-    Drop,
     Duplicate,
-    Empty,
-    Envelope,
     FalPrice,
-    HalfJson,
-    Hang,
-    Html,
-    Huge,
     Insert,
-    Lasting,
-    Market,
-    PageCap,
     Promotion,
-    Raw,
     Recategorise,
-    Redirect,
     Relabel,
     Remove,
     Rename,
     Reprice,
     Rerate,
     Reunit,
+    identity,
+)
+from watcher.simulator.chance import random_edit
+from watcher.simulator.faults import (
+    Bomb,
+    CountsOff,
+    Drip,
+    Drop,
+    Empty,
+    Envelope,
+    HalfJson,
+    Hang,
+    Html,
+    Huge,
+    PageCap,
+    Raw,
+    Redirect,
     Shape,
     Shift,
-    Simulator,
     Status,
     TotalOff,
     WrongShape,
-    demo_script,
-    generate,
-    identity,
-    random_edit,
 )
-from watcher.simulator.quirks import quirks
+from watcher.simulator.generator import generate, quirks
+from watcher.simulator.market import ClearFaults, Lasting, Market, demo_script
+from watcher.simulator.server import Simulator
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable

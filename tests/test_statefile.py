@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 from remembering import START, VALUE, commit, look, record
-from watcher.store import InUseError, NoStateError, StateError, open_reader, open_store
-from watcher.store.database import open_reading
-from watcher.store.migrations import NEWEST
+from watcher.store.connection import InUseError, NoStateError, StateError, open_reading
+from watcher.store.schema import NEWEST
+from watcher.store.store import open_reader, open_store
 
 
 @pytest.fixture
@@ -185,7 +185,7 @@ async def test_a_second_writer_is_refused_and_told_who_the_first_is(path: Path) 
 OPENS_AND_ENDS = """
 import asyncio, sys
 from pathlib import Path
-from watcher.store import open_store
+from watcher.store.store import open_store
 
 async def main(how):
     async with open_store(Path(sys.argv[1])) as store:
@@ -219,7 +219,7 @@ async def test_a_state_whose_writer_was_killed_is_whole_for_reader_and_next_writ
         "import asyncio, os, signal, sys; sys.path.insert(0, sys.argv[2])\n"
         "from pathlib import Path\n"
         "from remembering import commit, record\n"
-        "from watcher.store import open_store\n"
+        "from watcher.store.store import open_store\n"
         "async def main():\n"
         "    async with open_store(Path(sys.argv[1])) as store:\n"
         "        await store.record(commit(baseline=(record(),)))\n"

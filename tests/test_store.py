@@ -22,22 +22,17 @@ from remembering import (
     record,
     removed,
 )
-from watcher.changes import CreditValueChange, Kind, ModelChange
-from watcher.confirm import Hold, HoldReason
-from watcher.store import (
-    FAILED,
-    INCONCLUSIVE,
-    Believed,
-    Store,
-    believed_after,
-    open_store,
-)
+from watcher.catalog.changes import CreditValueChange, Kind, ModelChange
+from watcher.catalog.confirm import Hold, HoldReason
+from watcher.store.queries import FAILED, INCONCLUSIVE
 from watcher.store.rows import read_record, record_text, time_text
+from watcher.store.store import Store, open_store
+from watcher.store.values import Believed, believed_after
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from watcher.store import KnownModel
+    from watcher.store.values import KnownModel
 
 KLING = record("Kling 2.6, text-to-video")
 SUNO = record("Suno v5", interface="music", provider="Suno", credits=None, unit=record().unit)

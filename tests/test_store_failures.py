@@ -10,14 +10,15 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from remembering import START, commit, edited, look, minutes, new, record, removed
-from watcher.changes import Notice, NoticeKind
-from watcher.confirm import Hold, HoldReason
-from watcher.store import StateError, Store, open_store
+from watcher.catalog.changes import Notice, NoticeKind
+from watcher.catalog.confirm import Hold, HoldReason
+from watcher.store.connection import StateError
+from watcher.store.store import Store, open_store
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from watcher.store import KnownModel
+    from watcher.store.values import KnownModel
 
 KLING, SUNO = record("Kling 2.6, text-to-video"), record("Suno v5", interface="music")
 

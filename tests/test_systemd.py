@@ -20,8 +20,8 @@ from hypothesis import strategies as st
 
 from watcher.config.settings import PollSettings, SourceSettings
 from watcher.kie.client import FEWEST_ATTEMPTS
-from watcher.notify.address import SERVICE_TIMEOUT
-from watcher.systemd import LONGEST_ROUND, Progress, Supervisor, Watchdog, longest_poll
+from watcher.monitor.systemd import LONGEST_ROUND, Progress, Supervisor, Watchdog, longest_poll
+from watcher.notify.addresses import SERVICE_TIMEOUT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

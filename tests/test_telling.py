@@ -10,12 +10,14 @@ from decimal import Decimal
 import pytest
 
 from build import USD_PER_CREDIT, priced
-from watcher.catalog import Model
-from watcher.changes import Kind, ModelChange, Notice, NoticeKind, RecordedChange
-from watcher.diff import diff_model
-from watcher.rendering.facts import Facts
-from watcher.routing import Batch, Pattern, PricePoint, Usage
-from watcher.telling import tell
+from watcher.catalog.changes import Kind, ModelChange, Notice, NoticeKind, RecordedChange
+from watcher.catalog.diff import diff_model
+from watcher.catalog.record import Model
+from watcher.render.enrichment import tell
+from watcher.render.news import Facts
+from watcher.routing.match import Pattern
+from watcher.routing.release import Batch
+from watcher.routing.rules import PricePoint, Usage
 
 NOW = datetime(2026, 11, 22, 7, 30, tzinfo=UTC)
 

@@ -16,15 +16,26 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from watcher.changes import Kind, RecordedChange
+from watcher.catalog.changes import Kind, RecordedChange
+from watcher.catalog.confirm import Policy
 from watcher.config.settings import PollSettings, SourceSettings
-from watcher.confirm import Policy
-from watcher.intake import Rules
-from watcher.poller import Poller, PollOutcome, PollReport
-from watcher.routing import FlapRule, Matcher, RoutingRules, Silence
-from watcher.simulator import Catalogue, Edit, Insert, Remove, Row, generate, identity, random_edit
-from watcher.simulator.money import amount, listed_usd, plain
-from watcher.store import Store, open_store
+from watcher.poller import Poller, PollOutcome, PollReport, Rules
+from watcher.routing.match import Matcher
+from watcher.routing.rules import FlapRule, RoutingRules, Silence
+from watcher.simulator.catalogue import (
+    Catalogue,
+    Edit,
+    Insert,
+    Remove,
+    Row,
+    amount,
+    identity,
+    listed_usd,
+    plain,
+)
+from watcher.simulator.chance import random_edit
+from watcher.simulator.generator import generate
+from watcher.store.store import Store, open_store
 from worlds import Judge, Ledger, Shelf
 
 # How often in all a catalogue is read that is edited meanwhile: so many worlds, so often in each.

@@ -17,7 +17,7 @@ from torture.soak import Scale, soak
 from torture.torn import TORN
 from torture.trial import Limits, Objection, Result, Trial, World, conduct
 from watcher.config.settings import PollSettings
-from watcher.simulator import generate
+from watcher.simulator.generator import generate
 
 NO_HURRY = 3600.0
 # One of each kind, the quick ones.

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from watcher.units import parse_unit
+from watcher.catalog.pricing import parse_unit
 
 
 @pytest.mark.parametrize(

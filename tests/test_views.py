@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from remembering import START, VALUE, commit, draft, edited, fix, minutes, new, record, removed
-from watcher.catalog import Model
-from watcher.changes import (
+from watcher.catalog.changes import (
     Cause,
     CreditValueChange,
     Kind,
@@ -18,17 +17,12 @@ from watcher.changes import (
     RecordedChange,
     public_fields,
 )
-from watcher.confirm import Hold, HoldReason
-from watcher.store import (
-    FAILED,
-    NoStateError,
-    OpenHold,
-    PollStatus,
-    ReceiverStatus,
-    Store,
-    Waiting,
-    open_store,
-)
+from watcher.catalog.confirm import Hold, HoldReason
+from watcher.catalog.record import Model
+from watcher.store.connection import NoStateError
+from watcher.store.queries import FAILED
+from watcher.store.store import Store, open_store
+from watcher.store.values import OpenHold, PollStatus, ReceiverStatus, Waiting
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -19,15 +19,24 @@ import pytest
 import structlog
 from click.testing import CliRunner, Result
 
-from watcher.alarms import AlarmKind, Trouble
-from watcher.cli import cli
+from watcher.cli.main import cli
+from watcher.cli.query import ask
 from watcher.config.addresses import TcpAddress, UnixAddress
-from watcher.selfwatch.health import ask
-from watcher.selfwatch.metrics import Metrics
-from watcher.selfwatch.pages import Sources, pages
-from watcher.selfwatch.readiness import Limits, unready
-from watcher.selfwatch.web import MOST_CONNECTIONS, ListenError, Pages, Reply, serve
-from watcher.store import PollStatus, ReceiverStatus, StateError, Status
+from watcher.monitor.alarms import AlarmKind, Trouble
+from watcher.monitor.metrics import Metrics
+from watcher.monitor.web import (
+    MOST_CONNECTIONS,
+    Limits,
+    ListenError,
+    Pages,
+    Reply,
+    Sources,
+    pages,
+    serve,
+    unready,
+)
+from watcher.store.connection import StateError
+from watcher.store.values import PollStatus, ReceiverStatus, Status
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)

@@ -8,8 +8,7 @@ from decimal import Decimal
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from watcher.catalog import Model, parse_record
-from watcher.changes import (
+from watcher.catalog.changes import (
     CreditValueChange,
     Kind,
     ModelChange,
@@ -17,8 +16,11 @@ from watcher.changes import (
     NoticeKind,
     RecordedChange,
 )
-from watcher.diff import diff_model
-from watcher.rendering import Facts, Markup, Message, Service, Telling, render
+from watcher.catalog.diff import diff_model
+from watcher.catalog.record import Model, parse_record
+from watcher.render.markup import Markup, Service
+from watcher.render.message import Message, render
+from watcher.render.news import Facts, Telling
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

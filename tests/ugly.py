@@ -7,8 +7,8 @@ import re
 from hypothesis import strategies as st
 
 from told import AT, BASELINE, COLLAPSE, RECOVERED, SAMPLE, model, recorded, removed
-from watcher.changes import Kind, ModelChange, Notice, NoticeKind, RecordedChange
-from watcher.diff import diff_model
+from watcher.catalog.changes import Kind, ModelChange, Notice, NoticeKind, RecordedChange
+from watcher.catalog.diff import diff_model
 
 Content = RecordedChange | Notice
 

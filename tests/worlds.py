@@ -16,11 +16,11 @@ from decimal import Decimal
 from random import Random
 from typing import Any
 
-from watcher.catalog import Record, Snapshot, parse_record
-from watcher.changes import CreditValueChange, Kind, ModelChange, RecordedChange
+from watcher.catalog.changes import CreditValueChange, Kind, ModelChange, RecordedChange
+from watcher.catalog.record import Record, Snapshot, parse_record
 from watcher.config.settings import PollSettings, SourceSettings
-from watcher.kie import KieClient
-from watcher.simulator import Catalogue, Edit, Rename, identity
+from watcher.kie.client import KieClient
+from watcher.simulator.catalogue import Catalogue, Edit, Rename, identity
 from watcher.simulator.replies import PageQuery, Replies
 from watcher.store.values import KnownModel
 

@@ -15,13 +15,13 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 
 from torture.shelf import Shelf
 from watcher.config.settings import PollSettings, SourceSettings
-from watcher.kie import KieClient, SourceError, SourceReason
-from watcher.kie.replies import refuse_status
+from watcher.kie.client import KieClient
+from watcher.kie.responses import SourceError, SourceReason, refuse_status
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
-    from watcher.simulator import Simulator
+    from watcher.simulator.server import Simulator
 
 __all__ = ["WAYS_DOWN", "FailingShelf", "Names", "client_by_name"]
 

@@ -20,18 +20,19 @@ from torture.trial import Objection, Trial, World
 from torture.truth import as_read
 from torture.watch import Clock, Watch
 from torture.wire import Manner, RawServer, badly, whole
-from watcher.changes import ANNOUNCED_BY_DEFAULT, ModelChange
+from watcher.catalog.changes import ANNOUNCED_BY_DEFAULT, ModelChange
 from watcher.config.settings import PollSettings, SourceSettings
-from watcher.kie import open_client
-from watcher.kie.replies import Body
-from watcher.simulator import Catalogue, generate, identity
+from watcher.kie.client import open_client
+from watcher.kie.responses import Body
+from watcher.simulator.catalogue import Catalogue, identity
+from watcher.simulator.generator import generate
 from watcher.simulator.replies import PageQuery, Replies
-from watcher.store import open_store
+from watcher.store.store import open_store
 
 if TYPE_CHECKING:
     from torture.trial import Limits
     from watcher.poller import PollReport
-    from watcher.store import Store
+    from watcher.store.store import Store
 
 __all__ = ["GARBAGE", "is_sound"]
 

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Self
 
 from aiohttp import web
 
-from watcher.notify import Outcome, Verdict
-from watcher.rendering import Markup, Service
+from watcher.notify.receiver import Outcome, Verdict
+from watcher.render.markup import Markup, Service
 
 if TYPE_CHECKING:
     from collections.abc import Callable

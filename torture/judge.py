@@ -12,17 +12,17 @@ from typing import TYPE_CHECKING
 
 from torture.trial import Objection
 from torture.truth import as_read, essence, understood
-from watcher.changes import CreditValueChange, Kind, ModelChange
-from watcher.simulator import identity
+from watcher.catalog.changes import CreditValueChange, Kind, ModelChange
+from watcher.simulator.catalogue import identity
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from torture.truth import Ledger
-    from watcher.catalog import Record
-    from watcher.changes import RecordedChange
-    from watcher.simulator import Catalogue
-    from watcher.store import KnownModel
+    from watcher.catalog.changes import RecordedChange
+    from watcher.catalog.record import Record
+    from watcher.simulator.catalogue import Catalogue
+    from watcher.store.values import KnownModel
 
 __all__ = ["Follower", "Judge", "told"]
 

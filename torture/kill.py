@@ -20,15 +20,18 @@ from torture.place import scratch
 from torture.reckoning import look, must_be_sound, must_have_been_told
 from torture.trial import Objection, Trial, World
 from torture.truth import Ledger, as_read
-from watcher.simulator import Simulator, generate, random_edit
-from watcher.store import NoStateError, open_reader
+from watcher.simulator.chance import random_edit
+from watcher.simulator.generator import generate
+from watcher.simulator.server import Simulator
+from watcher.store.connection import NoStateError
 from watcher.store.rows import read_known
+from watcher.store.store import open_reader
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from torture.trial import Limits
-    from watcher.store import KnownModel
+    from watcher.store.values import KnownModel
 
 __all__ = ["KILL"]
 

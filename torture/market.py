@@ -8,14 +8,14 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
-from watcher.simulator import Insert, Remove, identity, random_edit
-from watcher.simulator.money import amount, listed_usd, plain
+from watcher.simulator.catalogue import Insert, Remove, amount, identity, listed_usd, plain
+from watcher.simulator.chance import random_edit
 
 if TYPE_CHECKING:
     from random import Random
 
     from torture.truth import Ledger
-    from watcher.simulator import Edit, Row
+    from watcher.simulator.catalogue import Edit, Row
 
 __all__ = ["Market"]
 

@@ -19,10 +19,13 @@ from torture.place import scratch
 from torture.stage import DAY, HOUR, Stage
 from torture.trial import Objection, Trial, World
 from watcher.config.settings import PollSettings, Settings
-from watcher.notify import open_receiver
+from watcher.notify.receiver import open_receiver
 from watcher.poller import PollOutcome
-from watcher.simulator import Catalogue, Simulator, generate
-from watcher.store import InUseError, StateError, open_store
+from watcher.simulator.catalogue import Catalogue
+from watcher.simulator.generator import generate
+from watcher.simulator.server import Simulator
+from watcher.store.connection import InUseError, StateError
+from watcher.store.store import open_store
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

@@ -11,7 +11,7 @@ from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 from torture.trial import Objection
-from watcher.changes import ANNOUNCED_BY_DEFAULT
+from watcher.catalog.changes import ANNOUNCED_BY_DEFAULT
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -9,7 +9,7 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 
 from watcher.config.settings import PollSettings
-from watcher.kie import KieClient
+from watcher.kie.client import KieClient
 from watcher.simulator.replies import PageQuery, Replies
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from random import Random
 
     from watcher.config.settings import SourceSettings
-    from watcher.simulator import Catalogue
+    from watcher.simulator.catalogue import Catalogue
 
 __all__ = ["Shelf"]
 

@@ -23,10 +23,11 @@ from torture.shelf import Shelf
 from torture.trial import Objection, Trial, World
 from torture.watch import Clock, Watch
 from watcher.config.settings import PollSettings, Settings, SourceSettings
-from watcher.simulator import Catalogue, Insert, Remove, generate, random_edit
-from watcher.simulator.money import amount, listed_usd
-from watcher.store import open_store
-from watcher.tidying import kept_for
+from watcher.simulator.catalogue import Catalogue, Insert, Remove, amount, listed_usd
+from watcher.simulator.chance import random_edit
+from watcher.simulator.generator import generate
+from watcher.store.retention import kept_for
+from watcher.store.store import open_store
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
     from torture.trial import Limits
     from watcher.kie.completeness import Page
     from watcher.poller import PollReport
-    from watcher.store import Store
+    from watcher.store.store import Store
 
 __all__ = ["SOAK", "YEAR", "Scale", "soak"]
 

@@ -20,17 +20,17 @@ from torture.trial import Objection
 from torture.truth import Ledger
 from torture.watch import Clock, Watch
 from watcher.config.settings import Settings, SourceSettings
-from watcher.store import open_store
+from watcher.store.store import open_store
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
     from pathlib import Path
 
-    from watcher.kie import KieClient
-    from watcher.notify import Receiver
+    from watcher.kie.client import KieClient
+    from watcher.notify.receiver import Receiver
     from watcher.poller import PollReport
-    from watcher.simulator import Catalogue
-    from watcher.store import Store
+    from watcher.simulator.catalogue import Catalogue
+    from watcher.store.store import Store
 
 __all__ = ["DAY", "HOUR", "Stage"]
 

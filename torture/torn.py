@@ -17,19 +17,19 @@ from torture.place import scratch
 from torture.shelf import Shelf
 from torture.trial import Objection, Trial, World
 from torture.truth import Ledger
-from watcher.changes import Kind, RecordedChange
+from watcher.app import silence_meant
+from watcher.catalog.changes import Kind, RecordedChange
+from watcher.catalog.confirm import Policy
 from watcher.config.settings import PollSettings, SourceSettings
-from watcher.confirm import Policy
-from watcher.daemon import silence_meant
-from watcher.intake import Rules
-from watcher.poller import Poller, PollOutcome, PollReport
-from watcher.routing import RoutingRules
-from watcher.simulator import Catalogue, generate
-from watcher.store import open_store
+from watcher.poller import Poller, PollOutcome, PollReport, Rules
+from watcher.routing.rules import RoutingRules
+from watcher.simulator.catalogue import Catalogue
+from watcher.simulator.generator import generate
+from watcher.store.store import open_store
 
 if TYPE_CHECKING:
     from torture.trial import Limits
-    from watcher.store import Store
+    from watcher.store.store import Store
 
 __all__ = ["TORN"]
 

@@ -12,13 +12,13 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from watcher.catalog import Record, Snapshot, parse_record
-from watcher.simulator import Catalogue, Rename, identity
+from watcher.catalog.record import Record, Snapshot, parse_record
+from watcher.simulator.catalogue import Catalogue, Rename, identity
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from watcher.simulator import Edit
+    from watcher.simulator.catalogue import Edit
 
 __all__ = ["Ledger", "as_read", "essence", "understood"]
 

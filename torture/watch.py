@@ -10,25 +10,23 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
+from watcher.app import silence_meant
+from watcher.catalog.confirm import Policy
 from watcher.config.rules import routing_rules
 from watcher.config.settings import Settings
-from watcher.confirm import Policy
-from watcher.daemon import silence_meant
-from watcher.gathering import Gatherer, TellingRules
-from watcher.intake import Rules
-from watcher.outbox import Outbox
-from watcher.poller import Poller
-from watcher.routing import RoutingRules
-from watcher.store import StateError
+from watcher.outbox import Gatherer, Outbox, TellingRules
+from watcher.poller import Poller, Rules
+from watcher.routing.rules import RoutingRules
+from watcher.store.connection import StateError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from random import Random
 
-    from watcher.kie import KieClient
-    from watcher.notify import Receiver
+    from watcher.kie.client import KieClient
+    from watcher.notify.receiver import Receiver
     from watcher.poller import PollReport
-    from watcher.store import Store
+    from watcher.store.store import Store
 
 __all__ = ["Clock", "Watch"]
 

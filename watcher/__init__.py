@@ -1,35 +1,36 @@
 """kie-watcher: watches Kie.ai's model prices and tells people what really changed.
 
-One sentence: a poll turns what the API says into changes that are true, one transaction remembers
-them together with what must be told, and workers tell it until it is accepted.
+A poll turns what the API says into changes that are true, one transaction remembers them together
+with what must be sent, and a worker for each receiver sends until it is accepted.
 
-    poller ── kie.probe: as last time? ──► wait
+    poller ── kie.client: probe, the same as last time? ──► wait
        │
-       └─ kie.sweep: whole, or refused
+       └─ kie.client: sweep, complete or refused
+             │   catalog: matching → diff → confirm         routing.plan
              │
-          intake   catalog → matching + renames → diff → confirm → routing.plan
+          store.record    ONE transaction: snapshot, history, changes, holds, deliveries
              │
-          store    ONE transaction: snapshot, history, changes, holds, deliveries
-             │
-       gathering   routing.release → telling → rendering (or templates, charts)
-             │
-          outbox   notify: send ──► store: sent, to be tried again, or dead
+          outbox          routing.release → render → notify: send ──► sent, retry, or dead
 
-Which room for what:
+Where to look:
 
-- a quirk of the listing: `prices`, `units`, `catalog`; a rule of identity: `matching`, `renames`
-- a new kind of change: `changes` (its name), `diff` (when it is), `rendering.wording` (its words)
-- what must be seen twice: `confirm`; when a sweep is whole: `kie.completeness`
-- who hears of what, and when: `routing`; a setting: `config.settings`; a receiver's option:
-  `config.receivers` and `notify`; a service's own format: `rendering`, `notify.formats`
-- a table or a question to the memory: `store`; a command: `cli`
-- what an operator sees: `alarms` (what is a trouble), `selfwatch` (pages, metrics, heartbeat),
-  `log`, `systemd`
-- who builds and joins everything: `daemon`, `onlookers`, `service`, `demo`
-- a Kie-like API with a market and faults, for the demo and the tests: `simulator`
+- a quirk of the listing: `catalog.pricing` (amounts, units), `catalog.record`
+- a rule of identity: `catalog.matching`; a new kind of change: `catalog.changes` (its name),
+  `catalog.diff` (when it is one), `render.words` (how it is said)
+- what must be seen twice: `catalog.confirm`; when a sweep is whole: `kie.completeness`
+- who hears of what: `routing.match`, `routing.plan`; when, and in which message:
+  `routing.release`, `routing.calendar`
+- a setting: `config.settings`, for routes `config.routes`; a receiver's option: `config.settings`
+  and `notify`
+- a service's own format: `render.markup` and `notify.formats` (its limits), `render.message`,
+  `render.email`
+- a table, a query: `store`; a command or a column of its table: `cli`
+- what an operator sees: `monitor` (alarms, heartbeat, metrics, health pages, systemd), `log`
+- what runs in a process that can be killed: `worker`, with `render.templates`, `render.charts`
+- what builds and joins everything: `app`; the demo and its market: `demo`, `simulator`
 
-Everything above `store` in the drawing, and `routing`, `telling` and `rendering`, is values in,
-values out: no network, no disk, no clock. A test holds these walls (`tests/test_imports.py`).
+`catalog`, `routing`, `render` and `monitor.alarms` are values in, values out: no network, no disk,
+no clock. A test holds these walls (`tests/test_imports.py`).
 """
 
 __version__ = "0.1.0"

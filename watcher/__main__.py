@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from watcher.cli import main
+from watcher.cli.main import main
 
 if __name__ == "__main__":
     main()

@@ -15,20 +15,21 @@ from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, TextIO
 
+from watcher.app import Time, run
 from watcher.config.settings import Settings
-from watcher.notify import TerminalReceiver
-from watcher.service import Time, run
-from watcher.simulator import Market, Simulator, demo_script, generate
-from watcher.store import MessageState, open_reader
-from watcher.waiting import first_of
+from watcher.notify.receiver import TerminalReceiver
+from watcher.schedule import first_of
+from watcher.simulator.generator import generate
+from watcher.simulator.market import Market, demo_script
+from watcher.simulator.server import Simulator
+from watcher.store.store import open_reader
+from watcher.store.values import MessageState
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from watcher.changes import RecordedChange
-    from watcher.notify import Outcome
-
-__all__ = ["DemoReport", "demo"]
+    from watcher.catalog.changes import RecordedChange
+    from watcher.notify.receiver import Outcome
 
 MODELS = 570
 SEED = 11

@@ -15,16 +15,14 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 import structlog
 
-from watcher.printable import one_line
+from watcher.safe_text import one_line
 
 if TYPE_CHECKING:
     from collections.abc import MutableMapping
 
     from structlog.typing import Processor
 
-    from watcher.secrets import Redactor
-
-__all__ = ["configure"]
+    from watcher.safe_text import Redactor
 
 _LEVELS = {
     "debug": logging.DEBUG,

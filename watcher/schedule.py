@@ -2,18 +2,21 @@
 
 Knows how waiting grows and how chance spreads it. Refuses to know the clock and what is waited
 for; chance comes in as an argument.
+
+Waiting without sleeping: for events, and not longer than a time.
+
+Refuses to know what is waited for.
 """
 
 from __future__ import annotations
 
+import asyncio
 from datetime import timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from random import Random
-
-__all__ = ["backoff", "next_attempt"]
 
 LONGEST_RETRY_AFTER = timedelta(days=1)
 FIRST_RETRY = timedelta(seconds=5)
@@ -62,3 +65,18 @@ def _doubled(first: timedelta, times: int, limit: timedelta) -> timedelta:
 
 def _asked_for(retry_after: timedelta | None) -> timedelta:
     return min(retry_after or timedelta(), LONGEST_RETRY_AFTER)
+
+
+async def first_of(*events: asyncio.Event, within: timedelta | None) -> None:
+    """Return as soon as one of the events is set, or after `within` (`None`: however long)."""
+    waiters = [asyncio.ensure_future(event.wait()) for event in events]
+    try:
+        await asyncio.wait(
+            waiters,
+            timeout=None if within is None else max(within.total_seconds(), 0),
+            return_when=asyncio.FIRST_COMPLETED,
+        )
+    finally:
+        for waiter in waiters:
+            waiter.cancel()
+        await asyncio.gather(*waiters, return_exceptions=True)

@@ -1,4 +1,9 @@
-"""The command `outbox`: what waits to be sent and what died, and what to do about it.
+"""Carrying out what a person asks of the state, here or by the daemon that owns it.
+
+Knows that a state has one writer: beside a running daemon a wish is left for it, which takes it
+within seconds. Refuses to know what is wished.
+
+The command `outbox`: what waits to be sent and what died, and what to do about it.
 
 Knows what a person calls messages by. Refuses to send anything itself.
 """
@@ -12,19 +17,32 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from watcher.cli.configured import Chosen, memory
-from watcher.cli.endings import BadUsage, failed
-from watcher.cli.printing import Column, age, json_line, news_count, say, table, utc
-from watcher.cli.views import opened
-from watcher.cli.wishes import ASKED, done_or_left
+from watcher.cli.options import Chosen, memory, opened
+from watcher.cli.output import BadUsage, Column, age, failed, json_line, news_count, say, table, utc
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
+    from pathlib import Path
 
+    from watcher.store.requests import Request, Wish
     from watcher.store.values import OutboxView, StoredMessage, Waiting
-    from watcher.store.wishes import Wish
 
-__all__ = ["outbox"]
+ASKED = "The running daemon has been asked to {}; it does so within seconds."
+
+
+async def done_or_left(state: Path, request: Request) -> int | None:
+    """How many things the wish was about; `None` where it is left for the running daemon."""
+    from watcher.store import requests
+    from watcher.store.connection import InUseError
+    from watcher.store.store import open_store
+
+    try:
+        async with open_store(state) as store:
+            return await store.apply(request)
+    except InUseError:
+        requests.leave(state, request)
+        return None
+
 
 COLUMNS = (
     *(Column("Number", numeric=True), Column("Alert"), Column("Receiver"), Column("State")),
@@ -109,7 +127,7 @@ def retry(
 
     Name each MESSAGE by its number or alert id, or give --receiver or --all.
     """
-    from watcher.store.wishes import Wish  # noqa: PLC0415
+    from watcher.store.requests import Wish
 
     _carry_out(chosen, Wish.RETRY, Aim.of(messages, receiver, everything))
 
@@ -124,7 +142,7 @@ def discard(
     Name each MESSAGE by its number or alert id, or give --receiver or --all, which also give up
     what is in no message yet. What happened stays remembered: only the telling is given up.
     """
-    from watcher.store.wishes import Wish  # noqa: PLC0415
+    from watcher.store.requests import Wish
 
     _carry_out(chosen, Wish.DISCARD, Aim.of(messages, receiver, everything))
 
@@ -140,7 +158,7 @@ def forward(
     Name each MESSAGE by its number or alert id, or give --receiver or --all, which also forward
     what is in no message yet. What the other receiver was told already is not told again.
     """
-    from watcher.store.wishes import Forward  # noqa: PLC0415
+    from watcher.store.requests import Forward
 
     aim, known = Aim.of(messages, receiver, everything), memory(chosen)
     if to not in known.receivers:
@@ -174,8 +192,8 @@ def _carry_out(chosen: Chosen, wish: Wish, aim: Aim) -> None:
 
 
 def _done(wish: Wish, count: int) -> str:
-    from watcher.rendering.numbers import counted  # noqa: PLC0415
-    from watcher.store.wishes import Wish  # noqa: PLC0415
+    from watcher.render.figures import counted
+    from watcher.store.requests import Wish
 
     if wish is Wish.RETRY:
         what = counted(count, "message is", "messages are")
@@ -184,13 +202,13 @@ def _done(wish: Wish, count: int) -> str:
 
 
 def _pieces(count: int) -> str:
-    from watcher.rendering.numbers import counted  # noqa: PLC0415
+    from watcher.render.figures import counted
 
     return counted(count, "message or waiting piece", "messages and waiting pieces")
 
 
 async def _done_or_left(chosen: Chosen, wish: Wish, aim: Aim) -> int | None:
-    from watcher.store.wishes import OutboxRequest  # noqa: PLC0415
+    from watcher.store.requests import OutboxRequest
 
     numbers = aim.numbers(await _look(chosen))
     request = OutboxRequest(wish, datetime.now(UTC), numbers, aim.receiver)
@@ -212,7 +230,7 @@ def _outbox_table(found: OutboxView, receivers: Collection[str]) -> None:
 def _message_row(
     message: StoredMessage, receivers: Collection[str], now: datetime
 ) -> tuple[str, ...]:
-    from watcher.store.values import MessageState  # noqa: PLC0415
+    from watcher.store.values import MessageState
 
     is_open = message.state is MessageState.OPEN
     return (
@@ -233,7 +251,7 @@ def _named(receiver: str, receivers: Collection[str]) -> str:
 
 
 def _message_fields(message: StoredMessage, receivers: Collection[str]) -> dict[str, Any]:
-    from watcher.store.values import MessageState  # noqa: PLC0415
+    from watcher.store.values import MessageState
 
     is_open = message.state is MessageState.OPEN
     return {

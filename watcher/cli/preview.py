@@ -15,21 +15,19 @@ from typing import TYPE_CHECKING
 
 import click
 
-from watcher.cli.asked import since as since_asked
-from watcher.cli.configured import BUILT_IN_RECEIVER, Chosen, memory, outlook
-from watcher.cli.endings import BadUsage, failed
-from watcher.cli.printing import say
-from watcher.cli.rehearsing import NO_ALERT, News, Receivers, readable, remembered, worded
+from watcher.cli.options import BUILT_IN_RECEIVER, Chosen, memory, outlook
+from watcher.cli.options import since as since_asked
+from watcher.cli.output import BadUsage, failed, say
+from watcher.cli.simulate import NO_ALERT, News, Receivers, readable, remembered, worded
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from watcher.config.settings import Settings
-    from watcher.notify.unsent import Unsent
-    from watcher.rendering import Message, Service
-    from watcher.routing import Rehearsal, Told
-
-__all__ = ["preview"]
+    from watcher.notify.wire import Unsent
+    from watcher.render.markup import Service
+    from watcher.render.message import Message
+    from watcher.routing.simulate import Rehearsal, Told
 
 PRIVATE_FILE, PRIVATE_DIRECTORY = 0o600, 0o700
 USUAL_SINCE = "7d"
@@ -105,7 +103,7 @@ def preview(
 
 
 def _usual_since() -> datetime:
-    from watcher.config.durations import parse_duration  # noqa: PLC0415
+    from watcher.config.durations import parse_duration
 
     return datetime.now(UTC) - parse_duration(USUAL_SINCE)
 
@@ -124,8 +122,8 @@ def _require(known: Settings, receiver: str) -> None:
 
 
 async def _sample(known: Settings, name: str) -> list[Shown]:
-    from watcher.changes import Notice, NoticeKind  # noqa: PLC0415
-    from watcher.rendering import render  # noqa: PLC0415
+    from watcher.catalog.changes import Notice, NoticeKind
+    from watcher.render.message import render
 
     receivers = Receivers(known)
     notice = Notice(NoticeKind.SAMPLE, datetime.now(UTC), {})
@@ -134,7 +132,7 @@ async def _sample(known: Settings, name: str) -> list[Shown]:
 
 
 async def _news(chosen: Chosen, known: Settings, name: str, since: datetime) -> list[Shown]:
-    from watcher.store import open_reader  # noqa: PLC0415
+    from watcher.store.store import open_reader
 
     receivers = Receivers(known)
     async with open_reader(memory(chosen).path) as views:
@@ -146,8 +144,8 @@ async def _news(chosen: Chosen, known: Settings, name: str, since: datetime) -> 
 
 def _told(news: News, known: Settings, name: str, since: datetime) -> list[Told]:
     """What one receiver would be told if it had been away: nothing of it was told meanwhile."""
-    from watcher.config.rules import routing_rules  # noqa: PLC0415
-    from watcher.routing import Rehearsal  # noqa: PLC0415
+    from watcher.config.rules import routing_rules
+    from watcher.routing.simulate import Rehearsal
 
     rehearsal = Rehearsal(replace(routing_rules(known), quiet=()), begun_at=since)
     for content in news.contents:
@@ -166,7 +164,7 @@ def _all_in_time(rehearsal: Rehearsal) -> Iterator[Told]:
 
 
 async def _shown(receivers: Receivers, name: str, message: Message) -> Shown:
-    from watcher.notify.unsent import caught  # noqa: PLC0415
+    from watcher.notify.wire import caught
 
     receiver, service = receivers.opened(name), receivers.service(name)
     if receiver is None or name == BUILT_IN_RECEIVER:
@@ -178,7 +176,7 @@ async def _shown(receivers: Receivers, name: str, message: Message) -> Shown:
 
 def _is_the_message(unsent: Unsent) -> bool:
     """Not what some services want first, such as a login."""
-    from watcher.notify.unsent import LETTER  # noqa: PLC0415
+    from watcher.notify.wire import LETTER
 
     return unsent.content_type == LETTER or NO_ALERT.encode() in unsent.content
 
@@ -212,9 +210,9 @@ def _ending(unsent: Unsent) -> str:
 
 def _page(shown: Shown) -> bytes | None:
     """The HTML of a letter."""
-    from watcher.notify.plain import read_json  # noqa: PLC0415
-    from watcher.notify.unsent import LETTER  # noqa: PLC0415
-    from watcher.rendering import Markup  # noqa: PLC0415
+    from watcher.notify.formats import read_json
+    from watcher.notify.wire import LETTER
+    from watcher.render.markup import Markup
 
     for unsent in shown.sent:
         if unsent.content_type == LETTER and (page := _html_part(unsent.content)):
@@ -225,7 +223,7 @@ def _page(shown: Shown) -> bytes | None:
 
 
 def _html_part(letter: bytes) -> bytes | None:
-    from email import message_from_bytes, policy  # noqa: PLC0415
+    from email import message_from_bytes, policy
 
     part = message_from_bytes(letter, policy=policy.default).get_body(("html",))
     return None if part is None else str(part.get_content()).encode()

@@ -2,6 +2,14 @@
 
 And `test-notify` tries its receivers. Refuses to print a receiver's URL, whole or in part:
 receivers are known by their name and service.
+
+The commands about templates: `template show` prints the built-in one of a service.
+
+Refuses to know receivers: a template is for a kind of service.
+
+The commands `backup` and `restore`: a copy of the memory, and the way back.
+
+Knows what to say of it. Refuses to know how a copy is made and checked.
 """
 
 from __future__ import annotations
@@ -10,23 +18,21 @@ import asyncio
 import os
 import sys
 from contextlib import suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 from typing import TYPE_CHECKING
 
 import click
 
-from watcher.cli.configured import Chosen, settings, start_log
-from watcher.cli.endings import FAILED, BadUsage, failed
-from watcher.cli.printing import say, seconds
+from watcher.cli.options import Chosen, memory, settings, start_log
+from watcher.cli.output import FAILED, BadUsage, failed, say, seconds
 
 if TYPE_CHECKING:
     from datetime import timedelta
 
     from watcher.config.settings import Settings
-    from watcher.notify import Outcome
-
-__all__ = ["init", "test_notify", "validate"]
+    from watcher.notify.receiver import Outcome
 
 PRIVATE = 0o600
 
@@ -40,7 +46,7 @@ def init(path: Path, force: bool) -> None:
     It goes to PATH (default: config.yaml). Nobody else can read the file (mode 0600): secrets may
     go into it. One that is there already is left alone unless --force is given.
     """
-    from watcher.config.loading import example_text  # noqa: PLC0415
+    from watcher.config.loading import example_text
 
     write = _replace if force else _create
     try:
@@ -60,7 +66,7 @@ def validate(chosen: Chosen) -> None:
     Each is a line: FILE:LINE:COLUMN: key: what is wrong; how to mend it. Nothing is polled or
     sent. Exit 0: it is good. Exit 2: it is not.
     """
-    from watcher.config.loading import find  # noqa: PLC0415
+    from watcher.config.loading import find
 
     known = settings(chosen)
     file = find(chosen.file, os.environ)
@@ -78,7 +84,7 @@ def test_notify(chosen: Chosen, receivers: tuple[str, ...]) -> None:
     It goes to each RECEIVER named (default: to all). One line says for each whether it was
     accepted, else why not, and how long it took. Exit 1 if any failed.
     """
-    from watcher.daemon import try_receivers  # noqa: PLC0415
+    from watcher.app import try_receivers
 
     known = settings(chosen)
     configured = set(known.receivers)
@@ -96,8 +102,8 @@ def test_notify(chosen: Chosen, receivers: tuple[str, ...]) -> None:
 
 
 def _found(known: Settings) -> list[str]:
-    from watcher.config.durations import duration_text  # noqa: PLC0415
-    from watcher.notify import open_receiver  # noqa: PLC0415
+    from watcher.config.durations import duration_text
+    from watcher.notify.receiver import open_receiver
 
     services = {
         name: open_receiver(name, receiver.url.get_secret_value(), receiver.format).service.name
@@ -118,14 +124,14 @@ def _found(known: Settings) -> list[str]:
 
 
 def _in_order(known: Settings) -> list[str]:
-    from watcher.changes import Kind  # noqa: PLC0415
+    from watcher.catalog.changes import Kind
 
     return [kind.value for kind in Kind if kind in known.announce]
 
 
 def _tell(name: str, outcome: Outcome, took: timedelta) -> bool:
     """Print what came of one receiver; true where it accepted."""
-    from watcher.notify import Verdict  # noqa: PLC0415
+    from watcher.notify.receiver import Verdict
 
     match outcome.verdict:
         case Verdict.ACCEPTED:
@@ -154,3 +160,68 @@ def _replace(path: Path, text: str) -> None:
             with suppress(OSError):
                 Path(file.name).unlink()
             raise
+
+
+@click.group(epilog="Example: kie-watcher template show email")
+def template() -> None:
+    """Templates of your own for messages."""
+
+
+@template.command(epilog="Example: kie-watcher template show discord")
+@click.argument("service", metavar="SERVICE")
+def show(service: str) -> None:
+    """Print the built-in template of a service, to start your own from.
+
+    SERVICE is markdown, text, html, telegram, slack or email, or a service that takes one of them:
+    discord, ntfy, matrix. Name the file under `template:` of a receiver; validate tries it.
+    """
+    from watcher.render.templates.message import NoTemplateError, built_in
+
+    try:
+        source = built_in(service)
+    except NoTemplateError as error:
+        raise BadUsage(str(error)) from None
+    click.echo(source, nl=False)
+
+
+_A_FILE = click.Path(path_type=Path, dir_okay=False)
+
+
+@click.command(epilog="Example: kie-watcher backup /var/backups/kie-watcher.db")
+@click.argument("file", type=_A_FILE)
+@click.pass_obj
+def backup(chosen: Chosen, file: Path) -> None:
+    """Copy the memory to FILE.
+
+    Also while the watcher runs. The copy is one moment of the memory, checked before it counts, and
+    for its owner's eyes alone (mode 0600). A FILE that is there already is replaced at once, or
+    not at all.
+    """
+    from watcher.store.backup import back_up
+
+    path = memory(chosen).path
+    back_up(path, file.absolute())
+    say(f"Backed up {path} to {file} ({_size(file)}).")
+
+
+@click.command(epilog="Example: kie-watcher restore /var/backups/kie-watcher.db")
+@click.argument("file", type=_A_FILE)
+@click.pass_obj
+def restore(chosen: Chosen, file: Path) -> None:
+    """Put a backup in the place of the memory.
+
+    Not while the watcher runs. FILE is checked first, and where anything is wrong with it nothing
+    is changed. The memory that was there is kept beside the new one. What happened since the
+    backup was made is found anew, and told again.
+    """
+    from watcher.store.backup import restore as put_back
+
+    path = memory(chosen).path
+    kept = put_back(path, file.absolute(), datetime.now(UTC))
+    say(f"Restored {path} from {file}.")
+    if kept is not None:
+        say(f"What was there is kept as {kept}")
+
+
+def _size(file: Path) -> str:
+    return f"{file.stat().st_size / 1_000_000:.1f} MB"

@@ -12,20 +12,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from watcher.cli.asked import how_long
-from watcher.cli.configured import Chosen, memory
-from watcher.cli.endings import BadUsage, failed
-from watcher.cli.printing import Column, json_line, moment, say, table, utc
-from watcher.cli.views import KINDS, opened
-from watcher.cli.wishes import ASKED, done_or_left
+from watcher.cli.options import Chosen, how_long, memory, opened
+from watcher.cli.outbox import ASKED, done_or_left
+from watcher.cli.output import BadUsage, Column, failed, json_line, moment, say, table, utc
+from watcher.cli.query import KINDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from datetime import timedelta
 
     from watcher.store.values import StoredSilence
-
-__all__ = ["silence"]
 
 LONGEST_REASON = 200
 COLUMNS = (
@@ -101,7 +97,7 @@ def add(
     A PATTERN is a glob, case aside; re:… is a regular expression, !… excludes. An option can be
     given several times. All that is given must hold.
     """
-    from watcher.store.values import StoredSilence  # noqa: PLC0415
+    from watcher.store.values import StoredSilence
 
     spec = _spec(match)
     if bool(spec) is everything:
@@ -141,7 +137,7 @@ def end(chosen: Chosen, number: int) -> None:
 
     What it caught comes as its net effect, unless it drops.
     """
-    from watcher.store.wishes import EndSilence  # noqa: PLC0415
+    from watcher.store.requests import EndSilence
 
     now = datetime.now(UTC)
     _require_active(asyncio.run(_look(chosen)), number, now)
@@ -156,7 +152,7 @@ async def _look(chosen: Chosen) -> tuple[StoredSilence, ...]:
 
 async def _add(chosen: Chosen, wanted: StoredSilence) -> int | None:
     """The number it got; `None` where it is left for the running daemon."""
-    from watcher.store.wishes import AddSilence  # noqa: PLC0415
+    from watcher.store.requests import AddSilence
 
     # Nothing to silence where there is nothing yet: that ends here.
     await _look(chosen)
@@ -175,9 +171,9 @@ def _require_active(found: tuple[StoredSilence, ...], number: int, now: datetime
 
 def _spec(match: Mapping[str, Any]) -> dict[str, Any]:
     """What was asked for, as a configuration would write it; ends where it cannot be."""
-    from pydantic import ValidationError  # noqa: PLC0415
+    from pydantic import ValidationError
 
-    from watcher.config.routes import MatchSettings  # noqa: PLC0415
+    from watcher.config.routes import MatchSettings
 
     given = {
         key: list(values) if key != "min_change" else _share(values)
@@ -194,7 +190,7 @@ def _spec(match: Mapping[str, Any]) -> dict[str, Any]:
 
 def _share(text: str) -> Any:
     """A share, or one for each direction, written as in a configuration."""
-    from watcher.config.positions import read_document  # noqa: PLC0415
+    from watcher.config.document import read_document
 
     document = read_document(text)
     if document.findings:

@@ -1,7 +1,4 @@
-"""Addresses on the network: where prices come from, where the web answers, the heartbeat's.
-
-Refuses to know what is said there, and never repeats an address: one may be a secret.
-"""
+"""TODO."""
 
 from __future__ import annotations
 
@@ -10,15 +7,6 @@ import re
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from urllib.parse import urlsplit
-
-__all__ = [
-    "TcpAddress",
-    "UnixAddress",
-    "is_loopback",
-    "parse_heartbeat_url",
-    "parse_listen",
-    "parse_source_url",
-]
 
 HIGHEST_PORT = 65535
 # What the kernel has room for in the address of a unix socket, the final zero taken off.

@@ -1,7 +1,4 @@
-"""Durations and shares as people write them: `5m`, `0.2s`, `7d`, `10%`.
-
-Refuses to know which of them a setting allows.
-"""
+"""TODO."""
 
 from __future__ import annotations
 
@@ -9,14 +6,12 @@ import re
 from datetime import timedelta
 from decimal import Decimal
 
-__all__ = ["duration_text", "parse_duration", "parse_share"]
-
-LONGEST = timedelta(days=3650)
+LONGEST_DURATION = timedelta(days=3650)
 
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
-_NUMBER = re.compile(r"[0-9]{1,9}(\.[0-9]{1,6})?")
-_DURATION = re.compile(rf"({_NUMBER.pattern})([smhd])")
-_SHARE = re.compile(rf"({_NUMBER.pattern})%")
+_DURATION_NUMBER = re.compile(r"[0-9]{1,9}(\.[0-9]{1,6})?")
+_DURATION = re.compile(rf"({_DURATION_NUMBER.pattern})([smhd])")
+_SHARE = re.compile(rf"({_DURATION_NUMBER.pattern})%")
 
 
 def parse_duration(text: str) -> timedelta:
@@ -28,13 +23,13 @@ def parse_duration(text: str) -> timedelta:
         return timedelta(0)
     if text.startswith("-"):
         raise ValueError("is negative; write a duration such as 30s")
-    if _NUMBER.fullmatch(text):
+    if _DURATION_NUMBER.fullmatch(text):
         raise ValueError("has no unit; write 30s, 5m, 6h or 7d")
     if not (match := _DURATION.fullmatch(text)):
         raise ValueError("is not a duration; write one number and one unit, as in 30s, 5m, 6h, 7d")
     seconds = Decimal(match[1]) * _SECONDS[match[3]]
-    if seconds > LONGEST.days * _SECONDS["d"]:
-        raise ValueError(f"is too long; write at most {LONGEST.days}d")
+    if seconds > LONGEST_DURATION.days * _SECONDS["d"]:
+        raise ValueError(f"is too long; write at most {LONGEST_DURATION.days}d")
     return timedelta(microseconds=int(seconds * 1_000_000))
 
 
@@ -44,7 +39,7 @@ def parse_share(text: str) -> Decimal:
         return Decimal(0)
     if text.startswith("-"):
         raise ValueError("is negative; write a share such as 10%")
-    if _NUMBER.fullmatch(text):
+    if _DURATION_NUMBER.fullmatch(text):
         raise ValueError("has no percent sign; write 10%")
     if not (match := _SHARE.fullmatch(text)):
         raise ValueError("is not a share; write a number and a percent sign, as in 10%")

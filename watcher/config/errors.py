@@ -13,18 +13,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-__all__ = [
-    "VERY_LIKE",
-    "ConfigError",
-    "Finding",
-    "KeyPath",
-    "Place",
-    "Problem",
-    "in_file_order",
-    "key_text",
-    "suggestion",
-]
-
 KeyPath = tuple[str | int, ...]
 
 _PRINTABLE_KEY = re.compile(r"[A-Za-z0-9_-]{1,40}")

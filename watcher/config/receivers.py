@@ -1,37 +1,77 @@
-"""The receivers of a configuration: a name, one secret URL, and how messages are liked there.
+"""Which parts of an optional extra are not installed.
+
+Knows them from what the installed program says it needs. Refuses to know what they are for.
+
+The receivers of a configuration: a name, one secret URL, and how messages are liked there.
 
 Refuses to know what makes a URL or a template a good one (those checks are given) and never lets
 a problem repeat what stands in or behind a receiver.
+
+The heartbeat of a configuration: a secret URL and how often it is pinged.
+
+Never lets a problem repeat the URL. Refuses to know which monitor answers there.
 """
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from importlib import metadata
 from typing import TYPE_CHECKING
 
 from pydantic import SecretStr
 
-from watcher.config.extras import missing_for
-from watcher.config.secret_parts import mask
-from watcher.config.settings import ReceiverOptions, ReceiverSettings
-from watcher.config.typed import fit
+from watcher.config.addresses import parse_heartbeat_url
+from watcher.config.secrets import mask
+from watcher.config.settings import (
+    RESERVED,
+    HeartbeatOptions,
+    HeartbeatSettings,
+    ReceiverOptions,
+    ReceiverSettings,
+)
+from watcher.config.validation import fit
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from watcher.config.document import Plain
     from watcher.config.errors import KeyPath
-    from watcher.config.positions import Plain
-    from watcher.config.secret_urls import SecretUrls
+    from watcher.config.secrets import SecretUrls
 
-__all__ = ["RESERVED", "Checks", "ReceiversReader"]
+PROGRAM = "kie-watcher"
+
+_PACKAGE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+
+
+def missing_for(extra: str) -> tuple[str, ...]:
+    """The packages an extra needs that are not there; none where the program is not installed."""
+    return tuple(name for name in _needed_for(extra) if not _is_installed(name))
+
+
+def _needed_for(extra: str) -> Iterator[str]:
+    belongs = re.compile(rf"""extra\s*==\s*['"]{re.escape(extra)}['"]""")
+    try:
+        requirements = metadata.requires(PROGRAM) or []
+    except metadata.PackageNotFoundError:
+        return
+    for requirement in requirements:
+        if belongs.search(requirement) and (name := _PACKAGE_NAME.match(requirement)):
+            yield name[0]
+
+
+def _is_installed(name: str) -> bool:
+    try:
+        metadata.distribution(name)
+    except metadata.PackageNotFoundError:
+        return False
+    return True
+
 
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,40}")
 _OPTIONS = tuple(ReceiverOptions.model_fields)
 
-# The built-in receiver that prints alerts; messages and deliveries are kept under its name.
-RESERVED = "terminal"
 MOST_BYTES = 65_536
 
 
@@ -142,3 +182,43 @@ def _text_of(template: Path) -> str:
     if not text.strip():
         raise ValueError("the file is empty, and so would be every message; write a template")
     return text
+
+
+_HEARTBEAT_OPTIONS = tuple(HeartbeatOptions.model_fields)
+_PATH = ("heartbeat",)
+
+
+@dataclass(frozen=True, slots=True)
+class HeartbeatReader:
+    """Reads the section `heartbeat`; what is wrong with it is among the findings of `urls`."""
+
+    urls: SecretUrls
+
+    def read(self, section: Plain) -> HeartbeatSettings | None:
+        """What is set, `None` where nothing is."""
+        if section is None:
+            return None
+        if not isinstance(section, dict):
+            self.urls.complain(
+                _PATH, 'is not a mapping; write url: "${NAME}" or url_file: beneath it'
+            )
+            return None
+        self.urls.refuse_others(_PATH, section, _HEARTBEAT_OPTIONS)
+        given = {key: value for key, value in section.items() if key in _HEARTBEAT_OPTIONS}
+        document, broken = self.urls.document, self.urls.filled.broken
+        options = fit(document, HeartbeatOptions, given, broken, _PATH)
+        self.urls.findings.extend(options.findings)
+        return self._with_url(section, options.value)
+
+    def _with_url(
+        self, section: dict[str, Plain], options: HeartbeatOptions
+    ) -> HeartbeatSettings | None:
+        found = self.urls.read(_PATH, section)
+        if found is None:
+            return None
+        try:
+            url = parse_heartbeat_url(found.url)
+        except ValueError as error:
+            self.urls.complain(found.path, str(error))
+            return None
+        return HeartbeatSettings(url=SecretStr(url), variables=found.variables, every=options.every)

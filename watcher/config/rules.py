@@ -1,22 +1,19 @@
-"""From settings to the values that routing works with.
-
-Knows both vocabularies. Refuses to decide anything.
-"""
+"""From settings to the values that routing works with."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
-from watcher.config.moments import DAYS
-from watcher.config.receivers import RESERVED
-from watcher.routing import FlapRule, Matcher, Pattern, QuietWindow, Route, RoutingRules, Usage
+from watcher.config.settings import RESERVED
+from watcher.config.values import DAYS
+from watcher.routing.calendar import QuietWindow
+from watcher.routing.match import Matcher, Pattern
+from watcher.routing.rules import FlapRule, Route, RoutingRules, Usage
 
 if TYPE_CHECKING:
     from watcher.config.routes import MatchSettings, QuietHoursSettings, RouteSettings
     from watcher.config.settings import Settings
-
-__all__ = ["matcher", "receiver_names", "routing_rules"]
 
 
 def routing_rules(settings: Settings) -> RoutingRules:

@@ -14,12 +14,11 @@ from typing import Annotated, Literal, get_args
 
 from pydantic import Field, SecretStr
 
-from watcher.changes import ANNOUNCED_BY_DEFAULT
+from watcher.catalog.changes import ANNOUNCED_BY_DEFAULT
 from watcher.config.addresses import TcpAddress, UnixAddress, parse_listen, parse_source_url
 from watcher.config.durations import parse_duration
-from watcher.config.moments import TimeZone  # noqa: TC001 - pydantic reads it
 from watcher.config.routes import FlapSettings, QuietHoursSettings, RouteSettings, UsageSettings
-from watcher.config.secret_parts import is_secret, secret_parts
+from watcher.config.secrets import is_secret, secret_parts
 from watcher.config.values import (
     GIVEN,
     SECTION,
@@ -32,6 +31,7 @@ from watcher.config.values import (
     PlainPath,
     Section,
     Share,
+    TimeZone,
     Waiting,
     Whole,
     a_list,
@@ -43,27 +43,13 @@ from watcher.config.values import (
     share_between,
 )
 
-__all__ = [
-    "ConfirmSettings",
-    "DeliverySettings",
-    "HeartbeatOptions",
-    "HeartbeatSettings",
-    "KeepSettings",
-    "LogSettings",
-    "PollSettings",
-    "ReceiverOptions",
-    "ReceiverSettings",
-    "Settings",
-    "SourceSettings",
-    "StateSettings",
-    "WebSettings",
-]
-
 LogLevel = Literal["debug", "info", "warning", "error"]
 LogFormat = Literal["auto", "readable", "json"]
 MessageFormat = Literal["auto", "markdown", "html", "text", "json"]
 
 # The heartbeat beats with each complete sweep.
+# The built-in receiver that prints alerts; messages and deliveries are kept under its name.
+RESERVED = "terminal"
 EVERY_SWEEP: Literal["sweep"] = "sweep"
 
 

@@ -28,7 +28,7 @@ from watcher.kie.completeness import (
     pages_to_read,
     schema_change,
 )
-from watcher.kie.replies import (
+from watcher.kie.responses import (
     Body,
     SourceError,
     SourceReason,
@@ -43,18 +43,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
     from datetime import timedelta
 
-    from watcher.catalog import Record, Unreadable
+    from watcher.catalog.record import Record, Unreadable
     from watcher.config.settings import PollSettings, SourceSettings
-
-__all__ = [
-    "KieClient",
-    "Sighting",
-    "SourceError",
-    "SourceReason",
-    "Sweep",
-    "Traffic",
-    "open_client",
-]
 
 PROJECT_URL = "https://github.com/kie-watcher/kie-watcher"
 USER_AGENT = f"kie-watcher/{__version__} (+{PROJECT_URL})"

@@ -13,25 +13,10 @@ from hashlib import blake2b
 from itertools import chain, islice
 from typing import TYPE_CHECKING, Any
 
-from watcher.catalog import Reading, Record, Unreadable, read
+from watcher.catalog.record import Reading, Record, Unreadable, read
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
-
-__all__ = [
-    "PAGE_ONE_KEPT",
-    "Attempt",
-    "Believed",
-    "Doubted",
-    "Page",
-    "Sighting",
-    "clashes",
-    "first_difference",
-    "judge",
-    "pages_to_read",
-    "quoted",
-    "schema_change",
-]
 
 PAGE_ONE_KEPT = 100
 ONE_UNREADABLE_IN = 10

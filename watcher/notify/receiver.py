@@ -1,4 +1,13 @@
-"""One receiver, one send, one outcome: a message handed to Apprise and what came of it.
+"""What became of a send: accepted, worth another try, or refused for good, and why in few words.
+
+Knows status codes of HTTP and SMTP and the two forms of Retry-After. Refuses to know Apprise, and
+never repeats what a server said: servers quote addresses and tokens back.
+
+The receiver that is always there: alerts printed where a person, or a log, reads them.
+
+Knows a text stream and its colours. Refuses to know what the text says.
+
+One receiver, one send, one outcome: a message handed to Apprise and what came of it.
 
 Knows Apprise's call and its result. Refuses to know when to try again, what the text says, or what
 any other receiver does.
@@ -8,26 +17,169 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Protocol
+import os
+import textwrap
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, Protocol, TextIO
 
 import structlog
 
 from watcher.notify import wire
-from watcher.notify.address import SERVICE_TIMEOUT, asset, service_at
-from watcher.notify.dress import Dressed, dressed
-from watcher.notify.formats import Format, described, told_format
-from watcher.notify.outcome import Outcome, Verdict, after_http, after_smtp
-from watcher.notify.plain import read_markup
-from watcher.notify.taming import tamed
+from watcher.notify.addresses import SERVICE_TIMEOUT, asset, service_at
+from watcher.notify.formats import Format, described, plain_text, read_markup, told_format
+from watcher.notify.wire import Dressed, dressed, tamed
+from watcher.render.markup import Markup, Service
+from watcher.safe_text import one_line, printable
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from apprise import AppriseResult
 
     from watcher.notify.formats import Plugin
-    from watcher.rendering import Service
 
-__all__ = ["AppriseReceiver", "Receiver", "open_receiver"]
+# A service that wants longer than this is asked again anyway.
+LONGEST_WAIT = timedelta(days=1)
+
+_REFUSED_FOR = {
+    400: "the service does not take this message",
+    401: "the credentials are wrong",
+    403: "the credentials do not allow this",
+    404: "the address is gone or wrong",
+    410: "the address is gone",
+}
+_SMTP_REASONS = {
+    421: "the mail server is not available now",
+    450: "the mailbox is busy",
+    451: "the mail server had an error",
+    452: "the mail server is out of space",
+    530: "the mail server wants a login or encryption",
+    534: "the mail server wants another way to log in",
+    535: "the user name or the password is wrong",
+    550: "the recipient or the sender is not accepted",
+    551: "the recipient is elsewhere",
+    552: "the message is too large or the mailbox is full",
+    553: "the recipient's address is not allowed",
+    554: "the mail server does not take this message",
+}
+
+
+class Verdict(StrEnum):
+    """What to do next: nothing, try again, or give up for good."""
+
+    ACCEPTED = "accepted"
+    RETRY = "retry"
+    REFUSED = "refused"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """One send's end. `reason` is for people and never holds a secret; empty where accepted.
+
+    `retry_after` is what the service asked for, at most a day; `None` where it asked for nothing.
+    """
+
+    verdict: Verdict
+    reason: str
+    retry_after: timedelta | None = None
+
+
+def after_http(status: int, retry_after: str | None, now: datetime) -> Outcome:
+    """The outcome of a send that was answered with `status` and was not a success."""
+    wait = parse_retry_after(retry_after, now)
+    if status == 429:  # noqa: PLR2004 - the number is its name
+        return Outcome(Verdict.RETRY, "told to slow down (429)", wait)
+    if status in _REFUSED_FOR:
+        return Outcome(Verdict.REFUSED, f"refused with {status}: {_REFUSED_FOR[status]}")
+    match status // 100:
+        case 2:
+            return Outcome(
+                Verdict.RETRY, f"answered {status}, but did not accept the message", wait
+            )
+        case 3:
+            why = "the address has moved, and redirects are not followed"
+            return Outcome(Verdict.REFUSED, f"refused with {status}: {why}")
+        case 5:
+            return Outcome(Verdict.RETRY, f"the service failed ({status})", wait)
+        case _:
+            return Outcome(Verdict.RETRY, f"answered {status}", wait)
+
+
+def after_smtp(code: int) -> Outcome:
+    """The outcome of a mail that a server turned down with `code`."""
+    why = _SMTP_REASONS.get(code, "the mail server gave no reason that is known here")
+    if 500 <= code <= 599:  # noqa: PLR2004 - permanent, RFC 5321 section 4.2.1
+        return Outcome(Verdict.REFUSED, f"refused with {code}: {why}")
+    return Outcome(Verdict.RETRY, f"not now ({code}): {why}")
+
+
+def parse_retry_after(text: str | None, now: datetime) -> timedelta | None:
+    """Seconds or an HTTP date (RFC 9110 section 10.2.3), from nothing to a day; else `None`."""
+    if text is None or not text.isascii():
+        return None
+    text = text.strip()
+    # Some services write fractions of a second, which the RFC does not know.
+    if text.replace(".", "", 1).isdecimal():
+        # Any more digits than these are more than a day, and may be too many for a float.
+        return min(timedelta(seconds=float(text[:12])), LONGEST_WAIT)
+    try:
+        at = parsedate_to_datetime(text)
+    except ValueError:
+        return None
+    wait = (at if at.tzinfo else at.replace(tzinfo=UTC)) - now
+    return min(max(wait, timedelta(0)), LONGEST_WAIT)
+
+
+TERMINAL = Service("terminal", Markup.TERMINAL, 1_000_000, 1_000, None)
+
+_BOLD, _PLAIN = "\x1b[1m", "\x1b[0m"
+
+
+class TerminalReceiver:
+    """Prints alerts to a stream; the title is bold where the stream is a terminal."""
+
+    service = TERMINAL
+
+    def __init__(
+        self,
+        stream: TextIO,
+        environment: Mapping[str, str] = os.environ,
+        *,
+        name: str = "terminal",
+        indent: str = "",
+    ) -> None:
+        """`NO_COLOR` in the environment, with any value, turns colour off (no-color.org).
+
+        `indent` stands before every line, where several share a stream.
+        """
+        self.name = name
+        self._indent = indent
+        self._stream = stream
+        self._bold = stream.isatty() and not environment.get("NO_COLOR")
+
+    async def send(
+        self,
+        title: str,
+        body: str,
+        alert_id: str,  # noqa: ARG002 - it is in the text
+        markup: str | None = None,
+        picture: bytes | None = None,  # noqa: ARG002 - a terminal shows none
+    ) -> Outcome:
+        """Print one message and a blank line."""
+        body = body if markup is None else plain_text(read_markup(markup), body)
+        heading = one_line(title)
+        if self._bold:
+            heading = f"{_BOLD}{heading}{_PLAIN}"
+        try:
+            text = textwrap.indent(f"{heading}\n{printable(body)}\n", self._indent)
+            print(text, file=self._stream, flush=True)
+        except OSError as problem:
+            return Outcome(Verdict.RETRY, f"the terminal cannot be written to ({problem.strerror})")
+        return Outcome(Verdict.ACCEPTED, "")
+
 
 log = structlog.get_logger()
 

@@ -6,35 +6,55 @@ text of a letter. What they see goes to the send that caused it, by context, whi
 into its worker threads; what is to go out instead of what Apprise made comes from there. Where a
 seam is missing, the log text that Apprise keeps with a result, and what Apprise made, have to do.
 Refuses to know what it means.
+
+What is taken from a plugin: habits that make one message several, or louder than it should be.
+
+And where its payload is replaced by ours, whole. Refuses to know what a message says.
+
+How a message must be handed to Apprise so that the service shows it as it was rendered.
+
+Knows the conversions of Apprise that would spoil a text, and which of its payloads are replaced by
+our own. Refuses to know what the text says.
+
+What a receiver would send, caught where it would leave the machine.
+
+For people who want to see a message before anybody gets it. Knows the two doors below Apprise: one
+method of `urllib3` through which every request goes, and the connections of `smtplib`. Both stay
+shut for the whole process while somebody looks. Refuses to know what is said, and keeps no address
+and no header: these hold secrets.
 """
 
 from __future__ import annotations
 
+import io
 import logging
 import re
+import smtplib
 import warnings
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from functools import wraps
 from hashlib import sha256
+from html import escape
 from typing import TYPE_CHECKING, Any
+
+from watcher.notify.formats import (
+    is_mail,
+    plain_text,
+    read_json,
+    service_name,
+    shortened_text,
+    text_limit,
+)
+from watcher.render.markup import Markup
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from apprise.logger import NotifyLogEntry
 
-__all__ = [
-    "NOTHING",
-    "Exchange",
-    "Instead",
-    "install",
-    "payload",
-    "quiet",
-    "read_log",
-    "record",
-]
+    from watcher.notify.formats import Plugin
 
 _WRAPPED = "_kie_watcher_wrapped"
 # As in `Failed to send Discord notification: Not Found, error=404.`
@@ -97,7 +117,7 @@ def record(alert_id: str, text: str, instead: Instead = NOTHING) -> Iterator[Exc
         _current.reset(token)
 
 
-def payload() -> Mapping[str, Any] | None:
+def own_payload() -> Mapping[str, Any] | None:
     """The payload that the send in this context has of its own."""
     exchange = _current.get()
     return None if exchange is None else exchange.instead.payload
@@ -224,3 +244,228 @@ def _same_name(make_msgid: Callable[..., str]) -> Callable[..., str]:
         return f"<{exchange.message_id}@{domain}>"
 
     return same_name
+
+
+# Where a message goes and who it is from is the receiver's owner's business.
+_SLACK_OWN = ("channel", "thread_ts", "username", "icon_url")
+
+
+def tamed(plugin: Plugin, markup: Markup) -> None:
+    # Rendering makes it fit; this is the net. HTML is longer than what it shows: no net there.
+    html = plugin.resolve_format("text") == "html" or markup in {Markup.EMAIL, Markup.HTML}
+    plugin.overflow_mode = _overflow("upstream" if html else "truncate")
+    if plugin.schema == "discord":
+        _tame_discord(plugin)
+    if plugin.schema == "slack":
+        _tame_slack(plugin)
+
+
+def _overflow(name: str) -> Any:
+    from apprise import OverflowMode  # noqa: PLC0415 - see the package's docstring
+
+    return OverflowMode(name)
+
+
+def _tame_discord(plugin: Plugin) -> None:
+    """Call nobody but those the receiver's owner named, and leave waiting to the outbox.
+
+    Apprise writes `allow_mentions`, which Discord does not know; after a 429 it sleeps and sends
+    again by itself, long after this send has been given up.
+    """
+    send = plugin._send  # noqa: SLF001 - the one place every payload passes; a test watches the wire
+
+    def send_quietly(payload: dict[str, Any], **options: Any) -> bool:
+        plugin.ratelimit_remaining = 1.0
+        allowed = payload.pop("allow_mentions", {"parse": []})
+        ours = None if options.get("attach") else own_payload()
+        if ours is not None:
+            payload = _in_place_of(payload, ours, _pings(plugin))
+        return bool(send({**payload, "allowed_mentions": allowed}, **options | {"rate_limit": 0}))
+
+    plugin._send = send_quietly  # noqa: SLF001
+
+
+def _pings(plugin: Plugin) -> dict[str, Any]:
+    """The call for those the owner named, which an embed cannot hold."""
+    if not plugin.ping:
+        return {}
+    return {"content": plugin.ping_payload(" ".join(plugin.ping)).get("content", "")}
+
+
+def _in_place_of(payload: dict[str, Any], ours: Any, beside: dict[str, Any]) -> dict[str, Any]:
+    kept = {key: value for key, value in payload.items() if key not in {"content", "embeds"}}
+    return kept | {"embeds": ours.get("embeds", [])} | beside
+
+
+def _tame_slack(plugin: Plugin) -> None:
+    """Send our blocks as they are; Apprise would put all of it into an attachment."""
+    send = plugin._send  # noqa: SLF001 - as above
+
+    def send_ours(url: str, payload: dict[str, Any], **options: Any) -> Any:
+        ours = own_payload()
+        if ours is not None and "attachments" in payload:
+            kept = {key: payload[key] for key in _SLACK_OWN if key in payload}
+            payload = kept | dict(ours)
+        return send(url, payload, **options)
+
+    plugin._send = send_ours  # noqa: SLF001
+
+
+_EMPTY_LINE = re.compile(r"\n(?=\n)")
+# What Apprise is handed where it has a payload of ours to send: it takes no empty body.
+PLACEHOLDER = "kie-watcher"
+BATCH_TYPE = "application/cloudevents-batch+json; charset=utf-8"
+
+_OWNERS = {Markup.SLACK_BLOCKS: "slack", Markup.DISCORD_EMBED: "discord"}
+
+
+@dataclass(frozen=True, slots=True)
+class Dressed:
+    """Title, body, and the format that Apprise is told they are in; `None`: in the service's.
+
+    `instead` is what the service gets in place of what Apprise makes of them.
+    """
+
+    title: str
+    body: str
+    body_format: str | None
+    instead: Instead = NOTHING
+
+
+def dressed(plugin: Plugin, markup: Markup, title: str, body: str) -> Dressed:
+    """The message in the form that survives Apprise unchanged.
+
+    `markup` is what the body was written in when it was stored; where this service takes no such
+    thing, it gets the text of it.
+    """
+    match markup:
+        case Markup.MARKDOWN:
+            return Dressed(title, body, "markdown")
+        case Markup.SLACK_BLOCKS | Markup.DISCORD_EMBED | Markup.EMAIL:
+            return _made_for(plugin, markup, title, body) or _foreign(plugin, markup, title, body)
+        case Markup.TELEGRAM_HTML if plugin.schema == "tgram":
+            return _telegram(title, body)
+        case Markup.HTML if plugin.resolve_format("html") == "html" and plugin.schema != "tgram":
+            return Dressed(title, body, "html")
+        case Markup.CLOUDEVENTS if service_name(plugin) == "json":
+            raw = Instead(raw=body.encode(), content_type=BATCH_TYPE)
+            return Dressed(title, body, "text", raw)
+        case Markup.TEXT | Markup.TERMINAL:
+            return _text(plugin, title, body)
+        case _:
+            return _foreign(plugin, markup, title, body)
+
+
+def _made_for(plugin: Plugin, markup: Markup, title: str, body: str) -> Dressed | None:
+    """What is whole as it is; `None` where it was made for another service, or is damaged."""
+    parts = read_json(body)
+    if markup is Markup.EMAIL:
+        if not is_mail(plugin) or "html" not in parts:
+            return None
+        return Dressed(title, parts["html"], "html", Instead(text_part=parts.get("text")))
+    if not parts or service_name(plugin) != _OWNERS[markup]:
+        return None
+    return Dressed("", title or PLACEHOLDER, "text", Instead(payload=parts))
+
+
+def _foreign(plugin: Plugin, markup: Markup, title: str, body: str) -> Dressed:
+    text = plain_text(markup, body)
+    return _text(plugin, title, shortened_text(text, text_limit(plugin) - len(title)))
+
+
+def _text(plugin: Plugin, title: str, body: str) -> Dressed:
+    if plugin.resolve_format("text") != "html":
+        return Dressed(title, body, "text")
+    # Apprise's own way from text to HTML turns every space into a non-breaking one.
+    if plugin.title_maxlen <= 0:
+        title = escape(title, quote=False)
+    body = escape(body, quote=False)
+    if plugin.schema == "tgram":
+        return _telegram(title, body)
+    lines = (_indented(line) for line in body.split("\n"))
+    return Dressed(title, "<br/>\n".join(lines), "html")
+
+
+def _telegram(title: str, body: str) -> Dressed:
+    """Passed through as it is: declared as HTML, indents would be lost.
+
+    Empty lines would be lost even so; one with a character in it, if only an invisible one, stays.
+    """
+    return Dressed(title, _EMPTY_LINE.sub("\n\u200b", body), None)
+
+
+def _indented(line: str) -> str:
+    text = line.lstrip(" ")
+    return "&nbsp;" * (len(line) - len(text)) + text
+
+
+LETTER = "message/rfc822"
+
+# What the services say that are asked whether they took it; most are only asked for the status.
+_TAKEN = b'{"ok": true, "status": 1, "success": true}'
+
+
+@dataclass(frozen=True, slots=True)
+class Unsent:
+    """The body of one request, or a whole letter (`LETTER`), as it would have gone out."""
+
+    content: bytes
+    content_type: str
+
+
+@contextmanager
+def caught() -> Iterator[list[Unsent]]:
+    """Let everything that is sent meanwhile go nowhere, and seem to arrive."""
+    from urllib3.connectionpool import HTTPConnectionPool  # noqa: PLC0415 - comes with Apprise
+
+    found: list[Unsent] = []
+    doors = (
+        (HTTPConnectionPool, "urlopen", _answering(found)),
+        (smtplib, "SMTP", _post_office(found)),
+        (smtplib, "SMTP_SSL", _post_office(found)),
+    )
+    before = [(owner, name, getattr(owner, name)) for owner, name, _ in doors]
+    try:
+        for owner, name, shut in doors:
+            setattr(owner, name, shut)
+        yield found
+    finally:
+        for owner, name, opened in before:
+            setattr(owner, name, opened)
+
+
+def _answering(found: list[Unsent]) -> Any:
+    def urlopen(_pool: Any, *_: Any, body: Any = None, headers: Any = None, **__: Any) -> Any:
+        from urllib3 import HTTPResponse  # noqa: PLC0415
+
+        if isinstance(body, bytes | str):
+            content = body.encode() if isinstance(body, str) else body
+            found.append(Unsent(content, str((headers or {}).get("Content-Type", ""))))
+        said = {"Content-Type": "application/json"}
+        return HTTPResponse(io.BytesIO(_TAKEN), said, status=200, preload_content=False)
+
+    return urlopen
+
+
+def _post_office(found: list[Unsent]) -> type:
+    class PostOffice:
+        """Takes every letter; looks to Apprise like a mail server that is content."""
+
+        def __init__(self, *_: Any, **__: Any) -> None:
+            pass
+
+        def starttls(self, **_: Any) -> None:
+            pass
+
+        def login(self, *_: Any) -> None:
+            pass
+
+        def quit(self) -> None:
+            pass
+
+        def sendmail(self, _sender: str, _recipients: Any, letter: str | bytes) -> dict[str, Any]:
+            content = letter.encode() if isinstance(letter, str) else letter
+            found.append(Unsent(content, LETTER))
+            return {}
+
+    return PostOffice

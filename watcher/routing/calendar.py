@@ -18,16 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from zoneinfo import ZoneInfo
 
-    from watcher.routing.matcher import Matcher
-
-__all__ = [
-    "EVERY_DAY",
-    "QuietWindow",
-    "last_moment",
-    "next_moment",
-    "open_windows",
-    "quiet_until",
-]
+    from watcher.routing.match import Matcher
 
 EVERY_DAY = frozenset(range(7))
 

@@ -8,26 +8,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from watcher.changes import Cause, Kind
+from watcher.catalog.changes import Cause, Kind
 
 if TYPE_CHECKING:
     from decimal import Decimal
 
-    from watcher.catalog import Model
-    from watcher.changes import ModelChange
-    from watcher.units import Unit
-
-__all__ = [
-    "MOVES",
-    "PRICES",
-    "PriceMove",
-    "comparable",
-    "crosses",
-    "follows_price",
-    "move_since",
-    "price_move",
-    "usd_for",
-]
+    from watcher.catalog.changes import ModelChange
+    from watcher.catalog.pricing import Unit
+    from watcher.catalog.record import Model
 
 PRICES = frozenset({Kind.PRICE_UP, Kind.PRICE_DOWN})
 _DISCOUNTS = frozenset({Kind.DISCOUNT_UP, Kind.DISCOUNT_DOWN})

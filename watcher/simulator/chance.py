@@ -11,8 +11,9 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from watcher.simulator.catalogue import Catalogue, Row, identity
-from watcher.simulator.edits import (
+from watcher.simulator.catalogue import (
+    USD_PER_CREDIT,
+    Catalogue,
     Correct,
     Duplicate,
     Edit,
@@ -26,14 +27,15 @@ from watcher.simulator.edits import (
     Reprice,
     Rerate,
     Reunit,
+    Row,
+    amount,
+    identity,
+    listed_usd,
 )
-from watcher.simulator.money import USD_PER_CREDIT, amount, listed_usd
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from random import Random
-
-__all__ = ["Meaning", "RandomEdit", "random_edit"]
 
 TRIES = 200
 # A word of this length bears one pair of letters swapped and is still itself.

@@ -12,17 +12,13 @@ from typing import TYPE_CHECKING, Any, Self
 from aiohttp import web
 
 from watcher.simulator.catalogue import Catalogue
-from watcher.simulator.faults import Altering
-from watcher.simulator.plan import FaultPlan
-from watcher.simulator.replies import PageQuery, Replies, envelope
-from watcher.simulator.spoiled import json_response, spoiled
+from watcher.simulator.faults import Altering, FaultPlan
+from watcher.simulator.replies import PageQuery, Replies, envelope, json_response, spoiled
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from watcher.simulator.faults import Fault, Replacing
-
-__all__ = ["Simulator"]
 
 BASE_PATH = "/client/v1/"
 # Below this, compressing costs more than it saves; servers commonly start here.

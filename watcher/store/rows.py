@@ -11,8 +11,7 @@ from decimal import Decimal
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from watcher.catalog import Model, Record
-from watcher.changes import (
+from watcher.catalog.changes import (
     Cause,
     CreditValueChange,
     Kind,
@@ -21,15 +20,16 @@ from watcher.changes import (
     NoticeKind,
     RecordedChange,
 )
-from watcher.confirm import Hold, HoldReason
+from watcher.catalog.confirm import Hold, HoldReason
+from watcher.catalog.pricing import Unit
+from watcher.catalog.record import Model, Record
 from watcher.store.values import KnownModel, MessageState, StoredMessage
-from watcher.units import Unit
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from watcher.changes import Change
-    from watcher.routing import Dispatch
+    from watcher.catalog.changes import Change
+    from watcher.routing.plan import Dispatch
 
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 _decode = json.JSONDecoder().decode

@@ -9,17 +9,17 @@ from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
-from watcher.changes import Kind, ModelChange
+from watcher.catalog.changes import Kind, ModelChange
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime, timedelta
     from decimal import Decimal
 
-    from watcher.catalog import Model, Record
-    from watcher.changes import Change, Notice, RecordedChange
-    from watcher.confirm import Hold
-    from watcher.routing import Anchor, Dispatch
+    from watcher.catalog.changes import Change, Notice, RecordedChange
+    from watcher.catalog.confirm import Hold
+    from watcher.catalog.record import Model, Record
+    from watcher.routing.plan import Anchor, Dispatch
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,208 @@
+"""How a command ends when it cannot do its work: one clean line, or the list of problems.
+
+Knows the errors of the other rooms and the exit codes: 0 well, 1 failed, 2 bad usage or
+configuration, 78 a state that trying again cannot mend. Refuses to hide what nobody foresaw: that
+keeps its traceback, and ends with 1.
+
+How things look on a terminal, in a pipe and as JSON Lines: tables, times, ages, safe text.
+
+Refuses to know what it prints. Everything shown passes through `one_line`, because model texts
+come from strangers and a terminal obeys what it is sent.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import dataclass
+from datetime import UTC, timedelta
+from typing import IO, TYPE_CHECKING, Any
+
+import click
+
+from watcher.safe_text import one_line
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from datetime import datetime
+
+FAILED = 1
+BAD_USAGE = 2
+# EX_CONFIG of sysexits.h. A service manager that starts again whatever failed must not do so here.
+UNUSABLE_STATE = 78
+
+
+class Ending(click.ClickException):
+    """The command is over: `message` goes to stderr line by line, `exit_code` to the caller."""
+
+    exit_code = FAILED
+
+    def show(self, file: IO[Any] | None = None) -> None:
+        """Print the message, with nothing in it that a terminal would obey."""
+        for line in self.message.splitlines():
+            click.echo(one_line(line), file=file, err=file is None)
+
+
+class BadConfiguration(Ending):
+    """The configuration cannot be used; the message is the list of its problems."""
+
+    exit_code = BAD_USAGE
+
+
+class UnusableState(Ending):
+    """The state is damaged, another program's, or from a newer version: a person has to look."""
+
+    exit_code = UNUSABLE_STATE
+
+
+class BadUsage(Ending):
+    """What was asked for makes no sense here."""
+
+    exit_code = BAD_USAGE
+
+    def __init__(self, message: str) -> None:
+        super().__init__(f"kie-watcher: {message}")
+
+
+def failed(message: str) -> Ending:
+    """The ending of a command that failed, for the reason given."""
+    return Ending(f"kie-watcher: {message}")
+
+
+def complain(message: str) -> None:
+    """Say on stderr what went wrong, without ending the command."""
+    click.echo(one_line(f"kie-watcher: {message}"), err=True)
+
+
+class CarefulGroup(click.Group):
+    """A group whose commands end with a clean line where an error is of a known sort."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except (click.ClickException, click.exceptions.Exit, click.Abort):
+            raise
+        except Exception as error:
+            if (ending := _ending_of(error)) is None:
+                raise
+            raise ending from None
+
+
+def _ending_of(error: Exception) -> Ending | None:
+    """The clean ending for an error; `None` for one that nobody foresaw.
+
+    The errors are imported here: `--help` must not load what they come with.
+    """
+    from watcher.config.errors import ConfigError
+
+    if isinstance(error, ConfigError):
+        return BadConfiguration(str(error))
+    from watcher.store.connection import StateError, UnusableError
+
+    if isinstance(error, UnusableError):
+        return UnusableState(f"kie-watcher: {error}")
+    if isinstance(error, StateError):
+        return failed(str(error))
+    from watcher.kie.responses import SourceError
+
+    if isinstance(error, SourceError):
+        return failed(str(error))
+    from watcher.monitor.web import ListenError
+
+    return BadConfiguration(f"kie-watcher: {error}") if isinstance(error, ListenError) else None
+
+
+_STEPS = (
+    ("d", timedelta(days=1), timedelta(days=2)),
+    ("h", timedelta(hours=1), timedelta(hours=2)),
+    ("min", timedelta(minutes=1), timedelta(minutes=2)),
+    ("s", timedelta(seconds=1), timedelta(seconds=1)),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column of a table: its heading, and whether its cells are numbers."""
+
+    heading: str
+    numeric: bool = False
+
+
+def say(line: str = "") -> None:
+    """Print one line of text for people."""
+    click.echo(one_line(line))
+
+
+def json_line(fields: Mapping[str, Any]) -> None:
+    """Print one JSON object; ASCII only, so that no terminal and no encoding is in its way."""
+    click.echo(json.dumps(fields, ensure_ascii=True))
+
+
+def age(at: datetime, now: datetime) -> str:
+    """How long ago, or in how long: `3 h ago`, `in 5 min`, `now`."""
+    distance = abs(now - at)
+    for name, step, least in _STEPS:
+        if distance >= least:
+            amount = f"{distance // step} {name}"
+            return f"{amount} ago" if now >= at else f"in {amount}"
+    return "now"
+
+
+def moment(at: datetime | None, now: datetime) -> str:
+    """A time for people: in their time zone, and how long ago."""
+    if at is None:
+        return "never"
+    return f"{at.astimezone():%Y-%m-%d %H:%M} ({age(at, now)})"
+
+
+def utc(at: datetime | None) -> str | None:
+    """A time for programs: `2026-11-22T07:30:00Z`."""
+    return None if at is None else at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def news_count(count: int) -> str:
+    """How much there is to tell: `1 change or notice`, `12 changes and notices`."""
+    return f"{count} change or notice" if count == 1 else f"{count} changes and notices"
+
+
+def seconds(took: timedelta) -> str:
+    """How long something took: `0.42 s`."""
+    return f"{took.total_seconds():.2f} s"
+
+
+def table(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> None:
+    """Print a table: drawn to the width of a terminal, or as aligned text where it is piped."""
+    clean = [[one_line(cell) for cell in row] for row in rows]
+    if sys.stdout.isatty():
+        _drawn(columns, clean)
+    else:
+        _aligned(columns, clean)
+
+
+def _drawn(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> None:
+    # Only a terminal pays for the import.
+    from rich.box import SIMPLE_HEAD
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    drawing = Table(box=SIMPLE_HEAD, pad_edge=False)
+    for column in columns:
+        drawing.add_column(
+            Text(column.heading), justify="right" if column.numeric else "left", overflow="fold"
+        )
+    for row in rows:
+        # Text and not str: in a str, rich would obey markup such as [red] or [link=…].
+        drawing.add_row(*(Text(cell) for cell in row))
+    Console(highlight=False, emoji=False, markup=False).print(drawing)
+
+
+def _aligned(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> None:
+    lines = [[column.heading.upper() for column in columns], *rows]
+    widths = [max(len(line[place]) for line in lines) for place in range(len(columns))]
+    for line in lines:
+        cells = (
+            cell.rjust(width) if column.numeric else cell.ljust(width)
+            for cell, width, column in zip(line, widths, columns, strict=True)
+        )
+        click.echo("  ".join(cells).rstrip())

@@ -1,0 +1,253 @@
+"""What a reply of the API says, read strictly: encoding, JSON, envelope, counts and pages.
+
+Knows every way in which a reply can be wrong, and says which. Refuses to know connections, and to
+mend anything: what does not fit is a `SourceError`, never an empty catalogue.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import zlib
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from email.utils import parsedate_to_datetime
+from enum import StrEnum
+from http import HTTPStatus
+from typing import TYPE_CHECKING, NoReturn, Protocol
+from urllib.parse import urlsplit
+
+from watcher.kie.completeness import Page, quoted
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+LARGEST_BODY = 16 * 1024 * 1024
+LARGEST_CATALOGUE = 1_000_000
+LONGEST_WAIT = timedelta(days=1)
+
+_SECONDS = re.compile(r"\d+(\.\d+)?", re.ASCII)
+_ZLIB_METHOD = 8
+
+
+class SourceReason(StrEnum):
+    """What sort of thing went wrong."""
+
+    TRANSPORT = "transport"
+    STATUS = "status"
+    ENVELOPE = "envelope"
+    BODY = "body"
+    SHAPE = "shape"
+    CAP = "cap"
+    REDIRECT = "redirect"
+    TORN = "torn"
+    SCHEMA = "schema"
+
+
+class SourceError(Exception):
+    """The API gave nothing that can be used: which call, what came, and when to come back.
+
+    Its text holds no address and no header, and of what came only short quoted pieces.
+    """
+
+    def __init__(
+        self, call: str, what: str, reason: SourceReason, retry_after: timedelta | None = None
+    ) -> None:
+        super().__init__(call, what, reason, retry_after)
+        self.call = call
+        self.what = what
+        self.reason = reason
+        self.retry_after = retry_after
+
+    def __str__(self) -> str:
+        return f"{self.call}: {self.what}"
+
+
+class Body:
+    """Collects the body of one reply, decompressed, and never more than `LARGEST_BODY` of it.
+
+    Decompression is done here and not by the HTTP client, because only so is a small body that
+    unpacks to gigabytes stopped at the cap, and the bytes that came over the wire can be counted.
+    """
+
+    def __init__(self, call: str, encoding: str) -> None:
+        self._call = call
+        self._encoding = encoding.strip().lower()
+        self._unpack: _Unpacker | None = None
+        self._received = 0
+        self._whole = bytearray()
+        if self._encoding not in {"", "identity", "gzip", "x-gzip", "deflate"}:
+            what = f"came encoded as {quoted(encoding)}, which was not asked for"
+            raise SourceError(call, what, SourceReason.BODY)
+
+    def feed(self, chunk: bytes) -> None:
+        """Take the next piece from the wire."""
+        self._received += len(chunk)
+        self._whole += self._plain(chunk)
+        if max(len(self._whole), self._received) > LARGEST_BODY:
+            what = f"the reply is larger than {LARGEST_BODY >> 20} MiB"
+            raise SourceError(self._call, what, SourceReason.CAP)
+
+    def text(self) -> str:
+        """The whole body, which must be UTF-8."""
+        if self._unpack is not None and not self._unpack.eof:
+            raise SourceError(self._call, "the compressed reply broke off", SourceReason.BODY)
+        try:
+            return self._whole.decode("utf-8-sig")
+        except UnicodeDecodeError as error:
+            what = f"the reply is not UTF-8 (at byte {error.start} of {len(self._whole)})"
+            raise SourceError(self._call, what, SourceReason.BODY) from None
+
+    def _plain(self, chunk: bytes) -> bytes:
+        if self._encoding in {"", "identity"}:
+            return chunk
+        if self._unpack is None:
+            self._unpack = zlib.decompressobj(_window(self._encoding, chunk))
+        room = LARGEST_BODY - len(self._whole)
+        try:
+            return self._unpack.decompress(chunk, room + 1)
+        except zlib.error:
+            raise SourceError(
+                self._call, "the compressed reply is damaged", SourceReason.BODY
+            ) from None
+
+
+class _Unpacker(Protocol):
+    @property
+    def eof(self) -> bool: ...
+
+    def decompress(self, data: bytes, max_length: int = 0, /) -> bytes: ...
+
+
+def refuse_status(call: str, status: int, location: str | None, wait: timedelta | None) -> None:
+    """Refuse every status but 200. Redirects are not followed, to this host or to another.
+
+    A pricing API that moves is something to look at, and to set `source.url` for.
+    """
+    if status == HTTPStatus.OK:
+        return
+    if location is not None and 300 <= status < 400:  # noqa: PLR2004
+        what = f"redirected ({status}) to {quoted(_host(location))}, which is not followed"
+        raise SourceError(call, what, SourceReason.REDIRECT)
+    may_wait = status in {HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE}
+    raise SourceError(
+        call, f"status {_phrase(status)}", SourceReason.STATUS, wait if may_wait else None
+    )
+
+
+def read_envelope(call: str, text: str, wait: timedelta | None) -> object:
+    """The `data` of a reply, numbers exact. `wait` is what its Retry-After said."""
+    reply = _decode(call, text)
+    if not isinstance(reply, dict) or "code" not in reply:
+        raise SourceError(call, "the reply is no envelope with a code", SourceReason.SHAPE)
+    code = reply["code"]
+    if code == HTTPStatus.OK:
+        return reply.get("data")
+    what = f"code {_shown(code)}, {_shown(reply.get('msg'))}"
+    limited = code == HTTPStatus.TOO_MANY_REQUESTS
+    raise SourceError(call, what, SourceReason.ENVELOPE, wait if limited else None)
+
+
+def read_counts(call: str, data: object) -> Mapping[str, int]:
+    """How many records there are, by category and `all`; categories are an open set."""
+    if not isinstance(data, dict):
+        _refuse_shape(call, f"data is {_kind(data)}, not an object")
+    if "all" not in data:
+        _refuse_shape(call, "data has no 'all'")
+    for category, count in data.items():
+        if not _is_count(count):
+            _refuse_shape(call, f"the count of {quoted(category)} is {_shown(count)}")
+    return data
+
+
+def read_page(call: str, data: object, number: int) -> Page:
+    """One page, its rows understood as far as they can be."""
+    if not isinstance(data, dict):
+        _refuse_shape(call, f"data is {_kind(data)}, not an object")
+    rows, total = data.get("records"), data.get("total")
+    if not isinstance(rows, list):
+        _refuse_shape(call, f"records is {_kind(rows)}, not a list")
+    if not isinstance(total, int) or not _is_count(total):
+        _refuse_shape(call, f"total is {_shown(total)}, not a number of records")
+    if max(total, len(rows)) > LARGEST_CATALOGUE:
+        what = f"{max(total, len(rows))} records are more than {LARGEST_CATALOGUE}"
+        raise SourceError(call, what, SourceReason.CAP)
+    try:
+        return Page.of(number, total, rows)
+    except RecursionError:
+        _refuse_shape(call, "a record is nested too deeply")
+
+
+def retry_after(value: str | None, now: datetime) -> timedelta | None:
+    """How long to stay away: Retry-After in seconds or as a date, at most `LONGEST_WAIT`."""
+    if value is None:
+        return None
+    text = value.strip()
+    if _SECONDS.fullmatch(text):
+        return min(timedelta(seconds=min(float(text), 1e6)), LONGEST_WAIT)
+    try:
+        until_at = parsedate_to_datetime(text)
+    except (ValueError, OverflowError):
+        return None
+    if until_at.tzinfo is None:
+        until_at = until_at.replace(tzinfo=UTC)
+    return min(max(until_at - now, timedelta()), LONGEST_WAIT)
+
+
+def _decode(call: str, text: str) -> object:
+    try:
+        decoded: object = json.loads(text, parse_float=Decimal, parse_constant=_refuse_constant)
+    except json.JSONDecodeError as error:
+        what = f"the reply is not JSON ({error.msg} at {error.pos} of {len(text)})"
+    except (ValueError, ArithmeticError, RecursionError):
+        what = "the reply is JSON that cannot be read (a number or a nesting out of bounds)"
+    else:
+        return decoded
+    what = f"{what}; it begins {quoted(text[:40])}" if text.strip() else "the reply is empty"
+    raise SourceError(call, what, SourceReason.BODY)
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(name)
+
+
+def _refuse_shape(call: str, what: str) -> NoReturn:
+    raise SourceError(call, what, SourceReason.SHAPE)
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
+def _window(encoding: str, chunk: bytes) -> int:
+    """What zlib must expect: "deflate" means a zlib stream, and some servers send a bare one."""
+    if encoding != "deflate":
+        return 16 + zlib.MAX_WBITS
+    return zlib.MAX_WBITS if chunk[0] & 15 == _ZLIB_METHOD else -zlib.MAX_WBITS
+
+
+def _phrase(status: int) -> str:
+    """The status with the standard's own words: the server's are not to be trusted."""
+    known = {each.value: each.phrase for each in HTTPStatus}
+    return f"{status} {known.get(status, '')}".strip()
+
+
+def _host(location: str) -> str:
+    """Where a redirect leads: the host only, for the rest may carry what is nobody's business."""
+    try:
+        return urlsplit(location).hostname or "another path of this host"
+    except ValueError:
+        return "an address that cannot be read"
+
+
+def _kind(value: object) -> str:
+    names = {dict: "an object", list: "a list", str: "a text", bool: "a boolean"}
+    return "null" if value is None else names.get(type(value), "a number")
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, str):
+        return quoted(value)
+    if isinstance(value, int | Decimal) and not isinstance(value, bool):
+        return quoted(str(value)).strip("'")
+    return _kind(value)

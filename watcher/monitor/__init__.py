@@ -1,0 +1,1 @@
+"""The watch watched: alarms for operators, heartbeat, metrics, health pages, systemd."""

@@ -1,0 +1,297 @@
+"""How things stand at one moment, as Prometheus' gauges, from one look at the state.
+
+What has not happened yet has no value, rather than 0. Refuses to know what is counted over time.
+
+What is counted, and how it is told to Prometheus. The only module that imports its client.
+
+Knows names, labels and buckets. Refuses to know HTTP. A label holds words of ours, a receiver's
+name or a category of the listing, cut and counted: never a URL, a reason in words or a model.
+"""
+
+from __future__ import annotations
+
+import collections
+import platform
+from dataclasses import dataclass
+from itertools import chain
+from typing import TYPE_CHECKING
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    ProcessCollector,
+    generate_latest,
+)
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
+from prometheus_client.registry import Collector
+
+from watcher import __version__
+from watcher.catalog.changes import Kind
+from watcher.catalog.confirm import HoldReason
+from watcher.kie.responses import SourceReason
+from watcher.monitor.alarms import AlarmKind
+from watcher.notify.receiver import Verdict
+from watcher.poller import PollOutcome
+from watcher.safe_text import one_line
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+    from datetime import datetime, timedelta
+
+    from prometheus_client import Metric
+
+    from watcher.outbox import Attempt
+    from watcher.poller import PollReport
+    from watcher.store.values import ReceiverStatus, Status
+
+# Categories come from the listing, and each is a series that is kept for years.
+MOST_CATEGORIES = 30
+LONGEST_CATEGORY = 40
+OTHERS = "(others)"
+NO_CATEGORY = "(none)"
+
+
+def standing(status: Status | None, now: datetime) -> Iterator[Metric]:
+    """The gauges; `None` is a state that cannot be read, of which nothing old is said."""
+    readable = status is not None
+    yield _gauge("state_readable", "Whether the state can be read.", (), [((), readable)])
+    if status is None:
+        return
+    models = [((category,), count) for category, count in _bounded(status.models).items()]
+    yield _gauge("models", "Models on sale, by category.", ("category",), models)
+    held = collections.Counter(waiting.hold.reason for waiting in status.holds)
+    yield _gauge(
+        "holds",
+        "Changes that wait to be seen again.",
+        ("reason",),
+        [((reason.value,), held[reason]) for reason in HoldReason],
+    )
+    yield from _times(status, now)
+    yield from _outbox(status.receivers, now)
+
+
+def _times(status: Status, now: datetime) -> Iterator[Metric]:
+    swept = [] if status.swept_at is None else [status.swept_at]
+    yield _gauge(
+        "last_sweep_timestamp_seconds",
+        "When the last complete sweep was made.",
+        (),
+        [((), at.timestamp()) for at in swept],
+    )
+    yield _gauge(
+        "last_sweep_age_seconds",
+        "Age of the last complete sweep.",
+        (),
+        [((), (now - at).total_seconds()) for at in swept],
+    )
+    polls = [] if status.poll is None else [status.poll]
+    yield _gauge(
+        "poll_failures", "Failed polls in a row.", (), [((), poll.failures) for poll in polls]
+    )
+
+
+def _outbox(receivers: Iterable[ReceiverStatus], now: datetime) -> Iterator[Metric]:
+    depths: list[tuple[tuple[str, ...], float]] = []
+    ages: list[tuple[tuple[str, ...], float]] = []
+    for each in receivers:
+        for state, count in (("waiting", each.waiting), ("open", each.open), ("dead", each.dead)):
+            depths.append(((each.receiver, state), count))
+        if each.oldest_at is not None:
+            ages.append(((each.receiver,), (now - each.oldest_at).total_seconds()))
+    yield _gauge(
+        "outbox_depth",
+        "What a receiver is still to be told: things waiting, messages open, messages dead.",
+        ("receiver", "state"),
+        depths,
+    )
+    yield _gauge(
+        "outbox_oldest_age_seconds", "Age of the oldest thing not yet told.", ("receiver",), ages
+    )
+
+
+def _gauge(
+    name: str,
+    what: str,
+    labels: tuple[str, ...],
+    values: Iterable[tuple[tuple[str, ...], float]],
+) -> Metric:
+    family = GaugeMetricFamily(f"kie_watcher_{name}", what, labels=labels)
+    for label_values, value in values:
+        family.add_metric(label_values, float(value))
+    return family
+
+
+def _bounded(models: Mapping[str, int]) -> dict[str, int]:
+    """Models by category, the largest by name and the rest together."""
+    ordered = sorted(models.items(), key=lambda category: (-category[1], category[0]))
+    counts: collections.Counter[str] = collections.Counter()
+    for place, (category, count) in enumerate(ordered):
+        shown = one_line(category)[:LONGEST_CATEGORY] or NO_CATEGORY
+        counts[shown if place < MOST_CATEGORIES else OTHERS] += count
+    return dict(counts)
+
+
+CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
+
+GIVEN_UP = "given_up"
+
+_POLL_BUCKETS = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 180)
+_SEND_BUCKETS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+_TOLD_BUCKETS = (1, 2.5, 5, 10, 30, 60, 300, 900, 3600, 6 * 3600, 24 * 3600, 7 * 24 * 3600)
+
+
+class Metrics:
+    """Everything counted since the start, and how things stand when asked."""
+
+    def __init__(self, receivers: Iterable[str] = ()) -> None:
+        """Series of `receivers` are there from the start: what is not there cannot rise."""
+        self.registry = CollectorRegistry()
+        self._count_polls()
+        self._count_messages()
+        self._measure_itself()
+        ProcessCollector(registry=self.registry)
+        for receiver in receivers:
+            for outcome in (*Verdict, GIVEN_UP):
+                self._deliveries.labels(receiver, str(outcome))
+
+    def polled(self, report: PollReport) -> None:
+        """Count one poll."""
+        outcome, reason = report.outcome.value, report.reason or ""
+        self._polls.labels(outcome, reason).inc()
+        if reason in set(SourceReason):
+            self._refused.labels(reason).inc()
+        self._requests.inc(report.requests)
+        self._bytes.inc(report.bytes)
+        self._poll_seconds.labels(outcome).observe(report.took.total_seconds())
+        for recorded in report.changes:
+            for kind in recorded.change.kinds:
+                self._changes.labels(kind.value).inc()
+
+    def attempted(self, attempt: Attempt) -> None:
+        """Count one try at a receiver."""
+        given_up = attempt.died and attempt.outcome.verdict is Verdict.RETRY
+        outcome = GIVEN_UP if given_up else attempt.outcome.verdict.value
+        self._deliveries.labels(attempt.receiver, outcome).inc()
+        self._send_seconds.labels(attempt.receiver).observe(attempt.took.total_seconds())
+
+    def told(self, receiver: str, after: timedelta) -> None:
+        """Note that a change was accepted so long `after` the sweep that proved it."""
+        self._told_seconds.labels(receiver).observe(max(0.0, after.total_seconds()))
+
+    def deferred(self, reason: str, count: int = 1) -> None:
+        """Count what was put off: `quiet`, `digest`, `silence` or `flap`."""
+        self._deferred.labels(reason).inc(count)
+
+    def suppressed(self, reason: str, count: int = 1) -> None:
+        """Count what is not told at all: `silence`, `netted`."""
+        self._suppressed.labels(reason).inc(count)
+
+    def configured(self, ok: bool, at: datetime) -> None:
+        """Note how reading the configuration at `at` ended."""
+        self._configured.set(ok)
+        if ok:
+            self._configured_at.set(at.timestamp())
+
+    def beat(self, outcome: str) -> None:
+        """Count one heartbeat: `accepted` or `failed`."""
+        self._beats.labels(outcome).inc()
+
+    def alarmed(self, kinds: Iterable[AlarmKind]) -> None:
+        """Note which alarms are open, one for each time it is named."""
+        named = list(kinds)
+        for kind in AlarmKind:
+            self._alarms.labels(kind.value).set(named.count(kind))
+
+    def page(self, status: Status | None, now: datetime) -> bytes:
+        """All of it in Prometheus' text format; how things stand is taken from `status`."""
+        return generate_latest(_Page(self.registry, tuple(standing(status, now))))
+
+    def _count_polls(self) -> None:
+        self._polls = self._counter(
+            "polls",
+            "Polls by how they ended; the reason is the sort of a failure.",
+            "outcome",
+            "reason",
+        )
+        for outcome in PollOutcome:
+            if outcome.is_good:
+                self._polls.labels(outcome.value, "")
+        self._refused = self._counter(
+            "sweeps_refused",
+            "Polls in which nothing of what the API gave was believed, by reason.",
+            "reason",
+        )
+        for source_reason in SourceReason:
+            self._refused.labels(source_reason.value)
+        self._requests = self._counter("requests", "Requests to the API.")
+        self._bytes = self._counter("received_bytes", "Bytes of the API's replies, as they came.")
+        self._changes = self._counter("changes", "Changes believed, by kind.", "kind")
+        for kind in Kind:
+            self._changes.labels(kind.value)
+        self._poll_seconds = self._histogram(
+            "poll_seconds", "How long polls took.", _POLL_BUCKETS, "outcome"
+        )
+
+    def _count_messages(self) -> None:
+        self._deliveries = self._counter(
+            "deliveries",
+            "Tries to deliver a message, by what came of them.",
+            "receiver",
+            "outcome",
+        )
+        self._send_seconds = self._histogram(
+            "send_seconds", "How long tries to deliver took.", _SEND_BUCKETS, "receiver"
+        )
+        self._told_seconds = self._histogram(
+            "change_to_accepted_seconds",
+            "Time from the sweep that proved a change until a receiver accepted it.",
+            _TOLD_BUCKETS,
+            "receiver",
+        )
+        self._deferred = self._counter("deferred", "Deliveries put off, by reason.", "reason")
+        self._suppressed = self._counter(
+            "suppressed", "Deliveries that are never made, by reason.", "reason"
+        )
+        self._beats = self._counter("heartbeats", "Heartbeats by what came of them.", "outcome")
+
+    def _measure_itself(self) -> None:
+        self._configured = self._gauge(
+            "configuration_loaded", "Whether the last reading of the configuration was taken."
+        )
+        self._configured_at = self._gauge(
+            "configuration_loaded_timestamp_seconds",
+            "When the configuration in use was read.",
+        )
+        self._alarms = self._gauge("alarms", "Alarms that are open, by kind.", "alarm")
+        self.alarmed(())
+        build = self._gauge("build_info", "Always 1; what runs.", "version", "python")
+        build.labels(__version__, platform.python_version()).set(1)
+
+    def _counter(self, name: str, what: str, *labels: str) -> Counter:
+        return Counter(name, what, labels, namespace="kie_watcher", registry=self.registry)
+
+    def _gauge(self, name: str, what: str, *labels: str) -> Gauge:
+        return Gauge(name, what, labels, namespace="kie_watcher", registry=self.registry)
+
+    def _histogram(
+        self, name: str, what: str, buckets: tuple[float, ...], *labels: str
+    ) -> Histogram:
+        return Histogram(
+            name, what, labels, namespace="kie_watcher", buckets=buckets, registry=self.registry
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Page(Collector):
+    """What was counted and how things stand, without the series that date a counter's making."""
+
+    counted: CollectorRegistry
+    standing: tuple[Metric, ...]
+
+    def collect(self) -> Iterator[Metric]:
+        for metric in chain(self.counted.collect(), self.standing):
+            metric.samples = [s for s in metric.samples if not s.name.endswith("_created")]
+            yield metric

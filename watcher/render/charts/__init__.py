@@ -1,0 +1,1 @@
+"""Charts of price moves as PNG, drawn by a process of its own."""

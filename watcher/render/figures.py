@@ -1,0 +1,375 @@
+"""Numbers for people: money, credits, percent and what a price is per.
+
+Knows how a figure is read at a glance. Refuses to know what it means.
+
+Times and how long things last, for people.
+
+Refuses to know what happened then.
+
+Prices in words: what a model costs, how its price moved, and how it stands against Fal.
+
+Refuses to know why a price moved and what else happened to the model.
+
+Figures of several models in one phrase: one figure, two of them, or a range.
+
+Refuses to know why they stand together.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from decimal import Context, Decimal
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from watcher.catalog.changes import Kind, ModelChange, change_percent
+from watcher.render.markup import harmless, shortened
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from watcher.catalog.pricing import Unit
+    from watcher.catalog.record import Model, Record
+
+# Listed prices have fewer digits than this; a quotient has no end and is cut here.
+SIGNIFICANT_DIGITS = 8
+QUOTIENT_DIGITS = 4
+LONGEST_UNIT = 30
+MINUS = "−"
+CENT = Decimal("0.01")
+
+_MAGNITUDES = ((Decimal(10) ** 9, "billion"), (Decimal(10) ** 6, "million"))
+_LARGEST_COUNT_OF_A_MAGNITUDE = 1000
+
+
+@lru_cache(maxsize=4096)
+def amount(value: Decimal, digits: int = SIGNIFICANT_DIGITS) -> str:
+    """Plain digits, thousands apart, no trailing zeros; never an exponent."""
+    # Digits before the point are never rounded away.
+    precision = max(digits, value.adjusted() + 1)
+    plain = f"{Context(prec=precision).plus(value):,f}"
+    return plain.rstrip("0").rstrip(".") if "." in plain else plain
+
+
+def money(value: Decimal, digits: int = SIGNIFICANT_DIGITS) -> str:
+    return f"${amount(value, digits)}"
+
+
+def monthly(value: Decimal) -> str:
+    """What is paid more or less a month: `+$96.00 a month`, `−$0.004 a month`."""
+    size = abs(value)
+    cents = f"${size:,.2f}" if size >= CENT or not size else money(size, QUOTIENT_DIGITS)
+    return f"{MINUS if value < 0 else '+'}{cents} a month"
+
+
+def pair(before: Decimal, after: Decimal) -> tuple[str, str]:
+    """Two amounts that are told apart, however close they are."""
+    return _apart(amount, before, after)
+
+
+def money_pair(before: Decimal, after: Decimal) -> tuple[str, str]:
+    return _apart(money, before, after)
+
+
+def percent(value: Decimal) -> str:
+    """A move: `+38.7 %`, `−0.25 %`; one decimal, two below one percent."""
+    sign = MINUS if value < 0 else "+"
+    size = abs(value)
+    rounded = round(size, 2 if size < 1 else 1)
+    if size and not rounded:
+        return f"less than {sign}0.01 %"
+    return f"{sign}{amount(rounded)} %" if rounded else "0 %"
+
+
+def credit_word(value: Decimal) -> str:
+    return "credit" if value == 1 else "credits"
+
+
+def counted(count: int, one: str, many: str) -> str:
+    return f"{count:,} {one if count == 1 else many}"
+
+
+@lru_cache(maxsize=256)
+def per(unit: Unit) -> str:
+    """What a price is for: `per second`, `per 2 images`, `per million tokens`; unknown is empty."""
+    if not unit.base:
+        return ""
+    base = shortened(harmless(unit.base), LONGEST_UNIT)
+    if unit.quantity == 1:
+        return f"per {base}"
+    plural = f"{base}s" if base[-1].isascii() and base[-1].isalpha() and base[-1] != "s" else base
+    return f"per {_quantity(unit.quantity)} {plural}"
+
+
+def _quantity(value: Decimal) -> str:
+    for magnitude, word in _MAGNITUDES:
+        if value >= magnitude and value / magnitude < _LARGEST_COUNT_OF_A_MAGNITUDE:
+            return word if value == magnitude else f"{amount(value / magnitude)} {word}"
+    return amount(value)
+
+
+def _apart(text: Callable[[Decimal, int], str], before: Decimal, after: Decimal) -> tuple[str, str]:
+    close = text(before, SIGNIFICANT_DIGITS), text(after, SIGNIFICANT_DIGITS)
+    if close[0] != close[1] or before == after:
+        return close
+    every_digit = max(len(value.as_tuple().digits) for value in (before, after))
+    return text(before, every_digit), text(after, every_digit)
+
+
+_UNITS = (
+    (timedelta(days=1), "day"),
+    (timedelta(hours=1), "hour"),
+    (timedelta(minutes=1), "minute"),
+    (timedelta(seconds=1), "second"),
+)
+# Up to here the smaller unit says more: `90 minutes`, not `1 hour`.
+_SMALLER_UNIT_UP_TO = 2
+
+
+def moment(at: datetime) -> str:
+    """A time for people anywhere: `2026-11-22 13:30 UTC`."""
+    return f"{at.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+
+
+def read_moment(text: object) -> datetime | None:
+    """An aware time from the detail of a notice; `None` where it is none."""
+    try:
+        at = datetime.fromisoformat(str(text))
+    except ValueError:
+        return None
+    return at if at.tzinfo else None
+
+
+def lasting(duration: timedelta) -> str:
+    """Roughly how long: `45 minutes`, `90 minutes`, `3 hours`, `2 days`."""
+    for size, word in _UNITS:
+        if duration >= size * _SMALLER_UNIT_UP_TO:
+            return f"{duration // size} {word}s"
+    return "1 second" if duration >= timedelta(seconds=1) else "no time"
+
+
+def price(model: Model) -> str:
+    """`68.5 credits per second, $0.3425`."""
+    main = _main_price(model)
+    if not model.record.credits or model.usd is None:
+        return main
+    return f"{main}, {money(model.usd)}"
+
+
+def price_move(change: ModelChange, before: Model, after: Model) -> str:
+    """`68.5 → 95 credits per second, +38.7 %`: what moved, and how far per base unit."""
+    if Kind.UNIT in change.kinds:
+        return f"other unit: {_main_price(before)} → {_main_price(after)}"
+    moved = change_percent(change)
+    base = before.record.unit.base
+    if before.price is None or after.price is None or base != after.record.unit.base:
+        said = f"{_main_price(before)} → {_main_price(after)}"
+        return said if moved is None else f"{said}, {percent(moved)}"
+    if before.record.unit.quantity == after.record.unit.quantity:
+        said = _same_unit(before, after)
+        return said if moved is None else f"{said}, {percent(moved)}"
+    said = _other_quantity(before, after)
+    return said if moved is None else f"{said}: {percent(moved)} {per(_one(after))}".rstrip()
+
+
+def usd_move(before: Model, after: Model) -> str | None:
+    """`$0.3425 → $0.475`, per base unit where the quantity changed; `None` where said already."""
+    if before.record.credits is None or after.record.credits is None:
+        return None
+    assert before.usd is not None and after.usd is not None, "credits have a worth"  # noqa: PT018, S101
+    mine, theirs = before.record.unit, after.record.unit
+    if mine.quantity != theirs.quantity and mine.base == theirs.base:
+        old, new = before.usd / mine.quantity, after.usd / theirs.quantity
+        said = f"{money(old, QUOTIENT_DIGITS)} → {money(new, QUOTIENT_DIGITS)}"
+        return f"{said} {per(_one(after))}".rstrip()
+    old_text, new_text = money_pair(before.usd, after.usd)
+    return f"{old_text} → {new_text}"
+
+
+def against_fal(before: Model, after: Model) -> str:
+    """`49.8 % → 30.4 % cheaper than Fal`; one figure where it stands; empty where none is known."""
+    old, new = known_discount(before), known_discount(after)
+    if old == new:
+        return "" if new is None else _standing(new)
+    if old is None or new is None:
+        return " → ".join(
+            "no known discount" if side is None else _standing(side) for side in (old, new)
+        )
+    if old > 0 and new > 0:
+        cheaper = " → ".join(f"{text} %" for text in _shares(old, new))
+        return f"{cheaper} cheaper than Fal"
+    return f"{_standing(old)} → {_standing(new)}"
+
+
+def fal_price(record: Record) -> str:
+    return "none" if record.fal is None else money(record.fal)
+
+
+def _main_price(model: Model) -> str:
+    """Credits and what they are for; USD where no credits are listed."""
+    record = model.record
+    if record.credits is not None:
+        said = (
+            f"{amount(record.credits)} {credit_word(record.credits)}" if record.credits else "free"
+        )
+    elif record.usd_listed is not None:
+        said = money(record.usd_listed) if record.usd_listed else "free"
+    else:
+        return "no price"
+    return f"{said} {per(record.unit)}".rstrip()
+
+
+def _same_unit(before: Model, after: Model) -> str:
+    old, new = before.record.credits, after.record.credits
+    if old is None or new is None:
+        return f"{_main_usd(before)} → {_main_usd(after)} {per(after.record.unit)}".rstrip()
+    old_text, new_text = pair(old, new)
+    if not new:
+        return f"{_main_price(before)} → free"
+    said = f"{old_text if old else 'free'} → {new_text} {credit_word(new)}"
+    return f"{said} {per(after.record.unit)}".rstrip()
+
+
+def _other_quantity(before: Model, after: Model) -> str:
+    """`4 credits per 6 images → 4 per 2 images`."""
+    if not after.record.credits:
+        return f"{_main_price(before)} → {_main_price(after)}"
+    return f"{_main_price(before)} → {amount(after.record.credits)} {per(after.record.unit)}"
+
+
+def _main_usd(model: Model) -> str:
+    return "no price" if model.usd is None else money(model.usd)
+
+
+def _one(model: Model) -> Unit:
+    """The base unit itself, a single one of it."""
+    unit = model.record.unit
+    return type(unit)(unit.label, Decimal(1), unit.base)
+
+
+def known_discount(model: Model) -> Decimal | None:
+    """The discount, where one is known: a listing without Fal's price says 0 for "no idea"."""
+    return model.discount if model.record.fal or model.record.rate else None
+
+
+def _standing(discount: Decimal) -> str:
+    if not discount:
+        return "as dear as Fal"
+    return f"{share(discount)} % {'cheaper' if discount > 0 else 'dearer'} than Fal"
+
+
+def _shares(old: Decimal, new: Decimal) -> tuple[str, str]:
+    near = share(old), share(new)
+    return near if near[0] != near[1] else pair(old, new)
+
+
+def share(discount: Decimal) -> str:
+    return amount(round(abs(discount), 1)) if abs(discount) >= 1 else amount(abs(discount))
+
+
+Move = tuple["Decimal", "Decimal"]
+
+# More than so many are told as a range.
+MOST_AS_THEY_ARE = 2
+
+
+def _span(values: Sequence[Decimal], text: Callable[[Decimal], str]) -> str:
+    """`20`, `20 and 68.5`, `20–68.5`."""
+    told = list(dict.fromkeys(map(text, values)))
+    if len(told) <= MOST_AS_THEY_ARE:
+        return " and ".join(told)
+    return f"{text(min(values))}–{text(max(values))}"
+
+
+def prices(models: Sequence[Model]) -> str:
+    """`20–68.5 credits per second, $0.1–$0.3425`, for models paid alike for alike units."""
+    told = list(dict.fromkeys(map(price, models)))
+    if len(told) == 1:
+        return told[0]
+    credit_prices = [it.record.credits for it in models if it.record.credits is not None]
+    usd = [it.usd for it in models if it.usd is not None]
+    said = f"{_span(credit_prices, amount)} credits" if credit_prices else _span(usd, money)
+    said = f"{said} {per(models[0].record.unit)}".rstrip()
+    return f"{said}, {_span(usd, money)}" if credit_prices else said
+
+
+def moves(pairs: Sequence[tuple[Model, Model]]) -> str:
+    """`68.5 → 95 and 40 → 55.5 credits per second`, for prices that moved alike."""
+    unit = per(pairs[0][1].record.unit)
+    in_credits = _known([(old.record.credits, new.record.credits) for old, new in pairs])
+    said = _moves(in_credits, pair) + " credits" if in_credits else _usd_moves(pairs)
+    return f"{said} {unit}".rstrip()
+
+
+def usd_moves(pairs: Sequence[tuple[Model, Model]]) -> str | None:
+    """`$0.3425 → $0.475 and $0.2 → $0.2775`; `None` where the prices are in USD anyway."""
+    if any(model.record.credits is None for pair in pairs for model in pair):
+        return None
+    return _usd_moves(pairs)
+
+
+def standings(models: Sequence[Model]) -> str | None:
+    """`30–49.8 % cheaper than Fal`; `None` where it is unknown of one, or they stand unlike."""
+    known = [discount for it in models if (discount := known_discount(it)) is not None]
+    if len(known) != len(models) or not _stand_alike(known):
+        return None
+    return f"{_standing_of(known)} than Fal" if known[0] else "as dear as Fal"
+
+
+def discount_moves(pairs: Sequence[tuple[Model, Model]]) -> str | None:
+    """`49.8–60 % → 30.4–44.4 % cheaper than Fal`; `None` where one is unknown."""
+    discounts = _known([(known_discount(old), known_discount(new)) for old, new in pairs])
+    if len(discounts) != len(pairs):
+        return None
+    old, new = ([pair[side] for pair in discounts] for side in (0, 1))
+    if not (_stand_alike(old) and _stand_alike(new)):
+        return None
+    if old[0] * new[0] > 0:
+        word = "cheaper" if old[0] > 0 else "dearer"
+        sizes = [(abs(a), abs(b)) for a, b in discounts]
+        return f"{_moves(sizes, _share_range, ' %')} {word} than Fal"
+    return f"{_standing_of(old)} → {_standing_of(new)} than Fal"
+
+
+def fal_moves(pairs: Sequence[tuple[Model, Model]]) -> str | None:
+    """`Fal's price $0.5 → $0.6823 and $0.2 → $0.25`; `None` where one is unknown."""
+    known = _known([(old.record.fal, new.record.fal) for old, new in pairs])
+    return f"Fal's price {_moves(known, money_pair)}" if len(known) == len(pairs) else None
+
+
+def _standing_of(discounts: Sequence[Decimal]) -> str:
+    """`30–49.8 % cheaper`; `neither cheaper nor dearer` where there is no difference."""
+    if not discounts[0]:
+        return "neither cheaper nor dearer"
+    word = "cheaper" if discounts[0] > 0 else "dearer"
+    return f"{_span([abs(discount) for discount in discounts], share)} % {word}"
+
+
+def _stand_alike(discounts: Sequence[Decimal]) -> bool:
+    return len({(discount > 0) - (discount < 0) for discount in discounts}) == 1
+
+
+def _usd_moves(pairs: Sequence[tuple[Model, Model]]) -> str:
+    return _moves(_known([(old.usd, new.usd) for old, new in pairs]), money_pair)
+
+
+def _moves(
+    pairs: Sequence[Move], text: Callable[[Decimal, Decimal], tuple[str, str]], sign: str = ""
+) -> str:
+    told = {text(old, new): (old, new) for old, new in pairs}
+    if len(told) <= MOST_AS_THEY_ARE:
+        return " and ".join(f"{old}{sign} → {new}{sign}" for old, new in told)
+    olds, news = zip(*pairs, strict=True)
+    low, high = text(min(olds), min(news)), text(max(olds), max(news))
+    return " → ".join(
+        (low[side] if low[side] == high[side] else f"{low[side]}–{high[side]}") + sign
+        for side in (0, 1)
+    )
+
+
+def _share_range(old: Decimal, new: Decimal) -> tuple[str, str]:
+    return share(old), share(new)
+
+
+def _known(pairs: Sequence[tuple[Decimal | None, Decimal | None]]) -> list[Move]:
+    return [(old, new) for old, new in pairs if old is not None and new is not None]
