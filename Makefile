@@ -46,6 +46,7 @@ check: setup ## what CI runs: format, lint, types, dependencies, tests
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/deptry .
+	@$(BIN)/python tests/rooms.py
 	$(BIN)/python -m pytest -q
 
 check-container: setup ## what the Dockerfile and install-service do, for real: minutes, needs the network
