@@ -52,7 +52,7 @@ check: setup ## what CI runs: format, lint, types, dependencies, tests
 check-container: setup ## what the Dockerfile and install-service do, for real: minutes, needs the network
 	KIE_WATCHER_BUILD=1 $(BIN)/python -m pytest -q -k for_real tests/test_packaging.py
 
-fmt: setup ## format, and mend what can be mended
+fmt: setup ## format, and fix what can be fixed
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
@@ -65,7 +65,7 @@ torture: setup ## what is promised for bad days, tried for SECONDS: kills, torn 
 	$(BIN)/python -m torture --seconds $(SECONDS)
 
 # The oldest Python supported needs the most packages: a lock made with it serves the later ones.
-lock: ## requirements.lock anew, every package with its hashes (needs Python 3.11)
+lock: ## a new requirements.lock, every package with its hashes (needs Python 3.11)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11) and "make lock: use Python 3.11, as in make lock PYTHON=python3.11")'
 	$(PYTHON) -m venv --clear build/lock
 	build/lock/bin/python -m pip install --quiet --disable-pip-version-check 'pip-tools>=7.5,<8'

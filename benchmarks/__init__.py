@@ -1,4 +1,4 @@
-"""How fast, how lean, how quick to tell: the promised figures, measured. `make bench` runs it.
+"""Measurements of the promised figures: time, memory, requests and bytes. `make bench` runs them.
 
-No part of the program and none of the tests: a figure depends on the machine and its neighbours.
+They are no tests: a figure depends on the machine and on its other work.
 """

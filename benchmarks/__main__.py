@@ -1,4 +1,4 @@
-"""Measures what was promised and prints it: `python -m benchmarks [NAME…] [--json]`."""
+"""Measures what is promised and prints it: `python -m benchmarks [NAME…] [--json]`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import sys
 from time import perf_counter
 from typing import TYPE_CHECKING
 
-from benchmarks import latency, memory, quiet, size, start, telling
+from benchmarks import latency, memory, messages, quiet, size, start
 from benchmarks.figures import Figure, fields, table
 
 if TYPE_CHECKING:
@@ -25,15 +25,15 @@ MEASURES: Mapping[str, Callable[[], AsyncIterator[Figure]]] = {
     "size": size.measure,
     "memory": memory.measure,
     "start": start.measure,
-    "telling": telling.measure,
+    "messages": messages.measure,
 }
 
-# Of two cores one is the program's and one the world's around it: neither has anything to spare.
+# Load average. Of two cores one runs the program, the other the simulated API: both are needed.
 BUSY = 0.5
 
 
 def main() -> int:
-    """Exit 0 whatever the verdicts are, 1 where something could not be measured."""
+    """Exit 0 whatever the verdicts are, 1 where a measurement failed."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(MEASURES)}")
     parser.add_argument("--json", action="store_true", help="print one JSON object a line")
@@ -58,7 +58,7 @@ async def _all(names: list[str]) -> tuple[list[Figure], bool]:
         say(f"{name} …")
         try:
             figures += [figure async for figure in MEASURES[name]()]
-        except Exception as error:  # noqa: BLE001 - the others are still worth measuring
+        except Exception as error:  # noqa: BLE001 - the other measurements go on
             say(f"{name}: FAILED: {error}")
             failed = True
         say(f"{name}: {perf_counter() - started:.0f} s")
@@ -66,17 +66,19 @@ async def _all(names: list[str]) -> tuple[list[Figure], bool]:
 
 
 def machine() -> str:
-    """What it is measured on, and whether that has other things to do."""
+    """The machine, and whether it has other work."""
     versions = f"Python {platform.python_version()}, SQLite {sqlite3.sqlite_version}"
     text = f"{os.cpu_count()} cores, {platform.system()} {platform.machine()}, {versions}"
     load = os.getloadavg()[0]
     if load < BUSY:
         return text
-    return f"{text}; BUSY with other work (load {load:.1f}): times are not the program's own"
+    return (
+        f"{text}; BUSY with other work (load {load:.1f}): times are longer than the program's own"
+    )
 
 
 def say(text: str) -> None:
-    """Progress, beside the table."""
+    """Print progress to stderr: the table goes to stdout."""
     print(text, file=sys.stderr, flush=True)
 
 

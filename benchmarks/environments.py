@@ -1,6 +1,6 @@
-"""Virtual environments that only the benchmark needs, made where they are missing.
+"""Virtual environments that only the benchmarks need, made where they are missing.
 
-They are under build/, which git ignores and `make clean` removes. Refuses to know what runs there.
+They are under build/, which git ignores and `make clean` removes.
 """
 
 from __future__ import annotations
@@ -15,25 +15,25 @@ from benchmarks.processes import ROOT
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["of_operators", "of_urlwatch"]
+__all__ = ["operator_environment", "urlwatch_environment"]
 
 FOLDER = ROOT / "build" / "bench"
 
 
-def of_operators() -> Path | None:
-    """The programs of an environment with kie-watcher and what it needs, without test tools."""
-    return _made("operators", ["--editable", str(ROOT)])
+def operator_environment() -> Path | None:
+    """The bin directory of an environment with kie-watcher and without test tools, or `None`."""
+    return _environment("operators", ["--editable", str(ROOT)])
 
 
-def of_urlwatch() -> Path | None:
-    """The programs of an environment with urlwatch."""
-    return _made("urlwatch", ["urlwatch"])
+def urlwatch_environment() -> Path | None:
+    """The bin directory of an environment with urlwatch, or `None`."""
+    return _environment("urlwatch", ["urlwatch"])
 
 
-def _made(name: str, requirements: list[str]) -> Path | None:
-    """The environment's folder of programs; `None` where it cannot be made.
+def _environment(name: str, requirements: list[str]) -> Path | None:
+    """The environment's bin directory; `None` where the environment cannot be made.
 
-    Made anew when the requirements of the project are newer.
+    It is made again where pyproject.toml is newer.
     """
     environment, done = FOLDER / name, FOLDER / f"{name}.made"
     programs = environment / "bin"

@@ -1,7 +1,4 @@
-"""A figure beside its target, the verdict on it, and the table of all of them.
-
-Refuses to know how anything is measured.
-"""
+"""Figures with their targets and verdicts, and the table of all of them."""
 
 from __future__ import annotations
 
@@ -18,7 +15,7 @@ HEADINGS = ("", "figure", "target", "verdict", "what")
 
 
 class Unit(StrEnum):
-    """What a figure counts, written behind it."""
+    """The unit of a figure, written after it."""
 
     SECONDS = "s"
     MILLISECONDS = "ms"
@@ -31,9 +28,9 @@ class Unit(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """One figure. `value` is `None` where it could not be measured, and `note` says why.
+    """One figure. `value` is `None` where it could not be measured; `note` then says why.
 
-    `target` is the most the value may be; `None` for what is only there to compare with.
+    `target`: the most that the value may be; `None` for a figure that is only for comparison.
     """
 
     name: str
@@ -45,7 +42,7 @@ class Figure:
 
     @property
     def verdict(self) -> str:
-        """Met, or missed by how much; empty where nothing was promised."""
+        """Met, or missed by how much; empty where there is no target."""
         if self.value is None:
             return "not measured"
         if self.target is None:
@@ -58,12 +55,12 @@ class Figure:
 
 
 def fields(figure: Figure) -> dict[str, Any]:
-    """The figure for a machine: numbers as they are, a share as a plain number."""
+    """The figure as JSON: a share is a plain number."""
     return {**asdict(figure), "unit": figure.unit.value, "verdict": figure.verdict}
 
 
 def table(figures: Iterable[Figure]) -> str:
-    """All figures for a person, as a table that is Markdown too."""
+    """All figures for people, as a Markdown table."""
     rows = [HEADINGS, *(_row(figure) for figure in figures)]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     ruler = ["-" * width for width in widths]

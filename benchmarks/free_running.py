@@ -1,6 +1,6 @@
-"""The real `kie-watcher`, its one brake off: it may poll again at once.
+"""The real `kie-watcher` without its shortest wait between two polls.
 
-Ten thousand polls would else take nine minutes, for a poll never follows another at once.
+With it, ten thousand polls would take nine minutes.
 """
 
 from datetime import timedelta

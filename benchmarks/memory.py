@@ -1,7 +1,7 @@
-"""What the daemon keeps in memory, Apprise loaded, and whether that grows with polls.
+"""The daemon's resident memory with Apprise loaded, and its growth with polls.
 
-In an environment as an operator has it: Apprise loads whatever of its optional libraries it finds,
-and the test tools of this tree bring some along.
+In an environment without test tools: Apprise loads optional libraries that it finds, and the test
+tools install some of them.
 """
 
 from __future__ import annotations
@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from statistics import mean
 from typing import TYPE_CHECKING
 
-from benchmarks.environments import of_operators
+from benchmarks.environments import operator_environment
 from benchmarks.figures import Figure, Unit
-from benchmarks.processes import python, up
-from benchmarks.world import MODELS, opened
+from benchmarks.processes import python, running
+from benchmarks.world import MODELS, open_world
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -30,21 +30,21 @@ FLAT = 1.0
 
 @dataclass(frozen=True, slots=True)
 class _Resident:
-    """Resident memory in MiB: sampled from the first message on, and the most there ever was."""
+    """Resident memory in MiB: samples from the first message on, and the most of all time."""
 
     samples: list[float]
     peak: float
 
     @property
     def growth(self) -> float:
-        """From the mean of the first tenth of the samples to that of the last."""
+        """The mean of the last tenth of the samples less that of the first."""
         tenth = len(self.samples) // 10
         return mean(self.samples[-tenth:]) - mean(self.samples[:tenth])
 
 
 async def measure() -> AsyncIterator[Figure]:
-    """Resident memory over ten thousand polls; and, for comparison, with the test tools."""
-    programs = of_operators()
+    """Resident memory over ten thousand polls, and for comparison with the test tools."""
+    programs = operator_environment()
     here = await _resident(python("benchmarks.free_running"), FEW_POLLS)
     beside = "resident, in this environment with its test tools"
     if programs is None:
@@ -54,7 +54,7 @@ async def measure() -> AsyncIterator[Figure]:
         command = python("benchmarks.free_running", interpreter=programs / "python")
         there = await _resident(command, POLLS)
         what = f"resident, Apprise loaded, {MODELS} models: most over {POLLS:,} quiet polls"
-        sweep = f"most ever, first sweep and message included: {there.peak:.1f} MiB"
+        sweep = f"with the first sweep and message: {there.peak:.1f} MiB"
         yield Figure(NAME, what, max(there.samples), Unit.MIB, 80, sweep)
         over = f"growth of the same, from the first {POLLS // 10:,} polls to the last"
         shown = f"{there.growth:+.2f} MiB"
@@ -63,12 +63,14 @@ async def measure() -> AsyncIterator[Figure]:
 
 
 async def _resident(daemon_command: list[str], polls: int) -> _Resident:
-    async with opened() as world:
+    async with open_world() as world:
         config = world.configured(interval="0.001s", jitter="0%")
-        async with up([*daemon_command, "--config", str(config), "run"], world.place) as daemon:
+        async with running(
+            [*daemon_command, "--config", str(config), "run"], world.place
+        ) as daemon:
             await world.receiver.arrivals.get()  # the baseline, sent by a loaded Apprise
-            first, samples = world.upstream.polls, list[float]()
+            first, samples = world.api.polls, list[float]()
             for done in range(0, polls + 1, SAMPLE_EVERY):
-                await world.upstream.polled(first + done)
+                await world.api.wait_for_polls(first + done)
                 samples.append(daemon.resident())
             return _Resident(samples, daemon.peak())

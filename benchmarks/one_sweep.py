@@ -1,7 +1,7 @@
-"""One process that makes ready, or takes and measures, one sweep of a huge catalogue.
+"""One process that prepares, or runs and measures, one sweep of a huge catalogue.
 
-The real poller, client and store. Only the network is left out: replies come off the disk, packed
-as they would come off the wire.
+The real poller, client and store. Only the network is left out: replies are read from files,
+compressed as the API sends them.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from typing import TYPE_CHECKING, Any, cast
 
 import structlog
 
-from benchmarks.one_percent import changed
+from benchmarks.one_percent import edit_one_percent
 from benchmarks.processes import Daemon
-from watcher.catalog.confirm import Policy
+from watcher.catalog.confirm import ConfirmRules
 from watcher.config.settings import PollSettings, SourceSettings
 from watcher.kie.client import KieClient
 from watcher.kie.responses import Body
-from watcher.poller import Poller, PollOutcome, Rules
+from watcher.poller import Poller, PollOutcome, PollRules
 from watcher.routing.rules import RoutingRules, Silence
 from watcher.simulator.catalogue import Catalogue
 from watcher.simulator.generator import generate
@@ -39,20 +39,20 @@ if TYPE_CHECKING:
 
 PAGE_SIZE = 100
 BEGINNING = datetime(2026, 1, 1, tzinfo=UTC)
-# Removals and renames are believed at once: all that changed is committed by the one sweep.
-NO_WAITING = Policy(removals=timedelta(0))
+# Removals and renames are confirmed at once, so that one sweep commits all changes.
+NO_HOLDS = ConfirmRules(removals=timedelta(0))
 
 
-class FromDisk(KieClient):
-    """The client, its replies read from files; notes how long a sweep takes."""
+class FileClient(KieClient):
+    """The client with replies from files; `seconds` is the duration of the last sweep."""
 
     __slots__ = ("folder", "seconds")
 
     def __init__(self) -> None:
-        async def go_on(_: timedelta) -> None:
+        async def no_pause(_: timedelta) -> None:
             return
 
-        super().__init__(cast("Any", None), SourceSettings(), PollSettings(), go_on)
+        super().__init__(cast("Any", None), SourceSettings(), PollSettings(), no_pause)
         self.folder = Path()
         self.seconds = 0.0
 
@@ -69,38 +69,35 @@ class FromDisk(KieClient):
         return body.text(), None
 
 
-class Timed:
-    """A store that notes how long its last commit took."""
+class TimedStore(Store):
+    """The same database; `seconds` is the duration of the last commit."""
 
     def __init__(self, store: Store) -> None:
-        self._store = store
+        super().__init__(store._database)  # noqa: SLF001
         self.seconds = 0.0
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._store, name)
 
     async def record(self, commit: Commit) -> Recorded:
         started = perf_counter()
-        recorded = await self._store.record(commit)
+        recorded = await super().record(commit)
         self.seconds = perf_counter() - started
         return recorded
 
 
 def _no_silence(stored: StoredSilence) -> Silence:
-    raise LookupError(f"there are no silences here, least of all {stored.id}")
+    raise LookupError(f"there is no silence here: {stored.id}")
 
 
-class Watch:
-    """The poller on one folder of replies after another, a day between any two polls."""
+class TimedPoller:
+    """The poller with one folder of replies after another, a day between two polls."""
 
     def __init__(self, store: Store, began_at: datetime) -> None:
-        self.client = FromDisk()
-        self.store = Timed(store)
+        self.client = FileClient()
+        self.store = TimedStore(store)
         self._now = began_at
-        rules = Rules(NO_WAITING, RoutingRules(("bench",)), _no_silence)
+        rules = PollRules(NO_HOLDS, RoutingRules(("bench",)), _no_silence)
         self._poller = Poller(
             self.client,
-            cast("Store", self.store),
+            self.store,
             PollSettings(),
             rules,
             now=lambda: self._now,
@@ -108,7 +105,7 @@ class Watch:
         )
 
     async def poll(self, folder: Path, expected: PollOutcome) -> int:
-        """One poll, which must end as expected; gives the number of changes."""
+        """Poll once; returns the number of changes. Raises where the outcome is not `expected`."""
         self._now += timedelta(days=1)
         self.client.folder = folder
         report = await self._poller.poll()
@@ -118,12 +115,12 @@ class Watch:
 
 
 async def prepare(place: Path, size: int) -> None:
-    """Write all replies before and after the changes, and a state that knows those before."""
+    """Write all replies before and after the edits, and a state with the baseline before."""
     rows = generate(seed=1, size=size)
     _write(place / "before", rows)
-    _write(place / "after", changed(rows, Random(1)))
+    _write(place / "after", edit_one_percent(rows, Random(1)))
     async with open_store(place / "baseline.db") as store:
-        await Watch(store, BEGINNING).poll(place / "before", PollOutcome.BASELINE)
+        await TimedPoller(store, BEGINNING).poll(place / "before", PollOutcome.BASELINE)
 
 
 def _write(folder: Path, rows: Sequence[Row]) -> None:
@@ -140,14 +137,14 @@ def _pack(file: Path, data: object) -> None:
 
 
 async def measure(place: Path) -> dict[str, Any]:
-    """Take the sweep with the changes as a daemon would that has been running for a while."""
+    """Measure the sweep with the changes, as in a daemon that has run for a while."""
     async with open_store(place / "state.db") as store:
-        watch = Watch(store, BEGINNING + timedelta(days=1))
-        await watch.poll(place / "before", PollOutcome.UNCHANGED)
+        poller = TimedPoller(store, BEGINNING + timedelta(days=1))
+        await poller.poll(place / "before", PollOutcome.UNCHANGED)
         started = perf_counter()
-        changes = await watch.poll(place / "after", PollOutcome.CHANGED)
+        changes = await poller.poll(place / "after", PollOutcome.CHANGED)
         seconds = perf_counter() - started
-    read, committed = watch.client.seconds, watch.store.seconds
+    read, committed = poller.client.seconds, poller.store.seconds
     parts = {"read": read, "match and diff": seconds - read - committed, "commit": committed}
     peak = Daemon("self").peak()
     return {"seconds": seconds, "parts": parts, "changes": changes, "peak_mib": peak}
@@ -155,7 +152,7 @@ async def measure(place: Path) -> dict[str, Any]:
 
 def main() -> None:
     """`prepare PLACE SIZE`, or `measure PLACE`, which prints one line of JSON."""
-    # Whoever reads the output wants the one line.
+    # The parent process reads one line of output.
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(30))
     match sys.argv[1:]:
         case ["prepare", place, size]:

@@ -1,6 +1,6 @@
-"""Processes as the operating system accounts for them: CPU time, memory, and their end.
+"""Processes: their CPU time, memory and end, as the operating system reports them.
 
-Reads /proc, so it runs on Linux only.
+It reads /proc, so it runs on Linux only.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
-__all__ = ["ROOT", "Daemon", "Usage", "cpu_of", "kie_watcher", "python", "to_the_end", "up"]
+__all__ = ["ROOT", "Daemon", "Usage", "cpu_of", "kie_watcher", "python", "run_to_end", "running"]
 
 ROOT = Path(__file__).resolve().parent.parent
 KIB_IN_MIB = 1024
@@ -30,30 +30,30 @@ SHOWN_OF_LOG = 2000
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What a process that has ended took: CPU seconds (user and system), and what it printed."""
+    """CPU seconds (user and system) and output of a process that has ended."""
 
     cpu: float
     output: str
 
 
 def kie_watcher(*arguments: str | Path) -> list[str]:
-    """The command as installed beside this Python."""
+    """The command that is installed with this Python."""
     return [str(Path(sys.executable).with_name("kie-watcher")), *map(str, arguments)]
 
 
 def python(
     module: str, *arguments: str | Path, interpreter: str | Path = sys.executable
 ) -> list[str]:
-    """A module run by this Python, or another."""
+    """A module run by this Python, or by another."""
     return [str(interpreter), "-m", module, *map(str, arguments)]
 
 
-async def to_the_end(
+async def run_to_end(
     command: Sequence[str], place: Path, environment: dict[str, str] | None = None
 ) -> Usage:
     """Run a command in `place` and wait for its end. Raises `RuntimeError` where it failed."""
     with TemporaryFile() as output:
-        process = subprocess.Popen(  # noqa: ASYNC220 - waited for in a thread, to be accounted for
+        process = subprocess.Popen(  # noqa: ASYNC220 - waited for in a thread, for its resource usage
             command, cwd=place, env=environment, stdout=output, stderr=output
         )
         _, status, used = await asyncio.to_thread(os.wait4, process.pid, 0)
@@ -71,11 +71,11 @@ async def cpu_of(
     command: Sequence[str], place: Path, times: int, environment: dict[str, str] | None = None
 ) -> float:
     """The median CPU seconds of a command run several times."""
-    return median([(await to_the_end(command, place, environment)).cpu for _ in range(times)])
+    return median([(await run_to_end(command, place, environment)).cpu for _ in range(times)])
 
 
 class Daemon:
-    """A process that runs on (`self` is this one): what it has taken so far."""
+    """The resource usage of a running process; pid `self` is this one."""
 
     def __init__(self, pid: int | str) -> None:
         self._proc = Path(f"/proc/{pid}")
@@ -92,7 +92,7 @@ class Daemon:
         return self._status("VmRSS")
 
     def peak(self) -> float:
-        """The most resident memory there ever was, in MiB."""
+        """The most resident memory of its whole life, in MiB."""
         return self._status("VmHWM")
 
     def _status(self, field: str) -> float:
@@ -103,10 +103,10 @@ class Daemon:
 
 
 @asynccontextmanager
-async def up(command: Sequence[str], place: Path) -> AsyncIterator[Daemon]:
-    """A daemon for as long as the block lasts; should it end before, the block is given up.
+async def running(command: Sequence[str], place: Path) -> AsyncIterator[Daemon]:
+    """Run a daemon for as long as the block lasts. Raises `RuntimeError` where it ends before.
 
-    It is started in the tree's root, and its log goes to a file, as a service's would.
+    It is started in the root of the tree, and its log goes to a file.
     """
     log = place / "daemon.log"
     with log.open("wb") as stream:

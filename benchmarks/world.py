@@ -1,7 +1,7 @@
-"""The world outside the daemon: the simulated API, a receiver of alerts, and a place for state.
+"""What surrounds the measured daemon: the simulated API, a receiver, and a directory for its state.
 
-It lives in the benchmark's own process, so that what it costs is never counted as the watcher's,
-and so that every moment is read off one clock.
+They are in the benchmark's own process, so that their cost is not counted as the daemon's and all
+times are of one clock.
 """
 
 from __future__ import annotations
@@ -28,17 +28,16 @@ if TYPE_CHECKING:
 
     from watcher.simulator.catalogue import Edit
 
-__all__ = ["MODELS", "Receiver", "Upstream", "World", "opened"]
+__all__ = ["MODELS", "Receiver", "TimedApi", "World", "open_world"]
 
-# As many as the real listing had when the figures were promised.
+# As many as the real listing had when the targets were set.
 MODELS = 574
 
 
-class Upstream(Simulator):
-    """The simulated API, with a stop-watch.
+class TimedApi(Simulator):
+    """The simulated API with times.
 
-    `asked_at` is when the last request came, `shown_at` when the first reply that shows the last
-    change went out.
+    `asked_at`: of the last request. `shown_at`: of the first reply that shows the last edit.
     """
 
     def __init__(self, models: int) -> None:
@@ -46,49 +45,49 @@ class Upstream(Simulator):
         self.calls: Counter[str] = Counter()
         self.asked_at = 0.0
         self.shown_at: float | None = None
-        self._as_it_was: Replies | None = None
-        self._awaited: list[tuple[int, asyncio.Future[None]]] = []
+        self._before_edit: Replies | None = None
+        self._awaited_polls: list[tuple[int, asyncio.Future[None]]] = []
 
     @property
     def polls(self) -> int:
-        """How many polls were begun, as long as none of them was a sweep."""
+        """The number of polls that have begun, where none of them is a sweep."""
         return self.calls["count"]
 
     def make(self, edit: Edit) -> None:
         """Change the catalogue."""
-        self._as_it_was = Replies(Catalogue(self.catalogue.rows))
+        self._before_edit = Replies(Catalogue(self.catalogue.rows))
         self.shown_at = None
         edit.apply(self.catalogue)
 
-    async def polled(self, polls: int) -> None:
-        """Wait until so many polls were begun."""
+    async def wait_for_polls(self, polls: int) -> None:
+        """Wait until so many polls have begun."""
         if self.polls < polls:
             reached = asyncio.get_running_loop().create_future()
-            self._awaited.append((polls, reached))
+            self._awaited_polls.append((polls, reached))
             await reached
 
-    def _saw(self, call: str, body: Any, request: web.Request) -> None:
-        super()._saw(call, body, request)
+    def _note_request(self, call: str, body: Any, request: web.Request) -> None:
+        super()._note_request(call, body, request)
         self.calls[call] += 1
         self.asked_at = perf_counter()
-        for awaited in [each for each in self._awaited if each[0] <= self.polls]:
-            self._awaited.remove(awaited)
+        for awaited in [each for each in self._awaited_polls if each[0] <= self.polls]:
+            self._awaited_polls.remove(awaited)
             awaited[1].set_result(None)
 
-    def _good(self, request: web.Request, body: bytes) -> web.Response:
-        if self._as_it_was is not None and body != self._once_said(self._as_it_was):
-            self._as_it_was = None
+    def _good_response(self, request: web.Request, body: bytes) -> web.Response:
+        if self._before_edit is not None and body != self._reply_before(self._before_edit):
+            self._before_edit = None
             self.shown_at = perf_counter()
-        return super()._good(request, body)
+        return super()._good_response(request, body)
 
-    def _once_said(self, replies: Replies) -> bytes:
-        """What the request in hand would have been answered before the last change."""
+    def _reply_before(self, replies: Replies) -> bytes:
+        """The reply to the current request before the last edit."""
         call, asked = self.requests[-1]
         return replies.count(()) if call == "count" else replies.page(PageQuery.of(asked), ())
 
 
 class Receiver:
-    """A web hook that notes when each message was there, whole."""
+    """A webhook that notes the time at which each message was complete."""
 
     def __init__(self) -> None:
         self.arrivals: asyncio.Queue[float] = asyncio.Queue()
@@ -121,9 +120,9 @@ class Receiver:
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """What a watcher to be measured is put into."""
+    """What surrounds the measured daemon."""
 
-    upstream: Upstream
+    api: TimedApi
     receiver: Receiver
     place: Path
 
@@ -133,9 +132,9 @@ class World:
         return self.place / "state.db"
 
     def configured(self, **poll: str) -> Path:
-        """Write a configuration: this world, everything else as it is by default but `poll`."""
+        """Write a configuration with this API and receiver, `poll`, and otherwise the defaults."""
         content = {
-            "source": {"url": self.upstream.url},
+            "source": {"url": self.api.url},
             "poll": poll,
             "state": {"path": str(self.state)},
             "receivers": {"bench": {"url": self.receiver.url}},
@@ -145,13 +144,13 @@ class World:
         return file
 
     def stored_bytes(self) -> int:
-        """What the state takes on disk: the database and its log."""
+        """The size of the state on disk: the database and its log."""
         return sum(file.stat().st_size for file in self.place.glob(f"{self.state.name}*"))
 
 
 @asynccontextmanager
-async def opened(models: int = MODELS) -> AsyncIterator[World]:
-    """A world of its own, gone afterwards."""
+async def open_world(models: int = MODELS) -> AsyncIterator[World]:
+    """A new world, removed afterwards."""
     with TemporaryDirectory(prefix="kie-watcher-bench-") as place:
-        async with Upstream(models) as upstream, Receiver() as receiver:
-            yield World(upstream, receiver, Path(place))
+        async with TimedApi(models) as api, Receiver() as receiver:
+            yield World(api, receiver, Path(place))

@@ -1,4 +1,4 @@
-"""Small records with defaults, so that a case shows just what matters to it."""
+"""Builders of rows, records and snapshots with defaults, so that a case shows only what matters."""
 
 from __future__ import annotations
 

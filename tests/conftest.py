@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 import structlog
 
-from commanding import CONFIG, Place
+from command_line import CONFIG, Place
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -23,8 +23,8 @@ _LOGGERS = (None, "aiohttp", "aiosqlite", "apprise", "asyncio", "requests", "url
 
 
 @pytest.fixture(autouse=True)
-def _log_as_it_comes() -> Iterator[None]:
-    """Whatever a test does to the log, the next one finds it as it comes.
+def _restored_log() -> Iterator[None]:
+    """Undo whatever a test does to the log.
 
     Left at debug, every step of every database would be logged, and kept, from then on.
     """
@@ -41,7 +41,7 @@ def _log_as_it_comes() -> Iterator[None]:
 
 @pytest.fixture
 def golden(request: pytest.FixtureRequest) -> Callable[[str, str], None]:
-    """Compares a text with `tests/golden/NAME`, or writes it there with `--update-golden`."""
+    """Compare a text with `tests/golden/NAME`, or write it there with `--update-golden`."""
 
     def compare(name: str, text: str) -> None:
         path = GOLDEN / name

@@ -1,4 +1,4 @@
-"""Stored bodies read as their services read them: what is shown, and whether it is within limits."""
+"""Message bodies parsed as their services do: what they show, and whether it is within limits."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from html import unescape
 from html.parser import HTMLParser
 from typing import Any
 
-from told import Content
+from samples import Content
+from watcher.render.enrichment import MessageItem
 from watcher.render.markup import Markup, Service, width
 from watcher.render.message import Message
-from watcher.render.news import Telling
 
 MARKS = re.compile(r"\+(\d+) more(?=[:,]|$)")
 
@@ -82,8 +82,8 @@ def last_line(message: Message, service: Service) -> str:
     return text.strip().splitlines()[-1] if text else ""
 
 
-def claimed(message: Message, service: Service) -> list[int]:
-    """How many more there are, as the message says it."""
+def stated_hidden(message: Message, service: Service) -> list[int]:
+    """The numbers of changes that are not shown, as the message states them."""
     if service.markup is Markup.CLOUDEVENTS:
         last = events_of(message)[-1:]
         return [it["data"]["hidden"] for it in last if it["type"] == "ai.kie-watcher.more.v1"]
@@ -95,15 +95,15 @@ def claimed(message: Message, service: Service) -> list[int]:
     return [int(it) for it in MARKS.findall(last_line(message, service))]
 
 
-def must_be_honest(
-    message: Message, contents: Sequence[Content | Telling], service: Service
+def check_message(
+    message: Message, contents: Sequence[Content | MessageItem], service: Service
 ) -> None:
-    must_fit(message, service)
+    check_size(message, service)
     assert message.shown + message.hidden == len(contents)
-    assert claimed(message, service) == ([message.hidden] if message.hidden else [])
+    assert stated_hidden(message, service) == ([message.hidden] if message.hidden else [])
 
 
-def must_fit(message: Message, service: Service) -> None:
+def check_size(message: Message, service: Service) -> None:
     assert width(message.title) <= service.title_limit
     match service.markup:
         case Markup.DISCORD_EMBED:

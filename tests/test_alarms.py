@@ -13,29 +13,29 @@ import pytest
 from watcher.catalog.changes import Notice, NoticeKind
 from watcher.monitor.alarms import (
     AlarmKind,
-    Book,
+    AlarmRules,
+    AlarmState,
+    Backlog,
+    BacklogsRead,
     ClockJumped,
-    Configured,
-    Fact,
-    Looked,
-    Pending,
-    Policy,
+    ConfigRead,
+    Observation,
     Polled,
+    SendTried,
     StateFailed,
-    StateWorked,
-    Ticked,
-    Tried,
-    audience,
-    judge,
+    StateWritten,
+    TimePassed,
+    recipients,
+    update_alarms,
 )
 from watcher.render.markup import Markup, Service
 from watcher.render.message import render
 
 START = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
-POLICY = Policy(operators=("ops",), receivers=("ops", "team"))
+RULES = AlarmRules(operators=("ops",), receivers=("ops", "team"))
 
 GOOD = Polled(good=True)
-TIMEOUT = Polled(False, "transport", "GET model-pricing/count: no whole reply within 20 s")
+TIMEOUT = Polled(False, "transport", "GET model-pricing/count: no complete reply within 20 s")
 SHAPE = Polled(False, "shape", "GET model-pricing/count: data has no 'all'")
 SCHEMA = Polled(
     False,
@@ -57,25 +57,25 @@ DISK = Polled(False, "state", FULL)
 
 @dataclass
 class Watch:
-    """A watch at work: facts at minutes in, what is told out; the book survives `restart`."""
+    """A watch at work: observations at minutes in, notices out; the state survives `restart`."""
 
-    policy: Policy = POLICY
-    book: Book = field(default_factory=lambda: Book.opened({}, START))
+    rules: AlarmRules = RULES
+    state: AlarmState = field(default_factory=lambda: AlarmState.restore({}, START))
     told: list[tuple[Notice, tuple[str, ...]]] = field(default_factory=list)
 
-    def learns(self, minute: float, *facts: Fact) -> list[str]:
+    def learns(self, minute: float, *facts: Observation) -> list[str]:
         now = START + timedelta(minutes=minute)
         told: list[tuple[Notice, tuple[str, ...]]] = []
         for fact in facts:
-            judgement = judge(self.book, fact, self.policy, now)
-            self.book = judgement.book
-            told.extend(judgement.notices)
+            update = update_alarms(self.state, fact, self.rules, now)
+            self.state = update.state
+            told.extend(update.notices)
         self.told.extend(told)
         return [said(notice) for notice, _ in told]
 
     def restart(self, minute: float) -> None:
-        kept = json.loads(json.dumps(self.book.to_json()))
-        self.book = Book.opened(kept, START + timedelta(minutes=minute))
+        kept = json.loads(json.dumps(self.state.to_json()))
+        self.state = AlarmState.restore(kept, START + timedelta(minutes=minute))
 
 
 def said(notice: Notice) -> str:
@@ -84,39 +84,41 @@ def said(notice: Notice) -> str:
     return f"{notice.detail['alarm']}{f' {about}' if about else ''}{over}"
 
 
-def waits(dead: int = 0, waiting: int = 1) -> Looked:
-    return Looked((Pending("team", waiting, dead, "refused with 403"),))
+def waits(dead: int = 0, waiting: int = 1) -> BacklogsRead:
+    return BacklogsRead((Backlog("team", waiting, dead, "refused with 403"),))
 
 
-FAILED = Tried("team", accepted=False, why="the service failed (503)")
-ACCEPTED = Tried("team", accepted=True)
+FAILED = SendTried("team", accepted=False, why="the service failed (503)")
+ACCEPTED = SendTried("team", accepted=True)
 
 # Each alarm: the facts that raise it, minute by minute, and those that end it.
-ALARMS: dict[str, tuple[dict[float, Fact], dict[float, Fact]]] = {
+ALARMS: dict[str, tuple[dict[float, Observation], dict[float, Observation]]] = {
     "blind": ({5: TIMEOUT, 15: TIMEOUT, 30: TIMEOUT}, {40: GOOD}),
-    "blind, told between two polls": ({5: TIMEOUT, 30: Ticked()}, {40: GOOD}),
-    "blind, no poll ends": ({5: GOOD, 20: Ticked(), 35: Ticked()}, {40: GOOD}),
+    "blind, told between two polls": ({5: TIMEOUT, 30: TimePassed()}, {40: GOOD}),
+    "blind, no poll ends": ({5: GOOD, 20: TimePassed(), 35: TimePassed()}, {40: GOOD}),
     "shape": ({5: SHAPE, 10: SHAPE}, {15: GOOD}),
     "shape, of the records": ({5: SCHEMA, 10: SCHEMA}, {15: GOOD}),
     "refused, the region": ({5: REGION, 10: REGION}, {15: GOOD}),
     "refused, by status": ({5: FORBIDDEN, 10: REGION}, {15: TIMEOUT, 20: GOOD}),
     "receiver": ({0: FAILED, 30: FAILED, 60: FAILED}, {70: ACCEPTED}),
     "receiver, told between two tries": (
-        {0: FAILED, 50: FAILED, 59: GOOD, 61: Ticked()},
+        {0: FAILED, 50: FAILED, 59: GOOD, 61: TimePassed()},
         {65: ACCEPTED},
     ),
     "receiver, nothing waits": ({0: FAILED, 60: FAILED}, {70: waits(waiting=0)}),
     "dead_letter": ({5: waits(dead=1)}, {9: waits(dead=0)}),
-    "state": ({5: StateFailed(FULL)}, {16: StateWorked()}),
-    "state, found by a poll": ({5: DISK}, {6: GOOD, 16: StateWorked()}),
-    "reload": ({5: Configured("line 3: poll.interval: is zero")}, {9: Configured()}),
+    "state": ({5: StateFailed(FULL)}, {16: StateWritten()}),
+    "state, found by a poll": ({5: DISK}, {6: GOOD, 16: StateWritten()}),
+    "reload": ({5: ConfigRead("line 3: poll.interval: is zero")}, {9: ConfigRead()}),
     "clock": ({5: ClockJumped(timedelta(hours=3))}, {9 - 180: ClockJumped(timedelta(hours=-3))}),
 }
 
 
 @pytest.mark.parametrize(("raising", "ending"), ALARMS.values(), ids=ALARMS.keys())
 def test_each_trouble_is_told_once_and_its_end_once(
-    raising: dict[float, Fact], ending: dict[float, Fact], request: pytest.FixtureRequest
+    raising: dict[float, Observation],
+    ending: dict[float, Observation],
+    request: pytest.FixtureRequest,
 ) -> None:
     name = request.node.callspec.id.split(",")[0]
     watch = Watch()
@@ -135,7 +137,9 @@ def test_each_trouble_is_told_once_and_its_end_once(
 
 @pytest.mark.parametrize(("raising", "ending"), ALARMS.values(), ids=ALARMS.keys())
 def test_a_restart_repeats_nothing_and_forgets_nothing(
-    raising: dict[float, Fact], ending: dict[float, Fact], request: pytest.FixtureRequest
+    raising: dict[float, Observation],
+    ending: dict[float, Observation],
+    request: pytest.FixtureRequest,
 ) -> None:
     watch = Watch()
     for at, fact in raising.items():
@@ -145,14 +149,14 @@ def test_a_restart_repeats_nothing_and_forgets_nothing(
     *_, (at, fact) = raising.items()
     watch.restart(at)
     if not isinstance(fact, ClockJumped):
-        watch.learns(at, fact, Ticked())
+        watch.learns(at, fact, TimePassed())
     assert len(watch.told) == told
     for at, fact in ending.items():
         watch.learns(at, fact)
     assert [notice.kind for notice, _ in watch.told] == [NoticeKind.ALARM, NoticeKind.ALARM_OVER]
 
 
-QUIET: dict[str, dict[float, Fact]] = {
+QUIET: dict[str, dict[float, Observation]] = {
     "one failed poll": {5: TIMEOUT, 10: GOOD, 60: GOOD},
     "failed polls that end in time": {5: TIMEOUT, 29: TIMEOUT, 29.9: GOOD},
     "one odd answer": {5: SHAPE, 10: GOOD, 15: SHAPE, 20: GOOD},
@@ -160,9 +164,12 @@ QUIET: dict[str, dict[float, Fact]] = {
     "a limit of the API is no refusal": {5: TOO_MANY, 10: TOO_MANY},
     "a text that quotes a refusal is none": {5: QUOTING, 10: QUOTING},
     "a receiver that recovers": {0: FAILED, 59: ACCEPTED, 62: FAILED, 120: ACCEPTED},
-    "a receiver that turns one message down": {0: Tried("team", None), 70: Tried("team", None)},
+    "a receiver that turns one message down": {
+        0: SendTried("team", None),
+        70: SendTried("team", None),
+    },
     "nothing dead": {5: waits(dead=0)},
-    "a good configuration": {5: Configured()},
+    "a good configuration": {5: ConfigRead()},
     "a collapse, which every receiver is told of": {
         5: Polled(good=True, held=True),
         10: Polled(good=True, held=True),
@@ -173,7 +180,7 @@ QUIET: dict[str, dict[float, Fact]] = {
 
 
 @pytest.mark.parametrize("facts", QUIET.values(), ids=QUIET.keys())
-def test_what_is_no_trouble_is_not_told(facts: dict[float, Fact]) -> None:
+def test_what_is_no_trouble_is_not_told(facts: dict[float, Observation]) -> None:
     watch = Watch()
     assert list(chain.from_iterable(watch.learns(at, fact) for at, fact in facts.items())) == []
 
@@ -189,7 +196,7 @@ def test_a_watcher_that_was_switched_off_is_not_blind_at_its_first_failed_poll()
     watch = Watch()
     watch.learns(5, GOOD)
     watch.restart(5000)
-    assert watch.learns(5001, TIMEOUT, Ticked()) == []
+    assert watch.learns(5001, TIMEOUT, TimePassed()) == []
 
 
 def test_the_reason_told_is_the_latest_and_the_time_that_of_the_last_good_poll() -> None:
@@ -225,7 +232,7 @@ def test_more_dead_messages_are_told_a_day_later_and_not_each() -> None:
     assert watch.learns(72 * 60, waits(dead=3)) == []
     assert watch.learns(73 * 60, waits(dead=2)) == []
     assert watch.learns(74 * 60, waits(dead=3)) == ["dead_letter team"]
-    assert watch.learns(75 * 60, Looked(())) == ["dead_letter team over"]
+    assert watch.learns(75 * 60, BacklogsRead(())) == ["dead_letter team over"]
 
 
 def test_a_failing_receiver_whose_messages_died_is_not_said_to_work() -> None:
@@ -239,17 +246,17 @@ def test_a_failing_receiver_whose_messages_died_is_not_said_to_work() -> None:
 def test_a_disk_that_has_room_now_and_then_is_one_trouble() -> None:
     watch = Watch()
     told = [watch.learns(minute, StateFailed(FULL)) for minute in range(0, 60, 5)]
-    told += [watch.learns(minute + 1, StateWorked()) for minute in range(55, 64, 4)]
+    told += [watch.learns(minute + 1, StateWritten()) for minute in range(55, 64, 4)]
     assert list(chain.from_iterable(told)) == ["state"]
-    assert watch.learns(66, StateWorked()) == ["state over"]
+    assert watch.learns(66, StateWritten()) == ["state over"]
 
 
 def test_another_mistake_in_the_configuration_is_told_again() -> None:
     watch = Watch()
-    assert watch.learns(0, Configured("line 3: is zero")) == ["reload"]
-    assert watch.learns(1, Configured("line 3: is zero")) == []
-    assert watch.learns(2, Configured("line 4: is no kind")) == ["reload"]
-    assert watch.learns(3, Configured()) == ["reload over"]
+    assert watch.learns(0, ConfigRead("line 3: is zero")) == ["reload"]
+    assert watch.learns(1, ConfigRead("line 3: is zero")) == []
+    assert watch.learns(2, ConfigRead("line 4: is no kind")) == ["reload"]
+    assert watch.learns(3, ConfigRead()) == ["reload over"]
 
 
 @pytest.mark.parametrize("hours", [30, -30])
@@ -259,7 +266,7 @@ def test_a_clock_that_jumps_makes_nothing_last_longer_or_shorter(hours: int) -> 
     jump = timedelta(hours=hours)
     after = hours * 60
     assert watch.learns(10 + after, ClockJumped(jump)) == ["clock"]
-    assert watch.learns(29 + after, TIMEOUT, FAILED, Ticked()) == []
+    assert watch.learns(29 + after, TIMEOUT, FAILED, TimePassed()) == []
     assert watch.learns(30 + after, TIMEOUT) == ["blind"]
     assert watch.learns(59 + after, FAILED) == []
     assert watch.learns(60 + after, FAILED) == ["receiver team"]
@@ -270,8 +277,8 @@ def test_a_clock_that_jumps_to_and_fro_is_one_trouble_and_a_day_later_another() 
     hour = timedelta(hours=1)
     assert watch.learns(0, ClockJumped(hour)) == ["clock"]
     assert watch.learns(1, ClockJumped(2 * hour), ClockJumped(-hour)) == []
-    assert watch.learns(2, GOOD, Ticked()) == []
-    assert watch.learns(30 * 60, GOOD, Ticked()) == []
+    assert watch.learns(2, GOOD, TimePassed()) == []
+    assert watch.learns(30 * 60, GOOD, TimePassed()) == []
     assert watch.learns(30 * 60 + 1, ClockJumped(-hour)) == ["clock"]
 
 
@@ -294,23 +301,23 @@ def test_a_message_about_a_receiver_never_goes_only_there(
     receivers: tuple[str, ...],
     told: tuple[str, ...],
 ) -> None:
-    assert audience(about, operators, receivers) == told
+    assert recipients(about, operators, receivers) == told
 
 
 def test_troubles_of_a_receiver_that_left_the_configuration_end_in_silence() -> None:
     watch = Watch()
     watch.learns(0, FAILED, waits(dead=1))
-    watch.policy = Policy(operators=("ops",), receivers=("ops",))
+    watch.rules = AlarmRules(operators=("ops",), receivers=("ops",))
     assert watch.learns(1, waits(dead=1)) == []
-    assert watch.book.troubles == {}
+    assert watch.state.alarms == {}
 
 
 def test_a_book_of_a_later_version_is_read_as_far_as_it_is_known() -> None:
     watch = Watch()
     watch.learns(0, waits(dead=1))
-    kept = watch.book.to_json()
+    kept = watch.state.to_json()
     kept["troubles"] += [{"kind": "flood"}, {"kind": "state"}, 7]
-    assert Book.opened(kept, START).troubles == watch.book.troubles
+    assert AlarmState.restore(kept, START).alarms == watch.state.alarms
 
 
 # Words

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from build import model, priced, record, row
 from watcher.catalog.pricing import NotUnderstoodError, decimal_text, parse_price, parse_rate
-from watcher.catalog.record import Snapshot, credit_value, fold, parse_record, read
+from watcher.catalog.record import Snapshot, credit_value, fold, parse_record, parse_rows
 
 D = Decimal
 JUNK = st.recursive(
@@ -208,22 +208,22 @@ def test_where_credits_cannot_be_read_the_listed_usd_serves() -> None:
 
 
 def test_one_bad_row_does_not_spoil_the_others() -> None:
-    reading = read([row("A"), row("B", creditPrice="NaN", usdPrice="NaN"), 7, row("C")])
+    reading = parse_rows([row("A"), row("B", creditPrice="NaN", usdPrice="NaN"), 7, row("C")])
 
     assert [it.description for it in reading.records] == ["A", "C"]
-    assert [it.folded for it in reading.unreadable] == ["b", None]
+    assert [it.identity_key for it in reading.unreadable] == ["b", None]
 
 
 @given(st.lists(JUNK, max_size=5))
 def test_reading_never_raises(rows: list[Any]) -> None:
-    reading = read(rows)
+    reading = parse_rows(rows)
 
     assert len(reading.records) + len(reading.unreadable) == len(rows)
 
 
 @given(st.dictionaries(st.sampled_from(list(row())), JUNK))
 def test_no_value_of_any_field_makes_reading_raise(wire: dict[str, Any]) -> None:
-    reading = read([row() | wire])
+    reading = parse_rows([row() | wire])
 
     assert len(reading.records) + len(reading.unreadable) == 1
 

@@ -18,19 +18,19 @@ from structlog.testing import capture_logs
 from build import model
 from watcher.catalog.changes import Kind, ModelChange, Notice, NoticeKind, RecordedChange
 from watcher.render.charts import chart as aside
-from watcher.render.charts.chart import drawn, is_available, moved
-from watcher.render.charts.drawing import Sheet, draw
-from watcher.render.charts.plan import (
-    Line,
-    Plan,
-    Room,
+from watcher.render.charts.chart import chart_series, draw_chart, is_available
+from watcher.render.charts.drawing import Canvas, draw
+from watcher.render.charts.layout import (
+    ChartLine,
+    ChartPlan,
+    LabelColumn,
     Series,
-    drawable,
-    labels,
-    plan,
+    drawable_text,
+    make_labels,
+    plan_chart,
     read_request,
     request_text,
-    spread,
+    spread_labels,
 )
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ def size(png: bytes) -> tuple[int, int]:
     return width, height
 
 
-def names(shown: Plan) -> list[str]:
+def names(shown: ChartPlan) -> list[str]:
     return [line.name for panel in shown.panels for line in panel.lines]
 
 
@@ -117,14 +117,14 @@ def test_the_example_in_the_documentation_is_such_a_picture(request: pytest.Fixt
 
 
 def test_a_name_is_text_and_no_formula() -> None:
-    sheet = Sheet(800, 500)
-    assert sheet.width_of("$x$", 20) > sheet.width_of("x", 20) * 2
-    sheet.write(10, 10, "$\\no_such_command{$", 20)
-    sheet.png()
+    canvas = Canvas(800, 500)
+    assert canvas.width_of("$x$", 20) > canvas.width_of("x", 20) * 2
+    canvas.write(10, 10, "$\\no_such_command{$", 20)
+    canvas.png()
 
 
 async def test_a_picture_is_drawn_aside() -> None:
-    picture = await drawn(the_example(), NOW)
+    picture = await draw_chart(the_example(), NOW)
     assert picture is not None
     assert size(picture) == (1600, 1000)
 
@@ -139,17 +139,20 @@ async def failed(draw: Callable[[], object]) -> str:
 
 async def test_a_drawing_that_hangs_is_ended_and_the_message_goes_without() -> None:
     short = dataclasses.replace(aside.BOUNDS, time=timedelta(seconds=0.1))
-    assert await failed(lambda: drawn(the_example(), NOW, short)) == "takes longer than 0.1 seconds"
+    assert (
+        await failed(lambda: draw_chart(the_example(), NOW, short))
+        == "takes longer than 0.1 seconds"
+    )
 
 
 async def test_a_drawing_that_needs_too_much_memory_is_ended() -> None:
     small = dataclasses.replace(aside.BOUNDS, memory=100 * 2**20)
-    assert "100 MiB of memory" in await failed(lambda: drawn(the_example(), NOW, small))
+    assert "100 MiB of memory" in await failed(lambda: draw_chart(the_example(), NOW, small))
 
 
 async def test_what_is_no_picture_is_not_sent() -> None:
-    why = await failed(lambda: drawn(the_example(), NOW, module="misbehaving"))
-    assert why == "what came of it is no picture"
+    why = await failed(lambda: draw_chart(the_example(), NOW, module="misbehaving_worker"))
+    assert why == "the reply is not a picture"
 
 
 async def test_without_matplotlib_there_is_no_chart_and_its_extra_is_named(
@@ -158,7 +161,7 @@ async def test_without_matplotlib_there_is_no_chart_and_its_extra_is_named(
     assert is_available()
     monkeypatch.setattr(aside, "find_spec", lambda _: None)
     assert not is_available()
-    assert "kie-watcher[charts]" in await failed(lambda: drawn(the_example(), NOW))
+    assert "kie-watcher[charts]" in await failed(lambda: draw_chart(the_example(), NOW))
 
 
 @pytest.mark.parametrize(
@@ -172,23 +175,23 @@ def test_where_there_is_no_price_there_is_nothing_to_draw(nothing: list[Series])
 
 
 async def test_why_nothing_is_drawn_is_told_by_the_one_who_draws() -> None:
-    assert await failed(lambda: drawn([], NOW)) == "there is no price to draw"
+    assert await failed(lambda: draw_chart([], NOW)) == "there is no price to draw"
 
 
 def test_the_six_that_moved_furthest_are_shown_up_or_down() -> None:
     moved = [rise(f"Reel {n}", "100", str(100 + n)) for n in range(20)]
-    shown = plan([*moved, rise("Fall", "100", "50")], NOW)
+    shown = plan_chart([*moved, rise("Fall", "100", "50")], NOW)
     assert sorted(names(shown)) == ["Fall", "Reel 15", "Reel 16", "Reel 17", "Reel 18", "Reel 19"]
     assert shown.about == "last 80 days, 6 of 21 models"
 
 
 def test_what_was_free_moved_furthest() -> None:
     moved = [rise(f"Reel {n}", "1", "100") for n in range(6)]
-    assert "Was free" in names(plan([*moved, rise("Was free", "0", "1")], NOW))
+    assert "Was free" in names(plan_chart([*moved, rise("Was free", "0", "1")], NOW))
 
 
 def test_a_family_names_the_picture_and_its_variants_the_lines() -> None:
-    shown = plan(the_example(), NOW)
+    shown = plan_chart(the_example(), NOW)
     assert (shown.title, shown.about) == ("Seedance 2.5", "last 90 days")
     assert names(shown) == [
         "1080p with video",
@@ -200,17 +203,19 @@ def test_a_family_names_the_picture_and_its_variants_the_lines() -> None:
 
 
 def test_several_families_keep_their_names() -> None:
-    shown = plan([rise("Reel 2, 1080p"), rise("Kino, 4K")], NOW)
+    shown = plan_chart([rise("Reel 2, 1080p"), rise("Kino, 4K")], NOW)
     assert (shown.title, sorted(names(shown))) == ("Kie.ai prices", ["Kino, 4K", "Reel 2, 1080p"])
 
 
 def test_each_unit_has_a_panel_and_there_are_three() -> None:
-    shown = plan([rise(f"Reel {n}", to=f"{20 + n}", unit=f"unit {n}") for n in range(5)], NOW)
+    shown = plan_chart([rise(f"Reel {n}", to=f"{20 + n}", unit=f"unit {n}") for n in range(5)], NOW)
     assert [panel.unit for panel in shown.panels] == [f"credits per unit {n}" for n in (2, 3, 4)]
 
 
 def test_the_dear_and_the_cheap_have_a_panel_each() -> None:
-    shown = plan([rise("dear", "500", "600"), rise("cheap", "5", "6"), rise("too", "6", "7")], NOW)
+    shown = plan_chart(
+        [rise("dear", "500", "600"), rise("cheap", "5", "6"), rise("too", "6", "7")], NOW
+    )
     assert [[line.name for line in panel.lines] for panel in shown.panels] == [
         ["dear"],
         ["too", "cheap"],
@@ -230,7 +235,7 @@ def test_the_dear_and_the_cheap_have_a_panel_each() -> None:
     ids=str,
 )
 def test_a_price_is_for_as_many_as_make_a_figure(price: str, to: str, unit: str, said: str) -> None:
-    assert plan([rise("Reel", price, to, unit)], NOW).panels[0].unit == said
+    assert plan_chart([rise("Reel", price, to, unit)], NOW).panels[0].unit == said
 
 
 @pytest.mark.parametrize(
@@ -238,13 +243,13 @@ def test_a_price_is_for_as_many_as_make_a_figure(price: str, to: str, unit: str,
     [("10", "95", 0), ("60", "95", 49), ("100", "101", 88), ("0", "0", 0), ("50", "50", 44)],
 )
 def test_a_small_move_looks_small(low: str, high: str, floor: int) -> None:
-    panel = plan([rise("Reel", low, high)], NOW).panels[0]
+    panel = plan_chart([rise("Reel", low, high)], NOW).panels[0]
     assert round(panel.low) in range(floor, floor + 2)
     assert panel.high >= float(high)
 
 
 def test_a_line_begins_with_the_price_that_held_then() -> None:
-    (panel,) = plan([series("Reel", "second", (200, "1"), (100, "2"), (50, "3"))], NOW).panels
+    (panel,) = plan_chart([series("Reel", "second", (200, "1"), (100, "2"), (50, "3"))], NOW).panels
     assert panel.lines[0].points == (
         (NOW - timedelta(days=90), Decimal(2)),
         (NOW - timedelta(days=50), Decimal(3)),
@@ -266,7 +271,7 @@ def test_a_line_begins_with_the_price_that_held_then() -> None:
 def test_beside_a_line_stands_its_move(
     moves: list[tuple[float, str]], since: str | None, said: str
 ) -> None:
-    (panel,) = plan([series("Reel", "second", *moves, since=since)], NOW).panels
+    (panel,) = plan_chart([series("Reel", "second", *moves, since=since)], NOW).panels
     assert panel.lines[0].move == said
 
 
@@ -280,13 +285,13 @@ def test_beside_a_line_stands_its_move(
     ],
 )
 def test_few_dates_stand_below(days: float, said: list[str]) -> None:
-    shown = plan([series("Reel", "second", (days, "5"))], NOW)
+    shown = plan_chart([series("Reel", "second", (days, "5"))], NOW)
     assert [text for _, text in shown.ticks] == said
 
 
 @given(st.text(max_size=300))
 def test_what_is_written_is_one_line_of_forty_characters(text: str) -> None:
-    line = drawable(text)
+    line = drawable_text(text)
     assert len(line) <= 40
     assert line.isprintable()
     assert "\n" not in line
@@ -300,20 +305,20 @@ def told(number: int, old: str, new: str, *kinds: Kind, model_id: int | None = 7
 
 def test_a_message_shows_each_model_that_moved_with_its_past() -> None:
     past = [(NOW - timedelta(days=50), Decimal(30)), (NOW - timedelta(days=9), Decimal(40))]
-    (one,) = moved([told(1, "30", "40")], {7: past})
+    (one,) = chart_series([told(1, "30", "40")], {7: past})
     assert one == Series("Reel 2, 1080p", "second", tuple(past), Decimal(30))
 
 
 def test_a_price_that_is_not_remembered_yet_is_where_the_line_ends() -> None:
-    (known,) = moved([told(1, "30", "40")], {7: [(NOW - timedelta(days=50), Decimal(30))]})
+    (known,) = chart_series([told(1, "30", "40")], {7: [(NOW - timedelta(days=50), Decimal(30))]})
     assert known.points[-1] == (NOW - timedelta(days=9), Decimal(40))
-    (unknown,) = moved([told(1, "30", "40", model_id=None)], {})
+    (unknown,) = chart_series([told(1, "30", "40", model_id=None)], {})
     assert unknown.move == (30, 40)
 
 
 def test_a_model_told_of_twice_is_one_line_with_the_whole_move() -> None:
     past = [(NOW - timedelta(days=d), Decimal(p)) for d, p in ((50, 30), (9, 40), (8, 50))]
-    (one,) = moved([told(1, "30", "40"), told(2, "40", "50")], {7: past})
+    (one,) = chart_series([told(1, "30", "40"), told(2, "40", "50")], {7: past})
     assert one.move == (30, 50)
 
 
@@ -325,7 +330,7 @@ def test_what_moved_no_price_is_in_no_chart() -> None:
         told(3, "", "40", Kind.PRICE_UP),
         RecordedChange(4, NOW, ModelChange((Kind.REMOVED,), model(), None)),
     ]
-    assert moved(others, {}) == ()
+    assert chart_series(others, {}) == ()
 
 
 prices = st.decimals(0, 10**12, places=12, allow_nan=False)
@@ -343,7 +348,7 @@ some_series = st.builds(
 @given(st.lists(some_series, min_size=1, max_size=9))
 @settings(max_examples=100, deadline=None)
 def test_every_plan_can_be_drawn(several: list[Series]) -> None:
-    shown = plan(several, NOW)
+    shown = plan_chart(several, NOW)
     assert 1 <= shown.count <= 6
     assert 1 <= len(shown.panels) <= 3
     for panel in shown.panels:
@@ -363,7 +368,7 @@ def test_prices_reach_the_other_process_as_they_are(several: list[Series]) -> No
 def test_labels_stand_in_order_and_never_on_another(wanted: list[tuple[float, float]]) -> None:
     ends = sorted((end for end, _ in wanted), reverse=True)
     heights = [height for _, height in wanted]
-    middles = spread(ends, heights, Room(200, 0, 400))
+    middles = spread_labels(ends, heights, LabelColumn(200, 0, 400))
     edges = [(m + h / 2, m - h / 2) for m, h in zip(middles, heights, strict=True)]
     assert edges[0][0] <= 400 + 1e-6
     assert edges[-1][1] >= -1e-6
@@ -371,7 +376,7 @@ def test_labels_stand_in_order_and_never_on_another(wanted: list[tuple[float, fl
 
 
 def test_a_label_with_room_stands_at_its_line() -> None:
-    assert spread([300, 200, 100], [40, 40, 40], Room(200, 0, 400)) == [300, 200, 100]
+    assert spread_labels([300, 200, 100], [40, 40, 40], LabelColumn(200, 0, 400)) == [300, 200, 100]
 
 
 def measured(text: str, size: float, *, bold: bool = False) -> float:
@@ -390,12 +395,14 @@ def measured(text: str, size: float, *, bold: bool = False) -> float:
     ids=lambda value: value[:12] if isinstance(value, str) else "",
 )
 def test_a_long_name_is_broken_where_it_reads_best(name: str, said: tuple[str, ...]) -> None:
-    (label,) = labels([Line(name.strip(), "1 → 2", "2", ())], Room(290, 0, 400), measured)
+    (label,) = make_labels(
+        [ChartLine(name.strip(), "1 → 2", "2", ())], LabelColumn(290, 0, 400), measured
+    )
     assert label.name == said
 
 
 def test_many_labels_are_smaller_and_still_whole() -> None:
-    lines = [Line("a name of some length, variant", "68.5 → 95  +38.7 %", "95", ())] * 6
-    made = labels(lines, Room(290, 0, 460), measured)
+    lines = [ChartLine("a name of some length, variant", "68.5 → 95  +38.7 %", "95", ())] * 6
+    made = make_labels(lines, LabelColumn(290, 0, 460), measured)
     assert {label.move for label in made} == {"68.5 → 95  +38.7 %"}
     assert sum(label.height for label in made) <= 460 + 20

@@ -1,4 +1,4 @@
-"""The commands that look, mend the outbox and set up, as a person runs them."""
+"""The commands that show, that settle the outbox and that set up, as a person runs them."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from commanding import CANARY, Place
-from remembering import START, commit, draft, edited, fix, minutes, new, record, removed
+from command_line import CANARY, Place
+from stored import START, commit, create_message, draft, edited, minutes, new, record, removed
 from watcher import __version__
 from watcher.catalog.changes import CreditValueChange, Kind, public_fields
 from watcher.catalog.confirm import Hold, HoldReason
 from watcher.config.loading import example_text
-from watcher.store.requests import OutboxRequest, Wish
+from watcher.store.requests import RetryMessages
 from watcher.store.store import Store, open_reader, open_store
 
 if TYPE_CHECKING:
@@ -39,9 +39,9 @@ async def fill(path: Path) -> None:
         first = [record(name) for name in names]
         first[1] = record("Nano banana, 2K", interface="image", provider="Google")
         await store.record(commit(START, baseline=tuple(first)))
-        believed = await store.believed()
-        assert believed is not None
-        kling, banana, _ = believed.models
+        snapshot = await store.snapshot()
+        assert snapshot is not None
+        kling, banana, _ = snapshot.models
         hold = Hold(HoldReason.REMOVAL, kling.id, "", minutes(5), minutes(15))
         after = record("Kling 2.6, 1080p", credits=Decimal(96))
         await store.record(
@@ -65,9 +65,9 @@ async def fill(path: Path) -> None:
 async def tell(store: Store) -> None:
     """A dead message at old-team, an open one at team; one more piece of news for team."""
     for receiver, alert_id in (("old-team", "2b3c4d5f"), ("team", "7k2mw9xc")):
-        items = await store.gathered(receiver)
+        items = await store.queued(receiver)
         text = draft(alert_id, [items[0].delivery_id])
-        await fix(store, receiver, text, minutes(11))
+        await create_message(store, receiver, text, minutes(11))
     messages = {message.receiver: message for message in (await store.outbox()).messages}
     await store.mark_dead(messages["old-team"].id, "the address is gone", minutes(12))
     await store.mark_failed(messages["team"].id, "HTTP 500", minutes(12), minutes(14))
@@ -238,7 +238,7 @@ def test_models_json_has_the_record_fields_and_two_times(filled: Place) -> None:
 
 
 def test_models_says_when_none_fits(filled: Place) -> None:
-    assert filled.run("models", "--search", "xyzzy").stdout == "No model fits.\n"
+    assert filled.run("models", "--search", "xyzzy").stdout == "No model matches.\n"
 
 
 # changes
@@ -295,17 +295,17 @@ def test_changes_help_names_every_kind(place: Place) -> None:
 def test_status_fits_one_screen_and_says_what_matters(filled: Place) -> None:
     shown = filled.run("status").stdout
     assert len(shown.splitlines()) <= 24
-    for told in (
+    for line in (
         str(filled.state),
         "failed: HTTP 503",
         "1 in a row; last success 20",
         "3: 3 video",
-        "removal: Kling 2.6, 1080p, settled from 20",
+        "removal: Kling 2.6, 1080p, confirmed from 20",
         "team: 1 message and 1 change or notice pending",
         "last error: HTTP 500",
         "old-team (not configured): 1 DEAD, see `kie-watcher outbox list`",
     ):
-        assert told in shown, told
+        assert line in shown, line
 
 
 def test_status_json_is_one_object_with_times_in_utc(filled: Place) -> None:
@@ -401,13 +401,13 @@ def test_what_is_meant_must_be_said_in_one_way(filled: Place, command: str, aim:
 
 
 def test_what_was_for_a_receiver_that_is_gone_can_go_to_another(filled: Place) -> None:
-    said = filled.well("outbox", "forward", "--receiver", "old-team", "--to", "team")
+    said = filled.run_ok("outbox", "forward", "--receiver", "old-team", "--to", "team")
 
     assert said == (
         "1 message or waiting piece forwarded; the next `kie-watcher run` or `check` sends.\n"
     )
     assert {it["receiver"] for it in filled.json("outbox", "list")} == {"team"}
-    assert "nothing to forward" in filled.well("outbox", "forward", "--all", "--to", "team")
+    assert "nothing to forward" in filled.run_ok("outbox", "forward", "--all", "--to", "team")
 
 
 def test_nothing_is_forwarded_to_a_receiver_that_is_not_there(filled: Place) -> None:
@@ -429,8 +429,8 @@ async def test_beside_a_running_daemon_the_wish_is_left_for_it(filled: Place) ->
         assert "The running daemon has been asked to retry" in result.stdout
         taken = await owner.take_requests()
     ((request, count),) = taken.applied
-    assert isinstance(request, OutboxRequest)
-    assert (request.wish, request.message_ids, count) == (Wish.RETRY, (1,), 1)
+    assert isinstance(request, RetryMessages)
+    assert (request.message_ids, count) == ((1,), 1)
 
 
 # validate, init
@@ -518,7 +518,7 @@ def test_test_notify_knows_only_receivers_that_are_configured(place: Place) -> N
 def test_ages_are_told_in_the_largest_unit_that_says_enough() -> None:
     from watcher.cli.output import age  # noqa: PLC0415
 
-    told = {
+    ages = {
         timedelta(0): "now",
         timedelta(seconds=50): "50 s ago",
         timedelta(minutes=3): "3 min ago",
@@ -526,4 +526,4 @@ def test_ages_are_told_in_the_largest_unit_that_says_enough() -> None:
         timedelta(days=9): "9 d ago",
         -timedelta(minutes=5): "in 5 min",
     }
-    assert {ago: age(START - ago, START) for ago in told} == told
+    assert {ago: age(START - ago, START) for ago in ages} == ages

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from commanding import Place
+from command_line import Place
 from watcher.simulator.generator import generate
 from watcher.simulator.server import Simulator
 
@@ -22,7 +22,7 @@ confirm: {removals: 6h, implausible: 6h}
 
 @asynccontextmanager
 async def daemon(place: Place, simulator: Simulator) -> AsyncIterator[asyncio.subprocess.Process]:
-    """`kie-watcher run`, telling on its stdout; stopped at the end, and well."""
+    """`kie-watcher run`, with alerts on its stdout; stopped at the end, with success."""
     place.configure(f'source: {{url: "{simulator.url}"}}\n{TIMINGS}')
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "watcher", "run"),
@@ -40,14 +40,14 @@ async def daemon(place: Place, simulator: Simulator) -> AsyncIterator[asyncio.su
             process.kill()
 
 
-async def told(process: asyncio.subprocess.Process, what: str) -> None:
-    """Wait until the daemon says it."""
+async def wait_for_output(process: asyncio.subprocess.Process, what: str) -> None:
+    """Wait until the daemon prints it."""
     assert process.stdout is not None
     async with asyncio.timeout(PATIENCE):
         async for line in process.stdout:
             if what in line.decode():
                 return
-    raise AssertionError(f"never said: {what}")
+    raise AssertionError(f"never printed: {what}")
 
 
 async def listed(place: Place, *command: str) -> list[Any]:
@@ -63,36 +63,36 @@ async def test_what_is_accepted_is_told_within_seconds_and_a_fresh_start_tells_n
 ) -> None:
     rows = generate(seed=3, size=60)
     async with Simulator(rows) as simulator, daemon(place, simulator) as process:
-        await told(process, "Watching 60 models")
+        await wait_for_output(process, "Watching 60 models")
         simulator.catalogue.remove(rows[7]["modelDescription"])
         (hold,) = await listed(place, "accept")
 
-        said = await asyncio.to_thread(place.well, "accept", str(hold["number"]))
+        said = await asyncio.to_thread(place.run_ok, "accept", str(hold["number"]))
         assert "The running daemon has been asked" in said
-        await told(process, "gone, last price")
+        await wait_for_output(process, "gone, last price")
 
         simulator.catalogue.remove(rows[9]["modelDescription"])
         await listed(place, "accept")
-        await asyncio.to_thread(place.well, "baseline")
-        await told(process, "Watching 58 models")
+        await asyncio.to_thread(place.run_ok, "baseline")
+        await wait_for_output(process, "Watching 58 models")
 
     kinds = [change["kinds"] for change in await asyncio.to_thread(place.json, "changes")]
     assert kinds == [["removed"], ["removed"]]
-    assert await asyncio.to_thread(place.well, "outbox") == "Nothing waits and nothing died.\n"
+    assert await asyncio.to_thread(place.run_ok, "outbox") == "Nothing waits and nothing is dead.\n"
 
 
 async def test_what_a_silence_catches_comes_when_it_ends(place: Place) -> None:
     rows = generate(seed=3, size=60)
     new = {**rows[0], "modelDescription": "Brand new 1.0, 720p"}
     async with Simulator(rows) as simulator, daemon(place, simulator) as process:
-        await told(process, "Watching 60 models")
+        await wait_for_output(process, "Watching 60 models")
         why = ("--for", "1h", "--reason", "not now")
-        await asyncio.to_thread(place.well, "silence", "add", "--kind", "new", *why)
+        await asyncio.to_thread(place.run_ok, "silence", "add", "--kind", "new", *why)
         await listed(place, "silence", "list")
         simulator.catalogue.insert(new)
         await listed(place, "outbox", "list")
         (silence,) = await listed(place, "silence", "list")
         assert silence["caught"] == 1
 
-        await asyncio.to_thread(place.well, "silence", "end", "1")
-        await told(process, "Brand new 1.0")
+        await asyncio.to_thread(place.run_ok, "silence", "end", "1")
+        await wait_for_output(process, "Brand new 1.0")

@@ -1,4 +1,4 @@
-"""The commands `replay` and `preview`: what would be told, without telling anybody."""
+"""The commands `replay` and `preview`: what would be sent, without sending it."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 
-from commanding import CANARY, Place
-from remembering import commit, edited, new, record, removed
+from command_line import CANARY, Place
+from stored import commit, edited, new, record, removed
 from watcher.catalog.changes import Kind, Notice, NoticeKind
-from watcher.notify.wire import caught
+from watcher.notify.wire import capture_sends
 from watcher.store.store import Store, open_store
 
 DAY = timedelta(days=1)
@@ -52,15 +52,15 @@ async def live(place: Place, begun: datetime) -> None:
         await store.record(commit(begun, baseline=models, notices=((baseline, ("team",)),)))
         for day in range(1, 5):
             await drift(store, begun + day * DAY, 100 + 10 * day)
-        believed = await known(store)
-        gone = next(it for it in believed if "720p" in it.record.description)
+        snapshot = await known(store)
+        gone = next(it for it in snapshot if "720p" in it.record.description)
         await store.record(commit(begun + 5 * DAY, removed(gone), new(record("Sora 3, 720p"))))
 
 
 async def known(store: Store) -> tuple[Any, ...]:
-    believed = await store.believed()
-    assert believed is not None
-    return believed.models
+    snapshot = await store.snapshot()
+    assert snapshot is not None
+    return snapshot.models
 
 
 async def drift(store: Store, at: datetime, credits_: int) -> None:
@@ -79,31 +79,31 @@ def at(begun: datetime, days: int, **clock: int) -> str:
 def test_without_routes_every_change_goes_to_everybody_as_it_came(
     lived: Place, begun: datetime
 ) -> None:
-    told = lived.json("replay", "--since", "20d")
+    messages = lived.json("replay", "--since", "20d")
 
-    team = [message for message in told if message["receiver"] == "team"]
+    team = [message for message in messages if message["receiver"] == "team"]
     assert [message["at"] for message in team] == [at(begun, day) for day in range(6)]
     assert [len(message["changes"]) for message in team] == [0, 1, 1, 1, 1, 2]
     assert team[0]["notices"] == ["baseline"]
     assert "Kling 2.6" in team[1]["title"]
-    assert CANARY not in json.dumps(told)
+    assert CANARY not in json.dumps(messages)
 
 
 def test_a_configuration_can_be_tried_on_what_is_remembered(lived: Place, begun: datetime) -> None:
     lived.configure(RECEIVERS + DIGEST, "new.yaml")
 
-    told = lived.json("replay", "--since", "20d", "--config", "new.yaml")
+    messages = lived.json("replay", "--since", "20d", "--config", "new.yaml")
 
-    team = [(it["at"], len(it["changes"])) for it in told if it["receiver"] == "team"]
-    # The baseline, then each 20 % since the last telling, then what came and went.
+    team = [(it["at"], len(it["changes"])) for it in messages if it["receiver"] == "team"]
+    # The baseline, then each 20 % since the last message, then what came and went.
     assert team == [(at(begun, 0), 0), (at(begun, 2), 1), (at(begun, 5), 2)]
-    letters = [it for it in told if it["digest"] == "letter"]
+    letters = [it for it in messages if it["digest"] == "letter"]
     assert [it["at"] for it in letters] == [at(begun, day, hour=9) for day in range(2, 7)]
     assert {it["receiver"] for it in letters} == {"mail"}
 
 
 def test_what_would_have_been_told_is_shown_as_text_with_an_account(lived: Place) -> None:
-    shown = lived.well("replay", "--since", "20d")
+    shown = lived.run_ok("replay", "--since", "20d")
 
     assert " to team (json)" in shown
     assert " to mail (mailto)" in shown
@@ -113,10 +113,10 @@ def test_what_would_have_been_told_is_shown_as_text_with_an_account(lived: Place
 
 
 def test_only_what_happened_since_is_replayed(lived: Place, begun: datetime) -> None:
-    told = lived.json("replay", "--since", at(begun, 3, hour=11))
+    messages = lived.json("replay", "--since", at(begun, 3, hour=11))
 
-    assert {it["at"] for it in told} == {at(begun, day) for day in (3, 4, 5)}
-    assert lived.well("replay", "--since", "1h").endswith(": 0 messages.\n")
+    assert {it["at"] for it in messages} == {at(begun, day) for day in (3, 4, 5)}
+    assert lived.run_ok("replay", "--since", "1h").endswith(": 0 messages.\n")
 
 
 def test_what_was_taken_as_a_new_baseline_was_told_to_nobody(lived: Place, begun: datetime) -> None:
@@ -129,15 +129,15 @@ def test_what_was_taken_as_a_new_baseline_was_told_to_nobody(lived: Place, begun
             await store.record(commit(when, other, notices=((notice, ()),), starts_over=True))
 
     asyncio.run(start_over())
-    told = lived.json("replay", "--since", at(begun, 5, hour=13))
+    messages = lived.json("replay", "--since", at(begun, 5, hour=13))
 
-    assert {(*it["notices"], *it["changes"]) for it in told} == {("baseline",)}
+    assert {(*it["notices"], *it["changes"]) for it in messages} == {("baseline",)}
 
 
 def test_replaying_stores_nothing(lived: Place) -> None:
     before = lived.state.read_bytes()
 
-    lived.well("replay", "--since", "20d")
+    lived.run_ok("replay", "--since", "20d")
     assert lived.state.read_bytes() == before
 
 
@@ -163,7 +163,7 @@ def files(place: Place) -> dict[str, bytes]:
 
 
 def test_a_preview_is_what_a_receiver_that_was_away_would_be_told(lived: Place) -> None:
-    shown = lived.well("preview", "--receiver", "team", "--since", "20d")
+    shown = lived.run_ok("preview", "--receiver", "team", "--since", "20d")
 
     assert "Kling 2.6" in shown
     assert "Sora 3" in shown
@@ -171,7 +171,7 @@ def test_a_preview_is_what_a_receiver_that_was_away_would_be_told(lived: Place) 
 
 
 def test_a_preview_writes_exactly_what_would_be_posted(lived: Place) -> None:
-    said = lived.well("preview", "--receiver", "team", "--since", "20d", "--out", "out")
+    said = lived.run_ok("preview", "--receiver", "team", "--since", "20d", "--out", "out")
 
     written = files(lived)
     assert sorted(written) == ["team-1.json", "team-1.txt"]
@@ -184,7 +184,7 @@ def test_a_preview_writes_exactly_what_would_be_posted(lived: Place) -> None:
 
 
 def test_a_preview_of_a_letter_is_the_letter_and_its_page(lived: Place) -> None:
-    lived.well("preview", "--receiver", "mail", "--since", "20d", "--out", "out")
+    lived.run_ok("preview", "--receiver", "mail", "--since", "20d", "--out", "out")
 
     written = files(lived)
     assert sorted(written) == ["mail-1.eml", "mail-1.html", "mail-1.txt"]
@@ -200,12 +200,12 @@ def test_a_preview_of_a_letter_is_the_letter_and_its_page(lived: Place) -> None:
 def test_a_digest_is_seen_before_its_time(lived: Place) -> None:
     lived.configure(RECEIVERS + DIGEST.replace("0 9 * * *", "0 9 1 1 *"))
 
-    shown = lived.well("preview", "--receiver", "mail", "--since", "20d")
+    shown = lived.run_ok("preview", "--receiver", "mail", "--since", "20d")
     assert "Sora 3" in shown
 
 
 def test_a_sample_needs_no_memory(place: Place) -> None:
-    shown = place.well("preview", "--receiver", "team", "--sample")
+    shown = place.run_ok("preview", "--receiver", "team", "--sample")
 
     assert "This is a test" in shown
     assert not place.state.exists()
@@ -213,7 +213,7 @@ def test_a_sample_needs_no_memory(place: Place) -> None:
 
 def test_a_preview_is_written_again_over_the_last(place: Place) -> None:
     for _ in range(2):
-        place.well("preview", "--receiver", "team", "--sample", "--out", "out")
+        place.run_ok("preview", "--receiver", "team", "--sample", "--out", "out")
 
     assert sorted(files(place)) == ["team-1.json", "team-1.txt"]
 
@@ -221,12 +221,12 @@ def test_a_preview_is_written_again_over_the_last(place: Place) -> None:
 def test_a_receiver_out_of_reach_is_previewed_as_text(place: Place) -> None:
     place.configure('receivers: {team: {url: "${NOT_SET_ANYWHERE}"}}')
 
-    place.well("preview", "--receiver", "team", "--sample", "--out", "out")
+    place.run_ok("preview", "--receiver", "team", "--sample", "--out", "out")
     assert sorted(files(place)) == ["team-1.txt"]
 
 
 def test_what_nobody_would_be_told_is_said(lived: Place) -> None:
-    assert "would be told nothing" in lived.well("preview", "--receiver", "team", "--since", "1h")
+    assert "would get nothing" in lived.run_ok("preview", "--receiver", "team", "--since", "1h")
 
 
 @pytest.mark.parametrize(
@@ -251,7 +251,7 @@ def test_the_doors_are_open_again_after_a_look(lived: Place) -> None:
     from urllib3.connectionpool import HTTPConnectionPool  # noqa: PLC0415
 
     before = (HTTPConnectionPool.urlopen, smtplib.SMTP, smtplib.SMTP_SSL)
-    with caught():
+    with capture_sends():
         assert smtplib.SMTP is not before[1]
     assert (HTTPConnectionPool.urlopen, smtplib.SMTP, smtplib.SMTP_SSL) == before
 
@@ -271,6 +271,6 @@ def test_each_service_shows_what_it_would_get(lived: Place, name: str) -> None:
     url, ending = SERVICES[name]
     lived.configure(f'receivers: {{{name}: {{url: "{url}"}}}}')
 
-    lived.well("preview", "--receiver", name, "--since", "20d", "--out", "out")
+    lived.run_ok("preview", "--receiver", name, "--since", "20d", "--out", "out")
     assert sorted(files(lived)) == [f"{name}-1{ending}", f"{name}-1.txt"]
     assert b"Kling" in files(lived)[f"{name}-1{ending}"]

@@ -7,8 +7,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from commanding import CANARY, Place
-from remembering import commit, record
+from command_line import CANARY, Place
+from stored import commit, record
 from watcher.store.requests import AddSilence
 from watcher.store.store import open_store
 from watcher.store.values import StoredSilence
@@ -37,33 +37,33 @@ SEEDANCE = ("--model", "Seedance 2.5, 1080p", "--interface", "Video")
 def test_each_route_says_whether_it_takes_it_and_why_not(place: Place) -> None:
     place.configure(ROUTES)
 
-    change, mine, drops, rest, told, *fates = place.well(
+    change, mine, drops, rest, result, *fates = place.run_ok(
         "routes", "test", *SEEDANCE, *RISE
     ).splitlines()
     assert change == "Change: price_up"
     assert mine == "“my videos”: yes, to team; later routes are asked too"
-    assert drops == "“drops”: no, it is price_up, and asked for is price_down"
+    assert drops == "“drops”: no, it is price_up, and the route asks for price_down"
     assert rest == "“the rest”: yes, to mail"
-    assert told == "Told to: team, mail"
-    assert fates == ["  team: told now", "  mail: told now"]
+    assert result == "Goes to: team, mail"
+    assert fates == ["  team: sent now", "  mail: sent now"]
 
 
 def test_a_route_that_is_no_more_asked_says_who_took_it(place: Place) -> None:
     place.configure(ROUTES)
 
-    *_, drops, rest, told, fate = place.well(
+    *_, drops, rest, result, fate = place.run_ok(
         "routes", "test", "--usd-before", "0.42", "--usd-after", "0.30"
     ).splitlines()
     assert drops == "“drops”: yes, to away"
     assert rest == "“the rest”: not asked, “drops” took it"
-    assert (told, fate) == ("Told to: away", "  away: told now")
+    assert (result, fate) == ("Goes to: away", "  away: sent now")
 
 
 def test_a_small_move_is_not_enough_for_a_threshold(place: Place) -> None:
     place.configure(ROUTES)
 
-    said = place.well("routes", "test", *SEEDANCE, "--usd-before", "1", "--usd-after", "1.04")
-    assert "“my videos”: no, the price moved by 4 %, and asked for is 5 %" in said
+    said = place.run_ok("routes", "test", *SEEDANCE, "--usd-before", "1", "--usd-after", "1.04")
+    assert "“my videos”: no, the price moved by 4 %, and the route asks for 5 %" in said
 
 
 @pytest.mark.parametrize(
@@ -84,11 +84,11 @@ def test_a_small_move_is_not_enough_for_a_threshold(place: Place) -> None:
 def test_a_change_is_what_its_kinds_or_its_prices_say(
     place: Place, asked: list[str], kinds: list[str]
 ) -> None:
-    (told,) = place.json("routes", "test", *asked)
+    (result,) = place.json("routes", "test", *asked)
 
-    assert told["kinds"] == kinds
-    assert told["routes"][0]["route"] is None
-    assert told["deliveries"][0] == {
+    assert result["kinds"] == kinds
+    assert result["routes"][0]["route"] is None
+    assert result["deliveries"][0] == {
         "receiver": "team",
         "route": None,
         "now": True,
@@ -132,11 +132,11 @@ quiet_hours:
     urgent: {{kinds: [removed]}}
 """)
 
-    *_, mail, team = place.well("routes", "test", *RISE).splitlines()
+    *_, mail, team = place.run_ok("routes", "test", *RISE).splitlines()
     assert mail.startswith("  mail: held back by the digest of “letter” until ")
     assert team.startswith("  team: held back by quiet hours until ")
-    *_, urgent = place.well("routes", "test", "--kind", "removed").splitlines()
-    assert urgent == "  team: told now"
+    *_, urgent = place.run_ok("routes", "test", "--kind", "removed").splitlines()
+    assert urgent == "  team: sent now"
 
 
 async def silenced(place: Place, *, drop: bool) -> None:
@@ -151,21 +151,21 @@ async def silenced(place: Place, *, drop: bool) -> None:
     ("drop", "fate"),
     [
         (False, "  team: held back by silence 1 (party) until "),
-        (True, "  team: never told, dropped by silence 1 (party)"),
+        (True, "  team: never sent, dropped by silence 1 (party)"),
     ],
     ids=["held", "dropped"],
 )
 def test_a_silence_would_hold_it_back_or_drop_it(place: Place, drop: bool, fate: str) -> None:
     asyncio.run(silenced(place, drop=drop))
 
-    assert place.well("routes", "test", *RISE).splitlines()[-1].startswith(fate)
-    assert place.well("routes", "test", "--kind", "new").splitlines()[-1] == "  team: told now"
-    (told,) = place.json("routes", "test", *RISE)
-    assert told["deliveries"][0]["held_by"] == "silence 1 (party)"
-    assert told["deliveries"][0]["dropped"] is drop
+    assert place.run_ok("routes", "test", *RISE).splitlines()[-1].startswith(fate)
+    assert place.run_ok("routes", "test", "--kind", "new").splitlines()[-1] == "  team: sent now"
+    (result,) = place.json("routes", "test", *RISE)
+    assert result["deliveries"][0]["held_by"] == "silence 1 (party)"
+    assert result["deliveries"][0]["dropped"] is drop
 
 
 def test_trying_routes_makes_no_state(place: Place) -> None:
-    place.well("routes", "test", *RISE)
+    place.run_ok("routes", "test", *RISE)
 
     assert not place.state.exists()

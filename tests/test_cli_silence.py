@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from commanding import CANARY, Place
-from remembering import commit, record
-from watcher.app import silence_meant
+from command_line import CANARY, Place
+from stored import commit, record
+from watcher.app import parse_silence
 from watcher.config.routes import MatchSettings
 from watcher.store.requests import AddSilence, EndSilence
 from watcher.store.store import open_store
@@ -59,26 +59,26 @@ def stored(place: Place) -> tuple[StoredSilence, ...]:
 def test_a_silence_is_stored_as_a_configuration_would_write_it(
     place: Place, asked: list[str], match: dict[str, Any]
 ) -> None:
-    said = place.well("silence", "add", *asked, *WHY)
+    said = place.run_ok("silence", "add", *asked, *WHY)
 
     (silence,) = stored(place)
     assert silence.spec == match
     assert silence.until_at - silence.since_at == timedelta(days=3)
     assert (silence.reason, silence.dropping) == ("they try prices", False)
-    assert silence_meant(silence).is_active(datetime.now(UTC))
+    assert parse_silence(silence).is_active(datetime.now(UTC))
     assert said.startswith("Silence 1 until 20")
     assert "comes as its net effect" in said
 
 
 def test_a_silence_that_drops_says_so(place: Place) -> None:
-    assert "is dropped" in place.well("silence", "add", "--model", "*", "--drop", *WHY)
+    assert "is dropped" in place.run_ok("silence", "add", "--model", "*", "--drop", *WHY)
     assert stored(place)[0].dropping
 
 
 @pytest.mark.parametrize(
     ("asked", "complaint"),
     [
-        (["--kind", "price_upp"], "--kind: is no kind of change; did you mean price_up?"),
+        (["--kind", "price_upp"], "--kind: is not a kind of change; did you mean price_up?"),
         (["--model", "re:("], "--model: "),
         (["--model", "re:(a+)+$"], "--model: backtracks for ever"),
         (["--interface", "video", "--interface", "!*"], "--interface: excludes all"),
@@ -123,40 +123,45 @@ def test_without_a_memory_there_is_nothing_to_silence(place: Place) -> None:
 
 
 def test_silences_are_listed_until_they_are_over(place: Place) -> None:
-    place.well("silence", "add", "--model", "*kling*", "--kind", "price", *WHY)
-    place.well("silence", "add", "--all", "--drop", "--for", "1h", "--reason", "party")
+    place.run_ok("silence", "add", "--model", "*kling*", "--kind", "price", *WHY)
+    place.run_ok("silence", "add", "--all", "--drop", "--for", "1h", "--reason", "party")
 
-    heading, first, second = place.well("silence").splitlines()
+    heading, first, second = place.run_ok("silence").splitlines()
     assert heading.split()[:3] == ["NUMBER", "SILENCES", "UNTIL"]
     assert "kinds: price; model: *kling*" in first
     assert "they try prices" in first
     assert "everything" in second
     assert "dropped" in second
 
-    assert place.well("silence", "end", "1") == "Silence 1 is over.\n"
-    assert len(place.well("silence", "list").splitlines()) == 2
-    assert "over since" in place.well("silence", "list", "--all")
+    assert place.run_ok("silence", "end", "1") == "Silence 1 is over.\n"
+    assert len(place.run_ok("silence", "list").splitlines()) == 2
+    assert "over since" in place.run_ok("silence", "list", "--all")
 
 
 def test_silences_as_json_say_the_same(place: Place) -> None:
-    place.well("silence", "add", "--min-change", "{up: 2%}", *WHY)
-    place.well("silence", "end", "1")
+    place.run_ok("silence", "add", "--min-change", "{up: 2%}", *WHY)
+    place.run_ok("silence", "end", "1")
 
     assert place.json("silence", "list") == []
-    (told,) = place.json("silence", "list", "--all")
-    assert (told["id"], told["active"], told["caught"], told["drop"]) == (1, False, 0, False)
-    assert told["match"] == {"min_change": {"up": "2%"}}
-    assert told["ended"] is not None
+    (listed,) = place.json("silence", "list", "--all")
+    assert (listed["id"], listed["active"], listed["caught"], listed["drop"]) == (
+        1,
+        False,
+        0,
+        False,
+    )
+    assert listed["match"] == {"min_change": {"up": "2%"}}
+    assert listed["ended"] is not None
 
 
 def test_where_nothing_is_silenced_it_says_so(place: Place) -> None:
-    assert place.well("silence", "list") == "Nothing is silenced.\n"
-    assert place.well("silence", "list", "--all") == "Nothing was ever silenced.\n"
+    assert place.run_ok("silence", "list") == "Nothing is silenced.\n"
+    assert place.run_ok("silence", "list", "--all") == "Nothing was ever silenced.\n"
 
 
 def test_only_a_silence_that_is_there_and_not_over_can_be_ended(place: Place) -> None:
-    place.well("silence", "add", "--all", *WHY)
-    place.well("silence", "end", "1")
+    place.run_ok("silence", "add", "--all", *WHY)
+    place.run_ok("silence", "end", "1")
 
     assert "silence 1 has been over since" in place.run("silence", "end", "1").stderr
     missing = place.run("silence", "end", "7")
@@ -166,24 +171,24 @@ def test_only_a_silence_that_is_there_and_not_over_can_be_ended(place: Place) ->
 
 async def test_beside_a_running_daemon_silences_are_left_for_it(place: Place) -> None:
     async with open_store(place.state) as owner:
-        said = await asyncio.to_thread(place.well, "silence", "add", "--model", "*", *WHY)
+        said = await asyncio.to_thread(place.run_ok, "silence", "add", "--model", "*", *WHY)
         assert "The running daemon has been asked to add the silence" in said
         ((added, count),) = (await owner.take_requests()).applied
         assert isinstance(added, AddSilence)
         assert (added.silence.spec, count) == ({"model": ["*"]}, 1)
 
-        await asyncio.to_thread(place.well, "silence", "end", "1")
+        await asyncio.to_thread(place.run_ok, "silence", "end", "1")
         ((ended, count),) = (await owner.take_requests()).applied
         assert isinstance(ended, EndSilence)
         assert (ended.number, count) == (1, 1)
 
 
 def test_silences_can_be_seen_without_the_services_secrets(place: Place) -> None:
-    place.well("silence", "add", "--all", *WHY)
+    place.run_ok("silence", "add", "--all", *WHY)
     place.configure('receivers: {team: {url: "${NOT_SET_ANYWHERE}"}}')
 
-    assert "everything" in place.well("silence")
-    assert CANARY not in place.well("silence")
+    assert "everything" in place.run_ok("silence")
+    assert CANARY not in place.run_ok("silence")
 
 
 def test_a_silence_of_another_version_that_is_not_understood_holds_nothing_back() -> None:
@@ -191,11 +196,11 @@ def test_a_silence_of_another_version_that_is_not_understood_holds_nothing_back(
     spec = {"moon": ["full"]}
     odd = StoredSilence(3, spec, now, now + timedelta(days=1), "why", False)
 
-    assert not silence_meant(odd).is_active(now)
+    assert not parse_silence(odd).is_active(now)
 
 
 def test_the_matcher_that_is_stored_is_one_that_a_route_may_have(place: Place) -> None:
-    place.well("silence", "add", "--kind", "price", "--min-change", "5%", *WHY)
+    place.run_ok("silence", "add", "--kind", "price", "--min-change", "5%", *WHY)
 
     spec = stored(place)[0].spec
     assert MatchSettings.model_validate(spec).model_dump(exclude_defaults=True).keys() == set(spec)

@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from watcher.cli.setup import template
-from watcher.render.templates.message import built_in
+from watcher.render.templates.template import built_in
 
 
 @pytest.mark.parametrize("service", ["discord", "mailto", "Telegram", "text"])
@@ -23,7 +23,7 @@ def test_what_there_is_no_template_for_is_bad_usage() -> None:
     shown = CliRunner().invoke(template, ["show", "pigeon"])
     assert shown.exit_code == 2
     assert shown.stderr.startswith(
-        "kie-watcher: there is no template for pigeon; choose of markdown"
+        "kie-watcher: there is no template for pigeon; choose one of markdown"
     )
 
 

@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 
 from watcher.kie.completeness import (
-    Attempt,
-    Believed,
-    Doubted,
+    Complete,
+    Inconclusive,
     Page,
-    Sighting,
+    Probe,
+    SweepReading,
     clashes,
     first_difference,
     judge,
@@ -53,22 +53,22 @@ def paged(listing: list[Row], size: int) -> tuple[Page, ...]:
     )
 
 
-def whole(listing: list[Row], size: int = 3) -> Attempt:
-    return Attempt(counted(listing), paged(listing, size), counted(listing))
+def whole(listing: list[Row], size: int = 3) -> SweepReading:
+    return SweepReading(counted(listing), paged(listing, size), counted(listing))
 
 
-def sighting_of(listing: list[Row]) -> Sighting:
-    another = Sighting({}, 0, (), "another")
+def probe_of(listing: list[Row]) -> Probe:
+    another = Probe({}, 0, (), "another")
     verdict = judge(whole(listing), None, another)
-    if isinstance(verdict, Doubted):
+    if isinstance(verdict, Inconclusive):
         verdict = judge(whole(listing), verdict.records, another)
-    assert isinstance(verdict, Believed)
-    return verdict.sighting
+    assert isinstance(verdict, Complete)
+    return verdict.probe
 
 
 SEEN = rows(*range(8))
-LAST = sighting_of(SEEN)
-UNLIKE = sighting_of(rows("another"))
+LAST = probe_of(SEEN)
+UNLIKE = probe_of(rows("another"))
 
 
 # What is asked for next
@@ -107,33 +107,33 @@ def test_nothing_is_asked_for_once_a_page_named_another_total() -> None:
 
 def test_a_whole_sweep_is_believed_at_once() -> None:
     verdict = judge(whole(SEEN), None, UNLIKE)
-    assert verdict == Believed(LAST, None)
+    assert verdict == Complete(LAST, None)
 
 
 def test_an_empty_catalogue_can_be_whole() -> None:
-    assert isinstance(judge(whole([]), None, LAST), Believed)
+    assert isinstance(judge(whole([]), None, LAST), Complete)
 
 
 def test_an_empty_catalogue_is_never_the_first() -> None:
     once = judge(whole([]), None, None)
-    assert once == Doubted("an empty catalogue is nothing to begin with", None)
-    assert isinstance(judge(whole([]), sighting_of([]).records, None), Doubted)
+    assert once == Inconclusive("an empty catalogue is nothing to begin with", None)
+    assert isinstance(judge(whole([]), probe_of([]).records, None), Inconclusive)
 
 
 def test_the_first_sweep_of_all_must_be_seen_twice() -> None:
     once = judge(whole(SEEN), None, None)
-    assert isinstance(once, Doubted)
+    assert isinstance(once, Inconclusive)
     assert once.records is not None
-    assert judge(whole(SEEN), once.records, None) == Believed(LAST, None)
-    assert isinstance(judge(whole(rows(*range(7))), once.records, None), Doubted)
+    assert judge(whole(SEEN), once.records, None) == Complete(LAST, None)
+    assert isinstance(judge(whole(rows(*range(7))), once.records, None), Inconclusive)
 
 
 def test_a_field_that_nobody_reads_tells_no_two_readings_apart() -> None:
     earlier = [each | {"views": 17, "servedAt": "09:00"} for each in SEEN]
     later = [each | {"views": 18, "servedAt": "09:01"} for each in SEEN]
     once = judge(whole(earlier), None, None)
-    assert isinstance(once, Doubted)
-    assert judge(whole(later), once.records, None) == Believed(LAST, None)
+    assert isinstance(once, Inconclusive)
+    assert judge(whole(later), once.records, None) == Complete(LAST, None)
     assert first_difference(paged(later, 100)[0], LAST) is None
 
 
@@ -157,93 +157,95 @@ def test_every_field_that_is_read_tells_two_readings_apart(name: str, value: obj
     assert first_difference(paged(listing, 100)[0], LAST) is not None
 
 
-def torn(*pages: tuple[int, list[Row]]) -> Attempt:
+def torn(*pages: tuple[int, list[Row]]) -> SweepReading:
     made = tuple(Page.of(number, *page) for number, page in enumerate(pages, 1))
-    return Attempt({"all": 6}, made, {"all": 6})
+    return SweepReading({"all": 6}, made, {"all": 6})
 
 
 @pytest.mark.parametrize(
     ("attempt", "why"),
     [
         pytest.param(torn((6, rows(1, 2, 3)), (7, rows(3, 4, 5))), "different totals (6, 7)", id="totals differ"),
-        pytest.param(torn((6, rows(1, 2, 3)), (6, rows(5, 6))), "5 records were read where the pages name 6", id="one short"),
-        pytest.param(torn((6, rows(1, 2, 3)), (6, rows(4, 5, 6, 7))), "7 records were read where the pages name 6", id="one over"),
-        pytest.param(torn((6, [])), "0 records were read where the pages name 6", id="nothing but a total"),
+        pytest.param(torn((6, rows(1, 2, 3)), (6, rows(5, 6))), "5 records were read where the pages give 6", id="one short"),
+        pytest.param(torn((6, rows(1, 2, 3)), (6, rows(4, 5, 6, 7))), "7 records were read where the pages give 6", id="one over"),
+        pytest.param(torn((6, [])), "0 records were read where the pages give 6", id="nothing but a total"),
         pytest.param(torn((6, rows(1, 2, 3)), (6, [])), "3 records were read", id="a page came empty"),
         pytest.param(torn((6, rows(1, 2, 3)), (6, rows(1, 2, 3))), "one page came under two numbers", id="the page does not turn"),
     ],
 )  # fmt: skip
 def test_pages_that_contradict_each_other_are_never_believed_however_often_seen(
-    attempt: Attempt, why: str
+    attempt: SweepReading, why: str
 ) -> None:
     verdict = judge(attempt, None, LAST)
-    assert isinstance(verdict, Doubted)
+    assert isinstance(verdict, Inconclusive)
     assert why in verdict.why
     assert verdict.records is None
-    pretended = sighting_of([*SEEN, row("more")])
-    assert isinstance(judge(attempt, pretended.records, pretended), Doubted)
+    pretended = probe_of([*SEEN, row("more")])
+    assert isinstance(judge(attempt, pretended.records, pretended), Inconclusive)
 
 
 SHIFTED = (6, rows(1, 2, 3)), (6, rows(3, 4, 5))
 DOUBTFUL = [
-    pytest.param(Attempt({"all": 3}, paged(rows(1, 2, 3), 2), {"all": 4}), "the counts moved", id="counts moved"),
-    pytest.param(Attempt({"all": 4}, paged(rows(1, 2, 3), 2), {"all": 4}), "says 4 for 'all', the pages list 3", id="counts disagree"),
-    pytest.param(Attempt({"all": 3, "video": 2}, paged(rows(1, 2, 3), 2), {"all": 3, "video": 2}), "says 2 for 'video', the pages list 3", id="a category disagrees"),
-    pytest.param(Attempt({"all": 3, "smell": 1}, paged(rows(1, 2, 3), 2), {"all": 3, "smell": 1}), "says 1 for 'smell', the pages list 0", id="a category nobody is in"),
-    pytest.param(torn(*SHIFTED), "1 records stand on two pages, such as 'orbit 3'", id="shifted down"),
+    pytest.param(SweepReading({"all": 3}, paged(rows(1, 2, 3), 2), {"all": 4}), "the counts moved", id="counts moved"),
+    pytest.param(SweepReading({"all": 4}, paged(rows(1, 2, 3), 2), {"all": 4}), "says 4 for 'all', the pages list 3", id="counts disagree"),
+    pytest.param(SweepReading({"all": 3, "video": 2}, paged(rows(1, 2, 3), 2), {"all": 3, "video": 2}), "says 2 for 'video', the pages list 3", id="a category disagrees"),
+    pytest.param(SweepReading({"all": 3, "smell": 1}, paged(rows(1, 2, 3), 2), {"all": 3, "smell": 1}), "says 1 for 'smell', the pages list 0", id="a category nobody is in"),
+    pytest.param(torn(*SHIFTED), "1 records are on two pages, such as 'orbit 3'", id="shifted down"),
     pytest.param(torn((6, rows(1, 2, 3)), (6, [row(3, price="9"), *rows(4, 5)])), "on two pages", id="shifted down and repriced"),
     pytest.param(torn((6, rows(1, 2, 3)), (6, [row("  3"), *rows(4, 5)])), "on two pages", id="shifted down and respaced"),
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize(("attempt", "why"), DOUBTFUL)
-def test_what_merely_disagrees_is_not_believed_when_first_seen(attempt: Attempt, why: str) -> None:
+def test_what_merely_disagrees_is_not_believed_when_first_seen(
+    attempt: SweepReading, why: str
+) -> None:
     verdict = judge(attempt, None, LAST)
-    assert isinstance(verdict, Doubted)
+    assert isinstance(verdict, Inconclusive)
     assert why in verdict.why
-    assert isinstance(judge(attempt, "of another attempt", LAST), Doubted)
+    assert isinstance(judge(attempt, "of another attempt", LAST), Inconclusive)
 
 
 @pytest.mark.parametrize(("attempt", "why"), DOUBTFUL)
-def test_what_disagrees_lastingly_is_believed_and_said(attempt: Attempt, why: str) -> None:
+def test_what_disagrees_lastingly_is_believed_and_said(attempt: SweepReading, why: str) -> None:
     once = judge(attempt, None, LAST)
-    assert isinstance(once, Doubted)
+    assert isinstance(once, Inconclusive)
     assert once.records is not None
     again = judge(attempt, once.records, LAST)
-    assert isinstance(again, Believed)
+    assert isinstance(again, Complete)
     assert why in (again.disagreement or "")
     # From then on it is not even repeated, as long as nothing changes.
-    assert isinstance(judge(attempt, None, again.sighting), Believed)
+    assert isinstance(judge(attempt, None, again.probe), Complete)
 
 
 def test_a_listing_that_names_no_categories_is_not_held_to_them() -> None:
-    attempt = Attempt({"all": 8}, paged(SEEN, 3), {"all": 8})
-    assert judge(attempt, None, UNLIKE) == Believed(attempt.sighting(LAST.records), None)
+    attempt = SweepReading({"all": 8}, paged(SEEN, 3), {"all": 8})
+    assert judge(attempt, None, UNLIKE) == Complete(attempt.probe(LAST.records), None)
 
 
 @pytest.mark.parametrize("spelling", ["Video", " video ", "VIDEO"])
 def test_a_category_is_the_same_however_it_is_spelled(spelling: str) -> None:
     counts = {"all": 1, spelling: 1}
-    verdict = judge(Attempt(counts, paged(rows(1), 3), counts), None, LAST)
-    assert isinstance(verdict, Believed)
+    verdict = judge(SweepReading(counts, paged(rows(1), 3), counts), None, LAST)
+    assert isinstance(verdict, Complete)
 
 
 def test_a_hundred_thousand_odd_counts_make_a_short_complaint() -> None:
     counts = {f"category {number}": 1 for number in range(100_000)}
-    verdict = judge(Attempt(counts, paged(SEEN, 3), counts), None, LAST)
-    assert isinstance(verdict, Doubted) or verdict.disagreement
-    assert len(judge(Attempt(counts, paged(SEEN, 3), counts), None, UNLIKE).why) < 500  # type: ignore[union-attr]
+    verdict = judge(SweepReading(counts, paged(SEEN, 3), counts), None, LAST)
+    assert isinstance(verdict, Inconclusive) or verdict.disagreement
+    assert len(judge(SweepReading(counts, paged(SEEN, 3), counts), None, UNLIKE).why) < 500  # type: ignore[union-attr]
 
 
 def test_duplicates_within_a_page_are_the_listings_own_business() -> None:
     listing = [row(1), row(1, price="8"), row(1), row(2)]
-    assert isinstance(judge(whole(listing, size=3), None, LAST), Believed)
+    assert isinstance(judge(whole(listing, size=3), None, LAST), Complete)
 
 
 def test_a_description_that_means_harm_is_quoted() -> None:
     attempt = torn((4, rows("\x1b[2J\n@all", 1)), (4, rows("\x1b[2J\n@all", 2)))
     verdict = judge(attempt, None, LAST)
-    assert isinstance(verdict, Doubted)
+    assert isinstance(verdict, Inconclusive)
     assert verdict.why.isprintable()
 
 
@@ -252,39 +254,39 @@ def test_a_description_that_means_harm_is_quoted() -> None:
 
 def test_the_order_of_rows_makes_no_difference_to_what_was_seen() -> None:
     shuffled = Random(1).sample(SEEN, len(SEEN))
-    assert sighting_of(shuffled).records == LAST.records
+    assert probe_of(shuffled).records == LAST.records
     respelled = [dict(reversed(each.items())) for each in SEEN]
-    assert sighting_of(respelled).records == LAST.records
+    assert probe_of(respelled).records == LAST.records
 
 
 @pytest.mark.parametrize("wire_field", list(row(1)))
 def test_any_field_of_any_row_makes_a_difference(wire_field: str) -> None:
     changed = [*SEEN[:-1], {**SEEN[-1], wire_field: "other"}]
-    assert sighting_of(changed).records != LAST.records
+    assert probe_of(changed).records != LAST.records
 
 
 def test_a_row_listed_twice_is_not_a_row_listed_once() -> None:
-    assert sighting_of([*SEEN, SEEN[0]]).records != LAST.records
+    assert probe_of([*SEEN, SEEN[0]]).records != LAST.records
 
 
 def test_a_sighting_survives_being_stored() -> None:
     stored = json.loads(json.dumps(LAST.to_json()))
-    assert Sighting.from_json(stored) == LAST
+    assert Probe.from_json(stored) == LAST
 
 
 @pytest.mark.parametrize("size", [10, 37, 100])
 def test_the_first_hundred_are_kept_whatever_the_page_size(size: int) -> None:
     listing = rows(*range(250))
-    kept = whole(listing, size).sighting("").page_one
+    kept = whole(listing, size).probe("").page_one
     assert kept == paged(listing, 100)[0].fingerprints
-    assert len(whole(rows(1, 2), size).sighting("").page_one) == 2
+    assert len(whole(rows(1, 2), size).probe("").page_one) == 2
 
 
 def test_counts_that_moved_behind_the_pages_are_not_taken_for_those_of_the_pages() -> None:
     before, after = {"all": 8, "video": 8}, {"all": 8, "video": 7, "chat": 1}
-    verdict = judge(Attempt(before, paged(SEEN, 3), after), None, LAST)
-    assert isinstance(verdict, Believed)
-    assert verdict.sighting.counts == before
+    verdict = judge(SweepReading(before, paged(SEEN, 3), after), None, LAST)
+    assert isinstance(verdict, Complete)
+    assert verdict.probe.counts == before
 
 
 # The probe
@@ -294,19 +296,19 @@ def test_page_one_is_compared_as_a_set_and_as_far_as_it_goes() -> None:
     assert first_difference(Page.of(1, 8, SEEN[:5]), LAST) is None
     assert first_difference(Page.of(1, 8, SEEN[4::-1]), LAST) is None
     assert first_difference(Page.of(1, 8, SEEN), LAST) is None
-    assert first_difference(Page.of(1, 0, []), sighting_of([])) is None
+    assert first_difference(Page.of(1, 0, []), probe_of([])) is None
 
 
 def test_a_page_larger_than_what_is_kept_is_compared_as_far_as_is_known() -> None:
     listing = rows(*range(250))
-    assert first_difference(Page.of(1, 250, listing), sighting_of(listing)) is None
+    assert first_difference(Page.of(1, 250, listing), probe_of(listing)) is None
 
 
 @pytest.mark.parametrize(
     ("page", "why"),
     [
         pytest.param(Page.of(1, 9, SEEN[:5]), "the total is 9, it was 8", id="total"),
-        pytest.param(Page.of(1, 8, []), "page 1 came empty", id="empty"),
+        pytest.param(Page.of(1, 8, []), "page 1 is empty", id="empty"),
         pytest.param(
             Page.of(1, 8, [row("new"), *SEEN[:4]]), "the first 5 records", id="new on top"
         ),
@@ -398,7 +400,7 @@ class Moving:
         return Page.of(number, len(self.listing), self.listing[start : start + size])
 
 
-def read_all(market: Moving, size: int) -> Attempt:
+def read_all(market: Moving, size: int) -> SweepReading:
     """One attempt as the client makes it, pages of a wave in any order (two are read at once)."""
     before = market.counts()
     market.begin()
@@ -410,14 +412,14 @@ def read_all(market: Moving, size: int) -> Attempt:
             if clashes(pages[0], wave[-1]):
                 break
         pages += sorted(wave, key=lambda page: page.number)
-    return Attempt(before, tuple(pages), market.counts())
+    return SweepReading(before, tuple(pages), market.counts())
 
 
 def names(listing: list[Row]) -> set[str]:
     return {each["modelDescription"] for each in listing}
 
 
-def names_of(attempt: Attempt) -> set[str]:
+def names_of(attempt: SweepReading) -> set[str]:
     return {record.description for record in attempt.records()}
 
 
@@ -440,7 +442,7 @@ def test_a_believed_sweep_misses_nothing_unless_every_number_hid_it() -> None:
     for seed in range(4000):
         market, size = a_market(seed)
         attempt = read_all(market, size)
-        if not isinstance(judge(attempt, None, UNLIKE), Believed):
+        if not isinstance(judge(attempt, None, UNLIKE), Complete):
             continue
         believed += 1
         missing = market.on_sale_throughout() - names_of(attempt)
@@ -464,7 +466,7 @@ def test_a_baseline_never_misses_what_was_on_sale_all_along() -> None:
         for _ in range(3):
             attempt = read_all(market, size)
             verdict = judge(attempt, previous, None)
-            if isinstance(verdict, Believed):
+            if isinstance(verdict, Complete):
                 believed += 1
                 assert market.on_sale_throughout() <= names_of(attempt), seed
                 break
@@ -475,4 +477,4 @@ def test_a_baseline_never_misses_what_was_on_sale_all_along() -> None:
 def test_a_quiet_market_is_believed_whatever_the_page_size() -> None:
     for size in range(1, 20):
         market = Moving(Random(size), list(SEEN), restlessness=0)
-        assert judge(read_all(market, size), None, UNLIKE) == Believed(LAST, None)
+        assert judge(read_all(market, size), None, UNLIKE) == Complete(LAST, None)

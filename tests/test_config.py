@@ -14,8 +14,8 @@ import yaml
 from pydantic import BaseModel
 
 from watcher.catalog.changes import ANNOUNCED_BY_DEFAULT, Kind
-from watcher.catalog.confirm import Policy
-from watcher.config.loading import example_text, find, load
+from watcher.catalog.confirm import ConfirmRules
+from watcher.config.loading import example_text, find_file, load
 from watcher.config.secrets import URL_KEYS
 from watcher.config.settings import (
     HeartbeatOptions,
@@ -39,7 +39,7 @@ LEAVES = {"quiet_hours.urgent."}
 BY_HAND: dict[str, type[BaseModel]] = {"receivers": ReceiverOptions, "heartbeat": HeartbeatOptions}
 
 
-def accepts(url: str) -> list[str]:
+def accepts(_url: str, _format: str) -> list[str]:
     return []
 
 
@@ -133,7 +133,7 @@ receivers:
 """)
     asked: list[str] = []
 
-    def check(url: str) -> list[str]:
+    def check(url: str, _format: str) -> list[str]:
         asked.append(url)
         return []
 
@@ -185,7 +185,7 @@ def test_settings_can_be_made_by_a_program_and_do_not_change() -> None:
 def test_the_default_settings_confirm_as_the_default_policy_does() -> None:
     confirm = Settings().confirm
 
-    assert Policy(**confirm.model_dump()) == Policy()
+    assert ConfirmRules(**confirm.model_dump()) == ConfirmRules()
     assert Settings().announce == ANNOUNCED_BY_DEFAULT
 
 
@@ -199,20 +199,20 @@ class TestWhereTheFileIs:
     def test_the_one_named_wins_even_where_it_is_missing(self, tmp_path: Path) -> None:
         named = tmp_path / "x.yaml"
 
-        assert find(named, {"KIE_WATCHER_CONFIG": "y.yaml"}) == named
+        assert find_file(named, {"KIE_WATCHER_CONFIG": "y.yaml"}) == named
 
     def test_then_the_environment_says(self) -> None:
-        assert find(None, {"KIE_WATCHER_CONFIG": "y.yaml"}) == Path("y.yaml")
+        assert find_file(None, {"KIE_WATCHER_CONFIG": "y.yaml"}) == Path("y.yaml")
 
     def test_then_the_first_usual_one_that_is_there(self, tmp_path: Path) -> None:
         usual = (tmp_path / "a.yaml", tmp_path / "b.yaml", tmp_path / "c.yaml")
         usual[1].symlink_to("nowhere")
         usual[2].touch()
 
-        assert find(None, {"KIE_WATCHER_CONFIG": ""}, usual) == usual[1]
+        assert find_file(None, {"KIE_WATCHER_CONFIG": ""}, usual) == usual[1]
 
     def test_else_there_is_none(self, tmp_path: Path) -> None:
-        assert find(None, {}, (tmp_path / "a.yaml",)) is None
+        assert find_file(None, {}, (tmp_path / "a.yaml",)) is None
 
 
 class TestTheExample:
@@ -244,7 +244,7 @@ class TestTheExample:
     def test_it_has_every_key(self) -> None:
         written = set(keys_written(yaml.safe_load(uncommented(example_text()))))
 
-        # A heartbeat has one URL, which the example shows; it tells of the other way.
+        # A heartbeat has one URL, which the example shows; it mentions the other way.
         assert written | {"heartbeat.url_file"} == set(keys_known())
         assert "url_file: names a file" in example_text()
 

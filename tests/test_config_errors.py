@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
-from configuring import apprise_like, wrong
+from config_checks import check_url, problems_in
 from watcher.config.errors import ConfigError, Problem
 from watcher.config.loading import example_text, load
 from watcher.config.settings import Settings
@@ -29,7 +29,7 @@ NOTHING_ANNOUNCED = "is empty, so nothing would ever be announced; name at least
 NOT_SET = "is not set; set it, or write $${ for ${"
 NOT_A_MAPPING = "is not a mapping; write its keys beneath it, each with its value"
 NO_HTTP = "is not an http(s) URL; write https://host/path/"
-BAD_NAME = "is no name for a receiver; use at most 40 letters, digits, - and _"
+BAD_NAME = "is not a name for a receiver; use at most 40 letters, digits, - and _"
 UNCLOSED = (
     'has a bracket never closed or a value to quote; close it, and quote "${NAME}" in brackets'
 )
@@ -40,38 +40,38 @@ def file(tmp_path: Path) -> Path:
     return tmp_path / "config.yaml"
 
 
-# One row a mistake: the file, and all that is said of it behind the file's name.
+# One row for each mistake: the file, and the error without the file's name.
 # fmt: off
 ERRORS = [
     # YAML
     ("poll:\n\tinterval: 5m", "2:1: syntax: has a tab; indent with spaces"),
     ("poll: {jitter: %10}", "1:16: syntax: has a % where no value can start; put quotes around the value"),
-    ("poll: @x", "1:7: syntax: has a sign that no value can start with; put quotes around the value"),
-    ("poll: interval: 5m", "1:15: syntax: has a colon where none can stand; check the indentation or put quotes around the value"),
-    ("poll:\n  interval 5m\n  jitter: 10%", "3:9: syntax: has a colon where none can stand; check the indentation or put quotes around the value"),
+    ("poll: @x", "1:7: syntax: has a character that no value starts with; put quotes around the value"),
+    ("poll: interval: 5m", "1:15: syntax: has a colon where none is allowed; check the indentation or put quotes around the value"),
+    ("poll:\n  interval 5m\n  jitter: 10%", "3:9: syntax: has a colon where none is allowed; check the indentation or put quotes around the value"),
     ("poll:\n  interval: 5m\n  jitter\nlog: {}", "4:1: syntax: has a key without its colon; write key: value"),
     ('state: {}\nsource:\n  url: "https://x/\n', "3:8: syntax: has a quote that is never closed; close it"),
     ('state: {path: "\\q"}', "1:17: syntax: has an unknown escape; use single quotes"),
     ('state: {path: "\\UFFFFFFFF"}', "1:18: syntax: is not YAML; check indentation, colons, brackets and quotes around this place"),
     ("receivers: {a: {url: *b}}", "1:22: syntax: has an alias without its anchor; put quotes around a leading *"),
     ("receivers: {a: {url: * b}}", "1:23: syntax: has a * or & that names nothing; put quotes around the value"),
-    ("announce: - new", "1:11: syntax: has a - where no list can stand; start the list on a new line"),
+    ("announce: - new", "1:11: syntax: has a - where no list is allowed; start the list on a new line"),
     ("poll:\n  interval: 5m\n jitter: 10%", "3:2: syntax: is indented unlike the lines above it; line it up with them"),
     ("log: {level: info", f"1:18: syntax: {UNCLOSED}"),
     ("receivers: {a: {url: ${B}}}", f"1:23: syntax: {UNCLOSED}"),
     ("log: {}\n---\nlog: {}", "2:1: syntax: has a second document; remove the line ---"),
     ("log: {level: \x07}", "1:14: syntax: has a control character; remove it"),
-    ("poll: " + "[" * 30, "1:26: syntax: is nested too deep; use at most 20 levels"),
+    ("poll: " + "[" * 30, "1:26: syntax: is nested too deeply; use at most 20 levels"),
     ("announce:\n" + "- new\n" * 10_000, "9999:3: syntax: has too many values; use at most 10000"),
     ("announce: &a [*a]", "1:11: announce: grows without end by its aliases (*name); write the values out"),
     ("- poll", "1:1: file: is not a mapping; write sections such as poll: with their keys beneath"),
     ("poll", "1:1: file: is not a mapping; write sections such as poll: with their keys beneath"),
-    ("poll: {}\npoll: {}", "2:1: poll: stands twice, first in line 1; remove one"),
-    ("poll:\n  interval: 5m\n  interval: 6m", "3:3: poll.interval: stands twice, first in line 2; remove one"),
+    ("poll: {}\npoll: {}", "2:1: poll: appears twice, first in line 1; remove one"),
+    ("poll:\n  interval: 5m\n  interval: 6m", "3:3: poll.interval: appears twice, first in line 2; remove one"),
     ("poll: {interval: !secret 5m}", "1:18: poll.interval: has a tag that means nothing here; remove the !tag"),
     ("? [poll]\n: {}", "1:3: file: has a key that is not a name; write name: value"),
     ("poll: {~: 5m}", "1:8: poll: has a key that is not a name; write name: value"),
-    ('state: {path: "\\uD800"}', "1:15: state.path: has half a character (an escape \\ud800 to \\udfff); mend it"),
+    ('state: {path: "\\uD800"}', "1:15: state.path: has half a character (an escape \\ud800 to \\udfff); fix it"),
     # variables
     ("state: {path: '${HOUSE}/x'}", f"1:15: state.path: the variable HOUSE {NOT_SET}"),
     ("log: {level: '${HOUSE:-info}'}", "1:14: log.level: has a ${ that names no variable; write ${NAME}, or $${ for ${"),
@@ -89,7 +89,7 @@ ERRORS = [
     ("poll: [5m]", f"1:7: poll: {NOT_A_MAPPING}"),
     # source
     ("source: {url: }", f"1:14: source.url: {EMPTY}"),
-    ("source: {url: [a]}", "1:15: source.url: is not a single value; write the value behind the key"),
+    ("source: {url: [a]}", "1:15: source.url: is not a single value; write the value after the key"),
     ("source: {url: kie.ai}", f"1:15: source.url: {NO_HTTP}"),
     ("source: {url: 'ftp://kie.ai/'}", f"1:15: source.url: {NO_HTTP}"),
     ("source: {url: 'https:///x'}", f"1:15: source.url: {NO_HTTP}"),
@@ -141,19 +141,19 @@ ERRORS = [
     ("state: {path: ~}", f"1:15: state.path: {EMPTY}"),
     ("state: {path: ''}", f"1:15: state.path: {EMPTY}"),
     ('state: {path: "a\\0b"}', "1:15: state.path: has a character that no path should have; write a plain path"),
-    ("state: {path: '~no-such-user-here/x'}", "1:15: state.path: names a home that is not known; write the whole path"),
+    ("state: {path: '~no-such-user-here/x'}", "1:15: state.path: names an unknown home directory; write the full path"),
     ("delivery: {give_up_after: 0}", "1:27: delivery.give_up_after: is zero; write a longer duration, such as 30s"),
-    ("log: {level: INFO}", "1:14: log.level: is no log level; did you mean info? (one of debug, info, warning, error)"),
-    ("log: {format: xml}", "1:15: log.format: is no log format; write one of auto, readable, json"),
+    ("log: {level: INFO}", "1:14: log.level: is not a log level; did you mean info? (one of debug, info, warning, error)"),
+    ("log: {format: xml}", "1:15: log.format: is not a log format; write one of auto, readable, json"),
     # announce
     ("announce: []", f"1:11: announce: {NOTHING_ANNOUNCED}"),
     ("announce:", f"1:10: announce: {NOTHING_ANNOUNCED}"),
     ("announce: new", "1:11: announce: is not a list; write [new, removed] or one kind a line after - "),
     ("announce: {new: removed}", "1:11: announce: is not a list; write [new, removed] or one kind a line after - "),
-    ("announce:\n  - new\n  - prise_up", f"3:5: announce: is no kind of change; did you mean price_up? (one of {KINDS})"),
-    ("announce: [no]", f"1:12: announce: is no kind of change; write one of {KINDS}"),
-    ("announce: [zzz]", f"1:12: announce: is no kind of change; write one of {KINDS}"),
-    ("announce: [[new]]", "1:12: announce: is not a single value; write the value behind the key"),
+    ("announce:\n  - new\n  - prise_up", f"3:5: announce: is not a kind of change; did you mean price_up? (one of {KINDS})"),
+    ("announce: [no]", f"1:12: announce: is not a kind of change; write one of {KINDS}"),
+    ("announce: [zzz]", f"1:12: announce: is not a kind of change; write one of {KINDS}"),
+    ("announce: [[new]]", "1:12: announce: is not a single value; write the value after the key"),
     # receivers
     ("receivers: ['discord://canary-7f3a91/x']", "1:12: receivers: is not a mapping; write each receiver as a name with a url"),
     ("receivers: {team: 'discord://canary-7f3a91/x'}", '1:19: receivers.team: is not a mapping; write url: "${NAME}" or url_file: beneath it'),
@@ -172,8 +172,8 @@ ERRORS = [
     ("receivers: {team: {url: 'discord://canary-7f3a91/x'}}", "1:25: receivers.team.url: is no Apprise URL: ***; copy it again"),
     ("receivers: {team: {url: '${HOUSE}'}}", f"1:25: receivers.team.url: the variable HOUSE {NOT_SET}"),
     ("receivers: {team: {url: 'json://${canary-7f3a91}'}}", "1:25: receivers.team.url: has a ${ that names no variable; write ${NAME}, or $${ for ${"),
-    ("receivers: {team: {url_file: /no/canary-7f3a91}}", "1:30: receivers.team.url_file: the file cannot be read (No such file or directory); mend the path or its rights"),
-    ("receivers: {team: {url_file: /}}", "1:30: receivers.team.url_file: the file cannot be read (Is a directory); mend the path or its rights"),
+    ("receivers: {team: {url_file: /no/canary-7f3a91}}", "1:30: receivers.team.url_file: the file cannot be read (No such file or directory); fix the path or its permissions"),
+    ("receivers: {team: {url_file: /}}", "1:30: receivers.team.url_file: the file cannot be read (Is a directory); fix the path or its permissions"),
     ('receivers: {team: {url_file: "a\\0canary-7f3a91"}}', "1:30: receivers.team.url_file: is not a path; write the path of a file"),
     ("receivers: {team: {url_file: ~}}", "1:30: receivers.team.url_file: is empty; give it a value"),
     ("receivers: {team: {url_file: '${HOUSE}/x'}}", f"1:30: receivers.team.url_file: the variable HOUSE {NOT_SET}"),
@@ -187,7 +187,7 @@ def test_each_mistake_is_named_with_its_place_and_its_mending(
 ) -> None:
     file.write_text(text)
 
-    assert wrong(file) == [line]
+    assert problems_in(file) == [line]
     assert CANARY not in line
 
 
@@ -210,7 +210,7 @@ def test_a_mistake_in_a_url_file_is_named_without_what_it_holds(
     (file.parent / "secret").write_bytes(content)
     file.write_text(f"receivers:\n  team:\n    url_file: {file.parent}/secret")
 
-    assert wrong(file) == [f"3:15: receivers.team.url_file: {why}"]
+    assert problems_in(file) == [f"3:15: receivers.team.url_file: {why}"]
 
 
 @pytest.mark.parametrize(
@@ -226,26 +226,28 @@ def test_a_file_that_is_no_text_or_too_much_of_it_is_refused(
 ) -> None:
     file.write_bytes(content)
 
-    assert wrong(file) == [line]
+    assert problems_in(file) == [line]
 
 
 def test_a_file_that_is_not_there_or_is_a_directory_is_refused(tmp_path: Path) -> None:
     missing = tmp_path / "missing.yaml"
 
-    assert wrong(missing) == [
-        "1:1: file: cannot be read (No such file or directory); name another or mend it"
+    assert problems_in(missing) == [
+        "1:1: file: cannot be read (No such file or directory); name another or fix it"
     ]
-    assert wrong(tmp_path) == [
-        "1:1: file: cannot be read (Is a directory); name another or mend it"
+    assert problems_in(tmp_path) == [
+        "1:1: file: cannot be read (Is a directory); name another or fix it"
     ]
-    assert wrong(Path("a\0b")) == ["1:1: file: is not a path; name a file"]
+    assert problems_in(Path("a\0b")) == ["1:1: file: is not a path; name a file"]
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
 def test_a_file_that_may_not_be_read_is_refused(file: Path) -> None:
     file.touch(mode=0)
 
-    assert wrong(file) == ["1:1: file: cannot be read (Permission denied); name another or mend it"]
+    assert problems_in(file) == [
+        "1:1: file: cannot be read (Permission denied); name another or fix it"
+    ]
 
 
 def test_all_mistakes_are_named_at_once_and_in_the_order_of_the_file(file: Path) -> None:
@@ -265,18 +267,18 @@ poll:
 source: {page_size: 0, concurrency: 0}
 """)
 
-    assert [line.split(";")[0] for line in wrong(file)] == [
-        "1:14: log.level: is no log level",
-        "2:12: announce: is no kind of change",
+    assert [line.split(";")[0] for line in problems_in(file)] == [
+        "1:14: log.level: is not a log level",
+        "2:12: announce: is not a kind of change",
         "2:17: announce: the variable ABSENT is not set",
-        "2:30: announce: is no kind of change",
+        "2:30: announce: is not a kind of change",
         "4:12: receivers.b.url: is no Apprise URL: ***",
         "5:3: receivers.a: has neither url nor url_file",
         "7:16: poll.max_backoff: is shorter than poll.interval",
         "9:11: poll.jitter: is out of range",
         "10:3: poll.full_sweep: unknown key",
         "11:17: poll.settle_delay: the variable ABSENT is not set",
-        "12:3: poll.interval: stands twice, first in line 8",
+        "12:3: poll.interval: appears twice, first in line 8",
         "13:21: source.page_size: is out of range",
         "13:37: source.concurrency: is out of range",
     ]
@@ -285,14 +287,14 @@ source: {page_size: 0, concurrency: 0}
 def test_a_value_that_is_itself_wrong_contradicts_no_other(file: Path) -> None:
     file.write_text("poll: {interval: 10s, max_backoff: 0}\nsource: {url: nonsense}")
 
-    assert [line.split(": ")[1] for line in wrong(file)] == ["poll.max_backoff", "source.url"]
+    assert [line.split(": ")[1] for line in problems_in(file)] == ["poll.max_backoff", "source.url"]
 
 
 def test_an_alias_bomb_is_refused_at_once(file: Path) -> None:
     levels = "\n".join(f"  l{n}: &l{n} [{', '.join([f'*l{n - 1}'] * 9)}]" for n in range(1, 10))
     file.write_text(f"poll:\n  l0: &l0 [x, x, x]\n{levels}\n")
 
-    assert wrong(file) == [
+    assert problems_in(file) == [
         "2:12: poll: grows without end by its aliases (*name); write the values out"
     ]
 
@@ -307,7 +309,7 @@ def test_what_a_variable_holds_is_in_no_error(file: Path) -> None:
     content |= {"announce": ["${SECRET}"], "receivers": {"a": {"url": "${SECRET}"}}}
     file.write_text(yaml.safe_dump(content))
 
-    lines = wrong(file, {"SECRET": CANARY})
+    lines = problems_in(file, {"SECRET": CANARY})
 
     assert len(lines) == leaves + 2
     assert CANARY not in "".join(lines)
@@ -316,7 +318,9 @@ def test_what_a_variable_holds_is_in_no_error(file: Path) -> None:
 def test_variables_are_not_looked_for_in_keys(file: Path) -> None:
     file.write_text("log: {'${ROOM}': info}")
 
-    assert wrong(file, {"ROOM": "level"}) == ["1:7: log.?: unknown key; known here: level, format"]
+    assert problems_in(file, {"ROOM": "level"}) == [
+        "1:7: log.?: unknown key; known here: level, format"
+    ]
 
 
 @settings(
@@ -340,7 +344,7 @@ def test_whatever_a_file_holds_it_is_settings_or_a_config_error(
 
     problems: tuple[Problem, ...] | None = None
     try:
-        load(file, {"A": "b"}, apprise_like)
+        load(file, {"A": "b"}, check_url)
     except ConfigError as error:
         problems = error.problems
 
@@ -366,7 +370,7 @@ def test_an_example_with_any_stretch_replaced_is_settings_or_a_config_error(
     said = ""
     try:
         # The stretch may have taken the receiver with its bad URL, or made it a comment.
-        load(file, {}, apprise_like)
+        load(file, {}, check_url)
     except ConfigError as refused:
         said = str(refused)
 

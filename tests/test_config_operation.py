@@ -9,12 +9,12 @@ import pytest
 import yaml
 from pydantic import BaseModel
 
-from configuring import apprise_like, wrong
+from config_checks import check_url, problems_in
 from watcher.config.addresses import TcpAddress, UnixAddress
 from watcher.config.loading import load
-from watcher.config.receivers import missing_for
+from watcher.config.receivers import missing_packages
 from watcher.config.routes import MatchSettings
-from watcher.config.settings import KeepSettings, Settings
+from watcher.config.settings import RetentionSettings, Settings
 
 CANARY = "canary-7f3a91"
 HAVE = "receivers: {team: {url: 'json://a'}, mail: {url: 'json://b'}}\n"
@@ -31,7 +31,7 @@ def file(tmp_path: Path) -> Path:
 
 def read(file: Path, text: str, environment: dict[str, str] | None = None) -> Settings:
     file.write_text(text)
-    return load(file, environment or {}, apprise_like)
+    return load(file, environment or {}, check_url)
 
 
 def test_every_word_about_operation_is_read_as_people_write_it(file: Path) -> None:
@@ -47,7 +47,7 @@ web: {listen: '0.0.0.0:80', allow_remote: yes}
 """,
     )
 
-    assert known.state.keep == KeepSettings(
+    assert known.state.keep == RetentionSettings(
         history=timedelta(days=3650), polls=None, messages=timedelta(hours=12)
     )
     assert (known.operator, known.operator_after) == (("mail", "team"), timedelta(hours=2))
@@ -61,7 +61,7 @@ web: {listen: '0.0.0.0:80', allow_remote: yes}
 def test_without_a_word_history_stays_nobody_listens_and_nothing_beats() -> None:
     known = Settings()
 
-    assert known.state.keep == KeepSettings(
+    assert known.state.keep == RetentionSettings(
         history=None, polls=timedelta(days=30), messages=timedelta(days=90)
     )
     assert (known.web.listen, known.heartbeat, known.operator) == (None, None, ())
@@ -96,7 +96,7 @@ def test_this_machine_alone_may_be_listened_to_without_a_word(
 def test_listening_beyond_this_machine_must_be_allowed(file: Path, host: str) -> None:
     file.write_text(f"web: {{listen: '{host}:80'}}")
 
-    assert wrong(file) == [f"1:15: web.listen: {OPEN}"]
+    assert problems_in(file) == [f"1:15: web.listen: {OPEN}"]
 
 
 def test_the_url_of_a_heartbeat_is_as_secret_as_those_of_receivers(file: Path) -> None:
@@ -142,11 +142,13 @@ class TestReceivers:
             f"receivers:\n  a:\n    url: json://a\n    template: {file.parent}/t\n    format: htm"
         )
 
-        lines = wrong(file, check_template=lambda text: [f"has {len(text)} mistakes; mend them"])
+        lines = problems_in(
+            file, check_template=lambda text: [f"has {len(text)} mistakes; fix them"]
+        )
 
         assert lines == [
-            "4:15: receivers.a.template: has 7 mistakes; mend them",
-            "5:13: receivers.a.format: is no message format; did you mean html? (one of auto, markdown, html, text, json)",
+            "4:15: receivers.a.template: has 7 mistakes; fix them",
+            "5:13: receivers.a.format: is not a message format; did you mean html? (one of auto, markdown, html, text, json)",
         ]
 
     @pytest.mark.parametrize(
@@ -154,7 +156,7 @@ class TestReceivers:
         [
             (
                 None,
-                "the file cannot be read (No such file or directory); mend the path or its rights",
+                "the file cannot be read (No such file or directory); fix the path or its permissions",
             ),
             (b"", "the file is empty, and so would be every message; write a template"),
             (b"\xff", "the file is not UTF-8; save it as UTF-8"),
@@ -170,7 +172,7 @@ class TestReceivers:
             template.write_bytes(content)
         file.write_text(f"receivers: {{a: {{url: 'json://a', template: '{template}'}}}}")
 
-        assert wrong(file) == [f"1:44: receivers.a.template: {why}"]
+        assert problems_in(file) == [f"1:44: receivers.a.template: {why}"]
 
     def test_charts_need_the_extra_they_are_drawn_with(
         self, file: Path, monkeypatch: pytest.MonkeyPatch
@@ -187,15 +189,15 @@ class TestReceivers:
         monkeypatch.syspath_prepend(str(site))
         file.write_text("receivers: {a: {url: 'json://a', charts: true}}")
 
-        assert wrong(file) == [
+        assert problems_in(file) == [
             "1:42: receivers.a.charts: needs brush-2; install kie-watcher[charts], or remove the line"
         ]
 
         installed(site, "brush-2")
-        assert load(file, {}, apprise_like).receivers["a"].charts
+        assert load(file, {}, check_url).receivers["a"].charts
 
     def test_an_extra_that_is_not_known_needs_nothing(self) -> None:
-        assert missing_for("no-such-extra") == ()
+        assert missing_packages("no-such-extra") == ()
 
 
 def installed(site: Path, name: str, *needs: str) -> None:
@@ -209,12 +211,12 @@ def installed(site: Path, name: str, *needs: str) -> None:
 # fmt: off
 ERRORS = [
     # receivers
-    ("receivers: {team: {url: 'json://x', format: json5}}", ["1:45: receivers.team.format: is no message format; did you mean json? (one of auto, markdown, html, text, json)"]),
+    ("receivers: {team: {url: 'json://x', format: json5}}", ["1:45: receivers.team.format: is not a message format; did you mean json? (one of auto, markdown, html, text, json)"]),
     ("receivers: {team: {url: 'json://x', format: }}", [f"1:44: receivers.team.format: {EMPTY}"]),
-    ("receivers: {team: {url: 'json://x', format: [html]}}", ["1:45: receivers.team.format: is not a single value; write the value behind the key"]),
+    ("receivers: {team: {url: 'json://x', format: [html]}}", ["1:45: receivers.team.format: is not a single value; write the value after the key"]),
     ("receivers: {team: {url: 'json://x', charts: 2}}", ["1:45: receivers.team.charts: is neither true nor false; write one of the two"]),
     ("receivers: {team: {url: 'json://x', template: }}", [f"1:46: receivers.team.template: {EMPTY}"]),
-    ("receivers: {team: {url: 'json://x', template: /}}", ["1:47: receivers.team.template: the file cannot be read (Is a directory); mend the path or its rights"]),
+    ("receivers: {team: {url: 'json://x', template: /}}", ["1:47: receivers.team.template: the file cannot be read (Is a directory); fix the path or its permissions"]),
     ("receivers: {team: {url: 'json://x', template: '${T}'}}", ["1:47: receivers.team.template: the variable T is not set; set it, or write $${ for ${"]),
     ("receivers: {team: {url: 'json://x', tenplate: y}}", ["1:37: receivers.team.tenplate: unknown key; did you mean template?"]),
     ("receivers: {team: {url: 'json://x', variables: [y], template_text: z}}", ["1:37: receivers.team.variables: unknown key; known: url, url_file, format, charts, template", "1:53: receivers.team.template_text: unknown key; did you mean template?"]),
@@ -227,11 +229,11 @@ ERRORS = [
     ("state: {keep: 5d}", ["1:15: state.keep: is not a mapping; write its keys beneath it, each with its value"]),
     ("state: {history: 5d}", ["1:9: state.history: unknown key; did you mean state.keep.history?"]),
     # operator
-    (HAVE + "operator: [tema, '${WHO}']", ["2:12: operator: is no receiver; did you mean team?", "2:18: operator: the variable WHO is not set; set it, or write $${ for ${"]),
+    (HAVE + "operator: [tema, '${WHO}']", ["2:12: operator: is not a receiver; did you mean team?", "2:18: operator: the variable WHO is not set; set it, or write $${ for ${"]),
     (HAVE + "operator: team", ["2:11: operator: is not a list; write [team, mail] or one name a line after - "]),
-    (HAVE + "operator: []", ["2:11: operator: is empty, so nobody would be told; name at least one receiver"]),
-    (HAVE + "operator: [terminal]", ["2:12: operator: is a receiver only where there is no other; name one of those"]),
-    ("operator: [me]", ["1:12: operator: is no receiver; write one of terminal"]),
+    (HAVE + "operator: []", ["2:11: operator: is empty, so nobody would get a message; name at least one receiver"]),
+    (HAVE + "operator: [terminal]", ["2:12: operator: is a receiver only while there is no other; name one of those"]),
+    ("operator: [me]", ["1:12: operator: is not a receiver; write one of terminal"]),
     ("operator_after: 0", ["1:17: operator_after: is zero; write a longer duration, such as 30s"]),
     # heartbeat
     (f"heartbeat: 'https://beat.example/{CANARY}'", ['1:12: heartbeat: is not a mapping; write url: "${NAME}" or url_file: beneath it']),
@@ -244,7 +246,7 @@ ERRORS = [
     (f"heartbeat: {{url: 'https://[x/{CANARY}'}}", ["1:18: heartbeat.url: is not a URL; copy it again from the monitor"]),
     (f"heartbeat: {{url: 'https://x/#{CANARY}'}}", ["1:18: heartbeat.url: has a # part; copy it again from the monitor"]),
     (f"heartbeat: {{url: ['https://x/{CANARY}']}}", ["1:18: heartbeat.url: is not a single value; write one URL"]),
-    (f"heartbeat: {{url_file: /no/{CANARY}}}", ["1:23: heartbeat.url_file: the file cannot be read (No such file or directory); mend the path or its rights"]),
+    (f"heartbeat: {{url_file: /no/{CANARY}}}", ["1:23: heartbeat.url_file: the file cannot be read (No such file or directory); fix the path or its permissions"]),
     ("heartbeat: {url: '${BEAT}', every: '${BEAT}'}", ["1:18: heartbeat.url: the variable BEAT is not set; set it, or write $${ for ${", "1:36: heartbeat.every: the variable BEAT is not set; set it, or write $${ for ${"]),
     ("heartbeat: {url: 'https://x/', every: often}", ["1:39: heartbeat.every: is not a duration; write sweep, or one such as 5m"]),
     ("heartbeat: {url: 'https://x/', every: 0}", ["1:39: heartbeat.every: is zero; write sweep, or one such as 5m"]),
@@ -256,7 +258,7 @@ ERRORS = [
     ("web: {listen: '[12]:9178'}", ["1:15: web.listen: has no address in its brackets; write [::1]:9178 or 127.0.0.1:9178"]),
     ("web: {listen: '127.0.0.1:0'}", ["1:15: web.listen: has a port out of range; write one from 1 to 65535"]),
     ("web: {listen: '127.0.0.1:65536'}", ["1:15: web.listen: has a port out of range; write one from 1 to 65535"]),
-    ("web: {listen: 'unix:web'}", ["1:15: web.listen: has no whole path behind unix:; write unix:/run/kie-watcher/web"]),
+    ("web: {listen: 'unix:web'}", ["1:15: web.listen: has no absolute path after unix:; write unix:/run/kie-watcher/web"]),
     (f"web: {{listen: 'unix:/{'x' * 107}'}}", ["1:15: web.listen: is too long for a socket; use at most 107 bytes"]),
     ("web: {listen: }", [f"1:14: web.listen: {EMPTY}"]),
     ("web: {listen: '0.0.0.0:80', allow_remote: sure}", ["1:43: web.allow_remote: is neither true nor false; write one of the two"]),
@@ -273,7 +275,7 @@ def test_each_mistake_is_named_with_its_place_and_its_mending(
 ) -> None:
     file.write_text(text)
 
-    assert wrong(file) == lines
+    assert problems_in(file) == lines
     assert CANARY not in "".join(lines)
 
 
@@ -293,7 +295,7 @@ def test_what_a_variable_holds_is_in_no_error_of_any_key(file: Path) -> None:
         "operator": [secret],
         "operator_after": secret,
         "heartbeat": {"url": secret, "every": secret},
-        "state": {"keep": dict.fromkeys(KeepSettings.model_fields, secret)},
+        "state": {"keep": dict.fromkeys(RetentionSettings.model_fields, secret)},
         "receivers": {
             "a": {"url": "json://x", "format": secret, "charts": secret, "template": secret}
         },
@@ -305,7 +307,7 @@ def test_what_a_variable_holds_is_in_no_error_of_any_key(file: Path) -> None:
     }
     file.write_text(yaml.safe_dump(content))
 
-    lines = wrong(file, {"SECRET": CANARY})
+    lines = problems_in(file, {"SECRET": CANARY})
 
     assert len(lines) == 27
     assert CANARY not in "".join(lines)

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from configuring import apprise_like, wrong
+from config_checks import check_url, problems_in
 from watcher.catalog.changes import ANNOUNCED_BY_DEFAULT, Kind
 from watcher.config.loading import load
 from watcher.config.routes import MatchSettings, MinChangeSettings, RouteSettings, parse_pattern
@@ -64,7 +64,7 @@ def file(tmp_path: Path) -> Path:
 
 def read(file: Path, text: str) -> Settings:
     file.write_text(text)
-    return load(file, {}, apprise_like)
+    return load(file, {}, check_url)
 
 
 def patterns(*texts: str) -> tuple[Pattern, ...]:
@@ -92,7 +92,7 @@ def test_every_word_about_routing_becomes_a_rule(file: Path) -> None:
                     discount_above=Decimal("-10.5"),
                 ),
                 receivers=("team", "mail"),
-                go_on=True,
+                continues=True,
             ),
             Route("weekly", Matcher(), ("mail",), digest="0 9 * * 1", empty=True),
         ),
@@ -192,46 +192,46 @@ def window(words: str) -> str:
 # fmt: off
 ERRORS = [
     # routes
-    (HAVE + "routes: []\nroutes: {}", ["3:1: routes: stands twice, first in line 2; remove one"]),
+    (HAVE + "routes: []\nroutes: {}", ["3:1: routes: appears twice, first in line 2; remove one"]),
     (HAVE + "routes: {name: a}", ["2:9: routes: is not a list; write each route as - name: with its keys beneath"]),
     (HAVE + "routes: [a]", ["2:10: routes: is not a mapping; write its keys beneath it, each with its value"]),
     (HAVE + "routes:\n  - match: {}\n    receivers: [team]", ["3:5: routes.name: is missing; write name: with its value"]),
     (HAVE + "routes:\n  - name:\n    receivers: [team]", [f"3:10: routes.name: {EMPTY}"]),
-    (HAVE + "routes:\n  - name: ' '\n    receivers: [team]", ["3:11: routes.name: is no name; write one line of at most 60 characters"]),
-    (HAVE + f"routes:\n  - name: {'a' * 61}\n    receivers: [team]", ["3:11: routes.name: is no name; write one line of at most 60 characters"]),
-    (HAVE + "routes:\n  - {name: a, match: {kinds: [new]}, receivers: [team]}\n  - {name: b, match: {kinds: [unit]}, receivers: [team]}\n  - {name: A, receivers: [team]}", ["5:12: routes.name: is a name twice, first in line 3; choose another"]),
+    (HAVE + "routes:\n  - name: ' '\n    receivers: [team]", ["3:11: routes.name: is not a name; write one line of at most 60 characters"]),
+    (HAVE + f"routes:\n  - name: {'a' * 61}\n    receivers: [team]", ["3:11: routes.name: is not a name; write one line of at most 60 characters"]),
+    (HAVE + "routes:\n  - {name: a, match: {kinds: [new]}, receivers: [team]}\n  - {name: b, match: {kinds: [unit]}, receivers: [team]}\n  - {name: A, receivers: [team]}", ["5:12: routes.name: is used twice, first in line 3; choose another name"]),
     (HAVE + "routes:\n  - name: a", ["3:5: routes.receivers: is missing; write receivers: with its value"]),
-    (HAVE + "routes:\n  - {name: a, receivers: []}", ["3:26: routes.receivers: is empty, so nobody would be told; name at least one receiver"]),
+    (HAVE + "routes:\n  - {name: a, receivers: []}", ["3:26: routes.receivers: is empty, so nobody would get a message; name at least one receiver"]),
     (HAVE + "routes:\n  - {name: a, receivers: team}", ["3:26: routes.receivers: is not a list; write [team, mail] or one name a line after - "]),
-    (HAVE + "routes:\n  - {name: a, receivers: [team, tean]}", ["3:33: routes.receivers: is no receiver; did you mean team?"]),
-    (HAVE + "routes:\n  - {name: a, receivers: [nobody, mial]}", ["3:27: routes.receivers: is no receiver; write one of team, mail", "3:35: routes.receivers: is no receiver; did you mean mail?"]),
-    (HAVE + "routes:\n  - {name: a, receivers: [terminal]}", ["3:27: routes.receivers: is a receiver only where there is no other; name one of those"]),
-    ("routes:\n  - {name: a, receivers: [team]}", ["2:27: routes.receivers: is no receiver; write one of terminal"]),
+    (HAVE + "routes:\n  - {name: a, receivers: [team, tean]}", ["3:33: routes.receivers: is not a receiver; did you mean team?"]),
+    (HAVE + "routes:\n  - {name: a, receivers: [nobody, mial]}", ["3:27: routes.receivers: is not a receiver; write one of team, mail", "3:35: routes.receivers: is not a receiver; did you mean mail?"]),
+    (HAVE + "routes:\n  - {name: a, receivers: [terminal]}", ["3:27: routes.receivers: is a receiver only while there is no other; name one of those"]),
+    ("routes:\n  - {name: a, receivers: [team]}", ["2:27: routes.receivers: is not a receiver; write one of terminal"]),
     (HAVE + "routes:\n  - {name: a, receivers: [team], digets: x}", ["3:34: routes.digets: unknown key; did you mean digest?"]),
     (HAVE + "routes:\n  - {name: a, receivers: [team], kinds: [new]}", ["3:34: routes.kinds: unknown key; did you mean routes.match.kinds?"]),
     (HAVE + "routes:\n  - {name: a, receivers: [team], continue: maybe}", ["3:44: routes.continue: is neither true nor false; write one of the two"]),
     (HAVE + "routes:\n  - {name: a, receivers: [team], empty: true}", ["3:41: routes.empty: is for a digest, and this route has none; add digest: or remove it"]),
     ("digest: x", ["1:1: digest: unknown key; did you mean routes.digest?"]),
     # a route that nothing is left for
-    (HAVE + "routes:\n  - {name: a, receivers: [team]}\n  - {name: b, receivers: [mail], match: {model: [x]}}", ["4:41: routes.match: matches nothing that is left over from line 3; put this route before that one, or write continue: true there"]),
+    (HAVE + "routes:\n  - {name: a, receivers: [team]}\n  - {name: b, receivers: [mail], match: {model: [x]}}", ["4:41: routes.match: matches nothing that the route in line 3 leaves over; put this route before that one, or write continue: true there"]),
     (HAVE + "announce: [new]\nroutes:\n  - {name: a, receivers: [team], match: {usd_below: 1}}", ["4:41: routes.match: matches nothing: announce names no kind that crosses a mark; add kinds:"]),
     # what a route matches
     (route("kinds: []"), ["2:54: routes.match.kinds: is empty, so nothing could match; name at least one kind"]),
     (route("kinds: "), ["2:53: routes.match.kinds: is empty, so nothing could match; name at least one kind"]),
     (route("kinds: price"), ["2:54: routes.match.kinds: is not a list; write [price, removed] or one kind a line after - "]),
-    (route("kinds: [prices]"), ["2:55: routes.match.kinds: is no kind of change; did you mean price? (one of price, discount, promotion, fal, new, removed, returned, renamed, price_up, price_down, unit, discount_up, discount_down, promotion_started, promotion_ended, fal_up, fal_down, corrected, relabelled, credit_value)"]),
+    (route("kinds: [prices]"), ["2:55: routes.match.kinds: is not a kind of change; did you mean price? (one of price, discount, promotion, fal, new, removed, returned, renamed, price_up, price_down, unit, discount_up, discount_down, promotion_started, promotion_ended, fal_up, fal_down, corrected, relabelled, credit_value)"]),
     (route("modle: [x]"), ["2:47: routes.match.modle: unknown key; did you mean model?"]),
     (route("model: []"), ["2:54: routes.match.model: is empty, so nothing could match; remove the key for all"]),
     (route("model: x"), ['2:54: routes.match.model: is not a list; write ["*seedance*", "!*480p*"] or one pattern a line after - ']),
-    (route("model: ['!']"), ["2:55: routes.match.model: is empty; mend it or remove it"]),
+    (route("model: ['!']"), ["2:55: routes.match.model: is empty; fix it or remove it"]),
     (route("model: ['']"), [f"2:55: routes.match.model: {EMPTY}"]),
     (route("model: ['!*']"), ["2:54: routes.match.model: excludes all that it includes, so nothing could match; remove a !"]),
     (route("model: ['Kling 3*', '!kling*']"), ["2:54: routes.match.model: excludes all that it includes, so nothing could match; remove a !"]),
-    (route("kinds: [credit_value], model: [x]"), ["2:77: routes.match.model: matches nothing: credit_value is about no model; remove the key"]),
-    (route("model: ['re:kling (']"), ["2:55: routes.match.model: is no regular expression: missing ) at position 7; mend it or remove it"]),
+    (route("kinds: [credit_value], model: [x]"), ["2:77: routes.match.model: matches nothing: credit_value concerns no model; remove the key"]),
+    (route("model: ['re:kling (']"), ["2:55: routes.match.model: is no regular expression: missing ) at position 7; fix it or remove it"]),
     (route("model: [x, 're:(a+)+$']"), [f"2:58: routes.match.model: {ENDLESS}"]),
     (route("model: ['!re:^(kl.ng|kling)+ z$']"), [f"2:55: routes.match.model: {ENDLESS}"]),
-    (route("model: ['" + "a" * 201 + "']"), ["2:55: routes.match.model: is no pattern; write one line of at most 200 characters"]),
+    (route("model: ['" + "a" * 201 + "']"), ["2:55: routes.match.model: is not a pattern; write one line of at most 200 characters"]),
     (route("min_change: 5"), ["2:59: routes.match.min_change: has no percent sign; write 10%"]),
     (route("min_change: 0%"), ["2:59: routes.match.min_change: is zero; write a share such as 5%, or remove the key"]),
     (route("min_change: "), ["2:58: routes.match.min_change: is empty; write 5%, or {up: 2%, down: 10%}"]),
@@ -247,8 +247,8 @@ ERRORS = [
     (route("discount_below: half"), ["2:63: routes.match.discount_below: is not a percentage; write one such as 0, 30 or -10"]),
     (route("discount_above: 100"), ["2:63: routes.match.discount_above: matches nothing: no discount is 100 or more; write less"]),
     # digests
-    (HAVE + "routes: [{name: a, receivers: [team], digest: daily}]", ['2:47: routes.digest: is no schedule; write minute, hour, day, month, weekday, as in "0 9 * * 1"']),
-    (HAVE + "routes: [{name: a, receivers: [team], digest: '* * * * * *'}]", ['2:47: routes.digest: is no schedule; write minute, hour, day, month, weekday, as in "0 9 * * 1"']),
+    (HAVE + "routes: [{name: a, receivers: [team], digest: daily}]", ['2:47: routes.digest: is not a schedule; write minute, hour, day, month, weekday, as in "0 9 * * 1"']),
+    (HAVE + "routes: [{name: a, receivers: [team], digest: '* * * * * *'}]", ['2:47: routes.digest: is not a schedule; write minute, hour, day, month, weekday, as in "0 9 * * 1"']),
     (HAVE + "routes: [{name: a, receivers: [team], digest: '0 24 * * *'}]", ['2:47: routes.digest: has an impossible hour; write a schedule as in "0 9 * * 1"']),
     (HAVE + "routes: [{name: a, receivers: [team], digest: '0 0 30 2 *'}]", ['2:47: routes.digest: has an impossible day-of-month; write a schedule as in "0 9 * * 1"']),
     (HAVE + "routes: [{name: a, receivers: [team], digest: }]", [f"2:46: routes.digest: {EMPTY}"]),
@@ -257,19 +257,19 @@ ERRORS = [
     (window("from: '24:00', to: 07:00"), [f"2:31: quiet_hours.from: {NO_TIME}"]),
     (window("from: 7:00, to: late"), [f"2:31: quiet_hours.from: {NO_TIME}", f"2:41: quiet_hours.to: {NO_TIME}"]),
     (window("from: 22:00"), ["2:15: quiet_hours.to: is missing; write to: with its value"]),
-    (window("from: 22:00, to: 07:00, days: [monday]"), ["2:56: quiet_hours.days: is no day; did you mean mon? (one of mon, tue, wed, thu, fri, sat, sun)"]),
-    (window("from: 22:00, to: 07:00, days: []"), ["2:55: quiet_hours.days: is empty, so it would never come; name at least one day"]),
-    (window("from: 22:00, to: 07:00, receivers: []"), ["2:60: quiet_hours.receivers: is empty, so nobody would be told; name at least one receiver"]),
-    (window("from: 22:00, to: 07:00, receivers: [taem]"), ["2:61: quiet_hours.receivers: is no receiver; did you mean team?"]),
+    (window("from: 22:00, to: 07:00, days: [monday]"), ["2:56: quiet_hours.days: is not a day; did you mean mon? (one of mon, tue, wed, thu, fri, sat, sun)"]),
+    (window("from: 22:00, to: 07:00, days: []"), ["2:55: quiet_hours.days: is empty, so it would never apply; name at least one day"]),
+    (window("from: 22:00, to: 07:00, receivers: []"), ["2:60: quiet_hours.receivers: is empty, so nobody would get a message; name at least one receiver"]),
+    (window("from: 22:00, to: 07:00, receivers: [taem]"), ["2:61: quiet_hours.receivers: is not a receiver; did you mean team?"]),
     (window("from: 22:00, to: 07:00, urgent: {}"), ["2:57: quiet_hours.urgent: is empty, so everything would be urgent; name what is, or remove it"]),
-    (window("from: 22:00, to: 07:00, urgent: {model: ['re:[']}"), ["2:66: quiet_hours.urgent.model: is no regular expression: unterminated character set at position 1; mend it or remove it"]),
+    (window("from: 22:00, to: 07:00, urgent: {model: ['re:[']}"), ["2:66: quiet_hours.urgent.model: is no regular expression: unterminated character set at position 1; fix it or remove it"]),
     (HAVE + "quiet_hours: [{from: 22:00, to: 07:00}]", ["2:15: quiet_hours.name: is missing; write name: with its value"]),
-    (HAVE + "quiet_hours:\n- {name: n, from: 22:00, to: 07:00}\n- {name: n, from: 22:00, to: 07:00}", ["4:10: quiet_hours.name: is a name twice, first in line 3; choose another"]),
+    (HAVE + "quiet_hours:\n- {name: n, from: 22:00, to: 07:00}\n- {name: n, from: 22:00, to: 07:00}", ["4:10: quiet_hours.name: is used twice, first in line 3; choose another name"]),
     # time zone
-    ("timezone: Europe/Berln", ["1:11: timezone: is no time zone; did you mean Europe/Berlin?"]),
-    ("timezone: berlin", ["1:11: timezone: is no time zone; did you mean Europe/Berlin?"]),
-    ("timezone: ../../etc/passwd", ["1:11: timezone: is no time zone; write one such as Europe/Berlin or UTC"]),
-    ('timezone: "a\\0b"', ["1:11: timezone: is no time zone; write one such as Europe/Berlin or UTC"]),
+    ("timezone: Europe/Berln", ["1:11: timezone: is not a time zone; did you mean Europe/Berlin?"]),
+    ("timezone: berlin", ["1:11: timezone: is not a time zone; did you mean Europe/Berlin?"]),
+    ("timezone: ../../etc/passwd", ["1:11: timezone: is not a time zone; write one such as Europe/Berlin or UTC"]),
+    ('timezone: "a\\0b"', ["1:11: timezone: is not a time zone; write one such as Europe/Berlin or UTC"]),
     ("timezone: ", [f"1:10: timezone: {EMPTY}"]),
     # usage
     ("usage: [{model: x, per_month: 0}]", ["1:31: usage.per_month: is out of range; write a number greater than 0, such as 0.01"]),
@@ -291,7 +291,7 @@ def test_each_mistake_is_named_with_its_place_and_its_mending(
 ) -> None:
     file.write_text(text)
 
-    assert wrong(file) == lines
+    assert problems_in(file) == lines
 
 
 def test_mistakes_in_several_routes_are_all_named_at_once(file: Path) -> None:
@@ -304,15 +304,15 @@ routes:
 operator: [taem]
 """)
 
-    assert [line.split(";")[0] for line in wrong(file)] == [
+    assert [line.split(";")[0] for line in problems_in(file)] == [
         "1:13: receivers.team: has neither url nor url_file",
         "3:35: routes.match.min_change: has no percent sign",
-        "4:12: routes.name: is a name twice, first in line 3",
+        "4:12: routes.name: is used twice, first in line 3",
         "4:31: routes.match.model: is no regular expression: missing ) at position 1",
-        "4:53: routes.receivers: is no receiver",
+        "4:53: routes.receivers: is not a receiver",
         "5:23: routes.match.kindz: unknown key",
         "5:47: routes.receivers: the variable NOBODY is not set",
-        "6:12: operator: is no receiver",
+        "6:12: operator: is not a receiver",
     ]
 
 
@@ -379,7 +379,7 @@ def test_any_text_is_a_pattern_or_says_what_is_wrong(text: str) -> None:
     except ValueError as error:
         problem = str(error)
 
-    # What is wrong, and behind the semicolon how to mend it.
+    # What is wrong, and after the semicolon how to fix it.
     assert not problem or ";" in problem
 
 

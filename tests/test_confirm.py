@@ -12,7 +12,7 @@ import pytest
 
 from build import differences, priced, record, snapshot
 from watcher.catalog.changes import Kind, ModelChange, NoticeKind
-from watcher.catalog.confirm import Hold, HoldReason, Policy, Verdict, judge
+from watcher.catalog.confirm import Confirmation, ConfirmRules, Hold, HoldReason, confirm
 from watcher.catalog.record import Record, Snapshot
 
 START = datetime(2026, 11, 22, 7, 0, tzinfo=UTC)
@@ -21,19 +21,19 @@ START = datetime(2026, 11, 22, 7, 0, tzinfo=UTC)
 class Watch:
     """Sweeps in time against one believed state, as the poller would hold it."""
 
-    def __init__(self, *records: Record, policy: Policy | None = None) -> None:
+    def __init__(self, *records: Record, rules: ConfirmRules | None = None) -> None:
         self.believed = snapshot(*records)
-        self.policy = policy or Policy()
+        self.rules = rules or ConfirmRules()
         self.holds: Sequence[Hold] = ()
 
-    def sees(self, *records: Record, minute: float) -> Verdict:
+    def sees(self, *records: Record, minute: float) -> Confirmation:
         found = differences(self.believed, snapshot(*records))
         now = START + timedelta(minutes=minute)
-        verdict = judge(found, self.holds, len(self.believed.records), self.policy, now)
-        self.holds = verdict.holds
-        state = dict(enumerate(self.believed.records)) | dict(verdict.updates)
+        confirmation = confirm(found, self.holds, len(self.believed.records), self.rules, now)
+        self.holds = confirmation.holds
+        state = dict(enumerate(self.believed.records)) | dict(confirmation.updates)
         news: list[Record] = []
-        for change in verdict.changes:
+        for change in confirmation.changes:
             assert isinstance(change, ModelChange)
             if change.model_id is not None:
                 del state[change.model_id]
@@ -41,11 +41,11 @@ class Watch:
                 news.append(change.after.record)
         # Models keep their numbers only while nothing is believed; the tests need no more.
         self.believed = Snapshot((*state.values(), *news), self.believed.usd_per_credit)
-        return verdict
+        return confirmation
 
 
-def told(verdict: Verdict) -> list[tuple[str, ...]]:
-    return [tuple(kind.value for kind in change.kinds) for change in verdict.changes]
+def told(confirmation: Confirmation) -> list[tuple[str, ...]]:
+    return [tuple(kind.value for kind in change.kinds) for change in confirmation.changes]
 
 
 def test_a_removal_is_told_when_a_later_sweep_still_shows_it() -> None:
@@ -79,9 +79,11 @@ def test_a_rename_that_turns_out_to_be_a_second_model_is_new() -> None:
     watch = Watch(record("Reel, avtar"), record("Aria"))
     watch.sees(record("Reel, avatar"), record("Aria"), minute=0)
 
-    verdict = watch.sees(record("Reel, avatar"), record("Reel, avtar"), record("Aria"), minute=5)
+    confirmation = watch.sees(
+        record("Reel, avatar"), record("Reel, avtar"), record("Aria"), minute=5
+    )
 
-    assert told(verdict) == [("new",)]
+    assert told(confirmation) == [("new",)]
     assert watch.holds == ()
 
 
@@ -118,9 +120,9 @@ def test_an_implausible_price_waits(before: str, after: str, held: bool) -> None
     watch = Watch(priced("Reel", before, falPrice=""))
     dearer = priced("Reel", after, falPrice="")
 
-    verdict = watch.sees(dearer, minute=0)
+    confirmation = watch.sees(dearer, minute=0)
 
-    assert (told(verdict) == []) is held
+    assert (told(confirmation) == []) is held
     assert [hold.reason for hold in watch.holds] == [HoldReason.PRICE] * held
     if held:
         assert told(watch.sees(dearer, minute=29)) == []
@@ -157,9 +159,9 @@ def test_a_held_price_does_not_delay_what_else_is_different_about_the_model() ->
     watch = Watch(priced("Reel", "10", falPrice=""))
     both = priced("Reel", "1000", falPrice="", discountPrice=True)
 
-    verdict = watch.sees(both, minute=0)
+    confirmation = watch.sees(both, minute=0)
 
-    assert told(verdict) == [("promotion_started",)]
+    assert told(confirmation) == [("promotion_started",)]
     assert watch.believed.records[0].credits == 10
     assert told(watch.sees(both, minute=30)) == [("price_up",)]
 
@@ -167,9 +169,9 @@ def test_a_held_price_does_not_delay_what_else_is_different_about_the_model() ->
 def test_a_hold_delays_no_other_model() -> None:
     watch = Watch(priced("Reel", "10"), priced("Aria", "10", falPrice=""))
 
-    verdict = watch.sees(priced("Aria", "11", falPrice=""), priced("Sonnet", "3"), minute=0)
+    confirmation = watch.sees(priced("Aria", "11", falPrice=""), priced("Sonnet", "3"), minute=0)
 
-    assert told(verdict) == [("price_up",), ("new",)]
+    assert told(confirmation) == [("price_up",), ("new",)]
 
 
 def fleet(size: int) -> list[Record]:
@@ -195,10 +197,10 @@ def test_a_catalogue_that_recovers_was_never_gone_and_says_so() -> None:
     watch = Watch(*models)
     watch.sees(minute=0)
 
-    verdict = watch.sees(*models, minute=60)
+    confirmation = watch.sees(*models, minute=60)
 
-    assert told(verdict) == []
-    assert [notice.kind for notice in verdict.notices] == [NoticeKind.RECOVERED]
+    assert told(confirmation) == []
+    assert [notice.kind for notice in confirmation.notices] == [NoticeKind.RECOVERED]
     assert watch.holds == ()
 
 
@@ -232,7 +234,7 @@ def test_a_collapse_is_more_than_the_share_of_at_least_twenty(
 
 
 @pytest.mark.parametrize(
-    ("policy", "before", "after", "kinds"),
+    ("rules", "before", "after", "kinds"),
     [
         pytest.param(
             {"removals": timedelta()},
@@ -265,9 +267,9 @@ def test_a_collapse_is_more_than_the_share_of_at_least_twenty(
     ],
 )
 def test_a_waiting_of_zero_is_turned_off(
-    policy: dict[str, Any], before: list[Record], after: list[Record], kinds: list[tuple[str, ...]]
+    rules: dict[str, Any], before: list[Record], after: list[Record], kinds: list[tuple[str, ...]]
 ) -> None:
-    assert told(Watch(*before, policy=Policy(**policy)).sees(*after, minute=0)) == kinds
+    assert told(Watch(*before, rules=ConfirmRules(**rules)).sees(*after, minute=0)) == kinds
 
 
 def test_a_clock_set_back_does_not_lengthen_a_hold_beyond_its_wait() -> None:
@@ -286,9 +288,9 @@ def test_a_price_after_a_return_is_told_with_the_return() -> None:
         departed=(priced("Reel", "10", falPrice=""),),
     )
 
-    verdict = judge(found, (), 0, Policy(implausible_factor=Decimal(5)), START)
+    confirmation = confirm(found, (), 0, ConfirmRules(implausible_factor=Decimal(5)), START)
 
-    assert told(verdict) == [(Kind.RETURNED, Kind.PRICE_UP)]
+    assert told(confirmation) == [(Kind.RETURNED, Kind.PRICE_UP)]
 
 
 # What a person accepted by hand
@@ -354,10 +356,10 @@ def test_an_accepted_collapse_is_believed_with_the_removals_it_held() -> None:
     for reason in (HoldReason.COLLAPSE, HoldReason.REMOVAL):
         watch.holds = accepted(watch.holds, reason, minute=2)
 
-    verdict = watch.sees(*many(10), minute=3)
+    confirmation = watch.sees(*many(10), minute=3)
 
-    assert told(verdict) == [("removed",)] * 20
-    assert (verdict.holds, verdict.notices) == ((), ())
+    assert told(confirmation) == [("removed",)] * 20
+    assert (confirmation.holds, confirmation.notices) == ((), ())
 
 
 def test_what_else_went_missing_since_a_collapse_was_accepted_waits_its_time() -> None:
@@ -396,15 +398,18 @@ def test_what_is_missing_after_a_collapse_is_missed_anew_though_it_was_accepted(
     for reason in (HoldReason.COLLAPSE, HoldReason.REMOVAL):
         watch.holds = accepted(watch.holds, reason, minute=2)
 
-    verdict = watch.sees(*many(29), minute=3)
+    confirmation = watch.sees(*many(29), minute=3)
 
-    assert (told(verdict), [n.kind for n in verdict.notices]) == ([], [NoticeKind.RECOVERED])
-    assert [hold.until_at for hold in verdict.holds] == [START + timedelta(minutes=13)]
+    assert (told(confirmation), [n.kind for n in confirmation.notices]) == (
+        [],
+        [NoticeKind.RECOVERED],
+    )
+    assert [hold.until_at for hold in confirmation.holds] == [START + timedelta(minutes=13)]
 
 
 def test_a_hold_keeps_the_end_it_has_where_the_rules_have_become_slower() -> None:
     watch = Watch(record("Reel"), record("Aria"))
     watch.sees(record("Aria"), minute=0)
-    watch.policy = Policy(removals=timedelta(hours=1))
+    watch.rules = ConfirmRules(removals=timedelta(hours=1))
 
     assert told(watch.sees(record("Aria"), minute=10)) == [("removed",)]

@@ -16,28 +16,30 @@ import pytest
 from structlog.testing import capture_logs
 
 from build import row
-from remembering import look
+from stored import query
+from torture.checkers import describe
+from torture.client import InMemoryClient
+from torture.ledger import parse_row
 from watcher.catalog.changes import ModelChange, RecordedChange
-from watcher.catalog.confirm import Policy
+from watcher.catalog.confirm import ConfirmRules
 from watcher.config.settings import PollSettings, SourceSettings
 from watcher.notify.receiver import Outcome, Verdict
-from watcher.outbox import Gatherer, Outbox, TellingRules
-from watcher.poller import Poller, Rules
+from watcher.outbox import Batcher, MessageRules, Outbox
+from watcher.poller import Poller, PollRules
 from watcher.render.markup import Markup, Service
 from watcher.routing.match import Matcher
 from watcher.routing.rules import RoutingRules, Silence
 from watcher.simulator.catalogue import Catalogue, Edit, Insert, Promotion, Remove, Rename, Reprice
 from watcher.store.store import Store, open_store
-from watcher.store.values import Believed
-from worlds import Shelf, told, understood
+from watcher.store.values import StoredSnapshot
 
 START = datetime(2026, 11, 22, 7, 0, tzinfo=UTC)
 INBOX = Service("inbox", Markup.TEXT, 10_000, 200, None)
 SOURCE = SourceSettings(page_size=10, probe_size=2)
 ROUTING = RoutingRules(("team",))
 NO_SILENCE = Silence(1, Matcher(), START, START)
-RULES = Rules(Policy(), ROUTING, silence=lambda _: NO_SILENCE)
-TELLING = TellingRules(ROUTING, silence=lambda _: NO_SILENCE)
+RULES = PollRules(ConfirmRules(), ROUTING, parse_silence=lambda _: NO_SILENCE)
+TELLING = MessageRules(ROUTING, parse_silence=lambda _: NO_SILENCE)
 # No further: a fuse this long outlives every scene.
 FOREVER = 10**9
 
@@ -91,7 +93,7 @@ class Fuse:
 
 # What takes effect outside of the watcher's memory. A crash anywhere between two of these leaves
 # the same world behind, so before and after each is everywhere.
-LASTING = {"record", "note_poll", "fix_messages", "send", "mark_sent"}
+LASTING = {"record", "note_poll", "create_messages", "send", "mark_sent"}
 FETCHING = {"probe", "sweep"}
 
 
@@ -147,7 +149,7 @@ class Play:
     ends: list[str] = field(default_factory=list)
     minute: float = -1
     changes: tuple[RecordedChange, ...] = ()
-    believed: Believed | None = None
+    snapshot: StoredSnapshot | None = None
 
     async def perform(self) -> None:
         scenes = [*SCENES]
@@ -161,17 +163,17 @@ class Play:
                 except* Crash:
                     self.ends.append(self._fuse.ended_at)
                 self.changes = await store.changes(newest_first=False)
-                self.believed = await store.believed()
+                self.snapshot = await store.snapshot()
 
     async def _live(self, store: Store, scenes: list[Scene]) -> None:
         """A poll and a round of delivery for each scene left, if the fuse is long enough."""
-        shelf = Shelf(self.catalogue, SOURCE, Random(0))
-        parts: tuple[Any, ...] = (store, shelf, self.inbox)
-        known, client, inbox = (cast("Any", Fused(part, self._fuse)) for part in parts)
+        client = InMemoryClient(self.catalogue, SOURCE, Random(0))
+        parts: tuple[Any, ...] = (store, client, self.inbox)
+        known, source, inbox = (cast("Any", Fused(part, self._fuse)) for part in parts)
         clock: dict[str, Any] = {"now": self._now, "rng": Random(len(self.ends))}
-        poller = Poller(client, known, PollSettings(), RULES, **clock)
-        gatherer = Gatherer(known, TELLING, **clock)
-        outbox = Outbox(known, [inbox], gatherer, give_up_after=timedelta(days=7), **clock)
+        poller = Poller(source, known, PollSettings(), RULES, **clock)
+        batcher = Batcher(known, TELLING, **clock)
+        outbox = Outbox(known, [inbox], batcher, give_up_after=timedelta(days=7), **clock)
         while scenes:
             self._set(scenes[0])
             await poller.poll()
@@ -194,19 +196,21 @@ class Play:
 
 def must_have_gone_well(play: Play) -> None:
     case = f"ended {', then '.join(play.ends)}"
-    changes = Counter(told(it.change) for it in play.changes if isinstance(it.change, ModelChange))
-    believed = play.believed
-    assert believed is not None, case
+    changes = Counter(
+        describe(it.change) for it in play.changes if isinstance(it.change, ModelChange)
+    )
+    snapshot = play.snapshot
+    assert snapshot is not None, case
     assert changes == Counter(it for *_, scene in SCENES for it in scene), case
-    assert {it.record for it in believed.models} == set(map(understood, play.catalogue.rows)), case
-    assert not believed.holds, case
-    assert look(play.path, "PRAGMA integrity_check") == [("ok",)], case
+    assert {it.record for it in snapshot.models} == set(map(parse_row, play.catalogue.rows)), case
+    assert not snapshot.holds, case
+    assert query(play.path, "PRAGMA integrity_check") == [("ok",)], case
     everything_arrived(play, case)
     nothing_came_twice_but_for_a_reason(play, case)
 
 
 def everything_arrived(play: Play, case: str) -> None:
-    due = look(
+    due = query(
         play.path,
         "SELECT alert_id, state FROM deliveries LEFT JOIN messages ON messages.id = message_id",
     )

@@ -18,7 +18,7 @@ from watcher.cli.main import cli
 from watcher.config.loading import load
 from watcher.config.settings import ReceiverSettings, Settings
 from watcher.monitor.alarms import AlarmKind
-from watcher.notify.addresses import check
+from watcher.notify.addresses import check_url
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -124,7 +124,7 @@ def test_every_configuration_shown_is_a_good_one(page: Path, tmp_path: Path) -> 
         file = tmp_path / f"{number}.yaml"
         shown = _URL_FILE.sub(rf"\g<1>{secret}", block)
         file.write_text(_TEMPLATE.sub(rf"\g<1>{template}", shown))
-        load(file, AnyVariable(), check)
+        load(file, AnyVariable(), check_url)
 
 
 def test_the_guide_to_routing_has_the_five_configurations_people_want() -> None:

@@ -1,4 +1,4 @@
-"""The dead man's switch, against a monitor on loopback."""
+"""The heartbeat, against a monitor on loopback."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import structlog
 from aiohttp import web
 
 from watcher.catalog.changes import Notice, NoticeKind
-from watcher.monitor.heartbeat import Beat, Heartbeat, Monitor, open_heartbeat
+from watcher.monitor.heartbeat import Heartbeat, Monitor, Signal, open_heartbeat
 from watcher.poller import PollOutcome, PollReport
 
 AT = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
@@ -84,7 +84,7 @@ async def beating(
     stop = asyncio.Event()
     heard = Diary() if outcomes is None else outcomes
     async with open_heartbeat(
-        url, every=every, patience=patience, pauses=NO_PAUSES, after=heard.append
+        url, every=every, ping_timeout=patience, retry_pauses=NO_PAUSES, after=heard.append
     ) as heartbeat:
         running = asyncio.create_task(heartbeat.run(stop))
         try:
@@ -133,8 +133,8 @@ ADDRESSES = {
 @pytest.mark.parametrize(("url", "well", "ill"), ADDRESSES.values(), ids=ADDRESSES.keys())
 def test_each_service_is_told_in_its_own_way(url: str, well: str, ill: str | None) -> None:
     monitor = Monitor(url)
-    assert monitor.address(Beat.WELL, "all well") == well
-    assert monitor.address(Beat.ILL, "all well") == ill
+    assert monitor.ping_url(Signal.UP, "all well") == well
+    assert monitor.ping_url(Signal.DOWN, "all well") == ill
     assert "example" not in repr(monitor)
     assert "hc-ping" not in repr(monitor)
 
@@ -142,13 +142,13 @@ def test_each_service_is_told_in_its_own_way(url: str, well: str, ill: str | Non
 async def test_it_beats_with_each_sweep_and_says_when_the_watch_fails() -> None:
     outcomes = Diary()
     async with listening() as monitor, beating(f"{monitor.url}/ping/x", outcomes=outcomes) as heart:
-        heart.well()
+        heart.report_up()
         await outcomes.reaches(1)
-        heart.well()
+        heart.report_up()
         await outcomes.reaches(2)
-        heart.ill("blind")
+        heart.report_down("blind")
         await outcomes.reaches(3)
-        heart.well()
+        heart.report_up()
         await outcomes.reaches(4)
     assert monitor.asked == ["/ping/x", "/ping/x", "/ping/x/fail", "/ping/x"]
     assert outcomes == ["accepted"] * 4
@@ -164,13 +164,13 @@ async def test_only_a_complete_sweep_and_a_failing_watch_are_told() -> None:
             (NoticeKind.ALARM_OVER, "blind"),
             (NoticeKind.COLLAPSE, None),
         ):
-            heart.heard(Notice(kind, AT, {"alarm": alarm}))
+            heart.alarmed(Notice(kind, AT, {"alarm": alarm}))
         for count, outcome in enumerate(PollOutcome, start=1):
             if outcome in {PollOutcome.UNCHANGED, PollOutcome.CHANGED, PollOutcome.BASELINE}:
                 heart.polled(PollReport(outcome))
                 await outcomes.reaches(count - 1)
         for count, alarm in enumerate(("blind", "shape", "refused", "state"), start=4):
-            heart.heard(Notice(NoticeKind.ALARM, AT, {"alarm": alarm}))
+            heart.alarmed(Notice(NoticeKind.ALARM, AT, {"alarm": alarm}))
             await outcomes.reaches(count)
     assert monitor.asked == ["/ping/x"] * 3 + ["/ping/x/fail"] * 4
 
@@ -182,14 +182,14 @@ async def test_at_an_interval_it_beats_by_itself_until_the_watch_fails() -> None
         beating(f"{monitor.url}/ping/x", MOMENT, outcomes) as heart,
     ):
         await monitor.asked.reaches(3)
-        heart.well()
-        heart.ill("blind")
+        heart.report_up()
+        heart.report_down("blind")
         await monitor.asked.fits(lambda: monitor.asked[-1].endswith("/fail"))
         beats = len(monitor.asked)
         with suppress(TimeoutError):
             await monitor.asked.fits(lambda: len(monitor.asked) > beats, patience=0.05)
         assert len(monitor.asked) == beats
-        heart.well()
+        heart.report_up()
         await monitor.asked.reaches(beats + 2)
     assert set(monitor.asked) == {"/ping/x", "/ping/x/fail"}
     assert monitor.asked.count("/ping/x/fail") == 1
@@ -203,7 +203,7 @@ async def test_a_lost_beat_is_sent_again_and_then_given_up_until_the_next() -> N
             beating(f"{monitor.url}/{CANARY}", outcomes=outcomes) as heart,
         ):
             for count in range(1, 5):
-                heart.well()
+                heart.report_up()
                 await outcomes.reaches(count)
     assert outcomes == ["accepted", "failed", "failed", "accepted"]
     assert len(monitor.asked) == 9
@@ -221,7 +221,7 @@ async def test_no_redirect_is_followed_to_another_host_or_to_this_one() -> None:
     async with listening() as elsewhere, listening(302) as monitor:
         monitor.location = f"{elsewhere.url}/{CANARY}"
         async with beating(monitor.url, outcomes=outcomes) as heart:
-            heart.well()
+            heart.report_up()
             await outcomes.reaches(1)
     assert (outcomes, elsewhere.asked) == (["failed"], [])
 
@@ -250,7 +250,7 @@ async def test_a_broken_monitor_harms_nothing_and_its_address_is_never_said(
     with structlog.testing.capture_logs() as lines:
         url = f"http://127.0.0.1:{port}/{CANARY}"
         async with beating(url, outcomes=outcomes, patience=5 * MOMENT) as heart:
-            heart.well()
+            heart.report_up()
             await outcomes.reaches(1)
     server.close()
     assert outcomes == ["failed"]
@@ -264,7 +264,7 @@ async def test_an_address_that_is_none_harms_nothing() -> None:
     with structlog.testing.capture_logs() as lines:
         async with beating(f"http://[::bad/{CANARY}", outcomes=outcomes) as heart:
             for count in (1, 2):
-                heart.well()
+                heart.report_up()
                 await outcomes.reaches(count)
     assert outcomes == ["failed", "failed"]
     assert CANARY not in repr(lines)
@@ -274,10 +274,10 @@ async def test_it_stops_at_once_while_it_waits_to_try_again() -> None:
     stop = asyncio.Event()
     async with (
         listening(500) as monitor,
-        open_heartbeat(monitor.url, pauses=(timedelta(hours=1),)) as heart,
+        open_heartbeat(monitor.url, retry_pauses=(timedelta(hours=1),)) as heart,
     ):
         running = asyncio.create_task(heart.run(stop))
-        heart.well()
+        heart.report_up()
         await monitor.asked.reaches(1)
         stop.set()
         async with asyncio.timeout(5):

@@ -18,7 +18,7 @@ from watcher import __version__
 from watcher.catalog.record import fold
 from watcher.config.settings import PollSettings, SourceSettings
 from watcher.kie.client import PROJECT_URL, KieClient, Sweep, open_client
-from watcher.kie.completeness import Sighting
+from watcher.kie.completeness import Probe
 from watcher.kie.responses import SourceError, SourceReason
 from watcher.simulator.catalogue import Catalogue
 from watcher.simulator.faults import (
@@ -49,7 +49,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
 ROWS = generate(seed=1, size=574)
-UNLIKE = Sighting({"all": 0}, 0, (), "of another catalogue")
+UNLIKE = Probe({"all": 0}, 0, (), "of another catalogue")
 
 
 class Pauses(list[timedelta]):
@@ -100,7 +100,7 @@ def listed(catalogue: Catalogue) -> list[str]:
 
 
 def read(sweep: Sweep) -> list[str]:
-    return [record.folded for record in sweep.records]
+    return [record.identity_key for record in sweep.records]
 
 
 def pages_asked(sim: Simulator) -> list[int]:
@@ -117,8 +117,8 @@ async def test_a_sweep_reads_every_record_once_in_listing_order(
     assert read(sweep) == listed(sim.catalogue)
     assert sweep.disagreement is None
     assert sweep.unreadable == ()
-    assert sweep.sighting.total == len(ROWS)
-    assert sweep.sighting.counts == sim.catalogue.counts()
+    assert sweep.probe.total == len(ROWS)
+    assert sweep.probe.counts == sim.catalogue.counts()
 
 
 async def test_a_sweep_asks_for_the_counts_before_and_after_and_for_each_page_once(
@@ -138,7 +138,7 @@ async def test_a_server_that_gives_smaller_pages_is_read_all_the_same(
     sweep = await client.sweep(UNLIKE)
     assert read(sweep) == listed(sim.catalogue)
     assert sorted(pages_asked(sim)) == list(range(1, -(-len(ROWS) // cap) + 1))
-    assert sweep.sighting.page_one == (await client.sweep(UNLIKE)).sighting.page_one
+    assert sweep.probe.page_one == (await client.sweep(UNLIKE)).probe.page_one
 
 
 async def test_what_was_seen_is_the_same_whatever_the_page_size(
@@ -146,7 +146,7 @@ async def test_what_was_seen_is_the_same_whatever_the_page_size(
 ) -> None:
     whole = await client.sweep(UNLIKE)
     sim.faults.always(PageCap(size=10))
-    assert (await client.sweep(UNLIKE)).sighting == whole.sighting
+    assert (await client.sweep(UNLIKE)).probe == whole.probe
 
 
 async def test_a_server_that_changes_its_page_size_midway_loses_no_record() -> None:
@@ -180,7 +180,7 @@ async def test_the_first_sweep_is_made_twice_and_an_accepted_one_only_once(sim: 
         first = await client.sweep(None)
         assert pauses == [timedelta(seconds=2)]
         assert len(pages_asked(sim)) == 12
-        await client.sweep(first.sighting)
+        await client.sweep(first.probe)
         assert len(pauses) == 1
 
 
@@ -277,7 +277,7 @@ async def test_a_catalogue_that_never_stands_still_is_inconclusive(sim: Simulato
     async with client_of(sim, pauses, attempts=4) as client:
         error = await refusal(client.sweep(UNLIKE))
     assert error.reason is SourceReason.TORN
-    assert error.what.startswith("4 attempts gave no whole catalogue")
+    assert error.what.startswith("4 attempts gave no complete catalogue")
     assert "different totals" in error.what
     assert len(pauses) == 3
 
@@ -293,9 +293,9 @@ async def test_a_torn_attempt_asks_for_no_more_pages_than_it_must(sim: Simulator
     ("fault", "why"),
     [
         pytest.param(TotalOff(page=4, by=-1), "different totals (573, 574)", id="another total"),
-        pytest.param(TotalOff(), "574 records were read where the pages name 575", id="a total too high"),
-        pytest.param(TotalOff(by=-1), "574 records were read where the pages name 573", id="a total too low"),
-        pytest.param(Shift(page=6, by=-1), "573 records were read where the pages name 574", id="one missing"),
+        pytest.param(TotalOff(), "574 records were read where the pages give 575", id="a total too high"),
+        pytest.param(TotalOff(by=-1), "574 records were read where the pages give 573", id="a total too low"),
+        pytest.param(Shift(page=6, by=-1), "573 records were read where the pages give 574", id="one missing"),
         pytest.param(Empty(page=4), "different totals (0, 574)", id="a page of nothing"),
     ],
 )  # fmt: skip
@@ -304,7 +304,7 @@ async def test_pages_that_contradict_each_other_are_refused_however_often_they_c
 ) -> None:
     good = await client.sweep(UNLIKE)
     sim.faults.always(fault)
-    for last in (None, UNLIKE, good.sighting):
+    for last in (None, UNLIKE, good.probe):
         error = await refusal(client.sweep(last))
         assert error.reason is SourceReason.TORN
         assert why in error.what
@@ -327,9 +327,9 @@ async def test_counts_that_lastingly_disagree_do_not_blind_the_watcher(
     assert why in (sweep.disagreement or "")
     assert len(pages_asked(sim)) == 12
     # Then a quiet poll is as quiet as ever, and a sweep that shows the same is made once.
-    assert await client.probe(sweep.sighting) is None
+    assert await client.probe(sweep.probe) is None
     sim.requests.clear()
-    assert (await client.sweep(sweep.sighting)).sighting == sweep.sighting
+    assert (await client.sweep(sweep.probe)).probe == sweep.probe
     assert len(pages_asked(sim)) == 6
 
 
@@ -338,7 +338,7 @@ async def test_a_description_listed_on_two_pages_does_not_blind_the_watcher(
 ) -> None:
     sim.catalogue.insert({**ROWS[0], "creditPrice": "77"}, at=300)
     sweep = await client.sweep(UNLIKE)
-    assert "stand on two pages" in (sweep.disagreement or "")
+    assert "are on two pages" in (sweep.disagreement or "")
     assert read(sweep) == listed(sim.catalogue)
 
 
@@ -388,14 +388,14 @@ async def test_whatever_moves_while_pages_are_read_a_record_on_sale_throughout_i
 
 
 @pytest.fixture
-async def last(client: KieClient, sim: Simulator) -> Sighting:
-    sighting = (await client.sweep(UNLIKE)).sighting
+async def last(client: KieClient, sim: Simulator) -> Probe:
+    probe = (await client.sweep(UNLIKE)).probe
     sim.requests.clear()
-    return sighting
+    return probe
 
 
 async def test_a_quiet_probe_is_two_small_requests(
-    sim: Simulator, client: KieClient, last: Sighting
+    sim: Simulator, client: KieClient, last: Probe
 ) -> None:
     before = client.traffic.bytes
     assert await client.probe(last) is None
@@ -411,7 +411,7 @@ async def test_without_a_last_sweep_a_probe_has_nothing_to_ask(
 
 
 async def test_other_counts_need_no_second_request(
-    sim: Simulator, client: KieClient, last: Sighting
+    sim: Simulator, client: KieClient, last: Probe
 ) -> None:
     sim.catalogue.insert(a_row("Deep down"), at=500)
     assert await client.probe(last) == "the counts are not as they were"
@@ -419,7 +419,7 @@ async def test_other_counts_need_no_second_request(
 
 
 async def test_a_probe_notices_a_category_traded_for_another(
-    sim: Simulator, client: KieClient, last: Sighting
+    sim: Simulator, client: KieClient, last: Probe
 ) -> None:
     deep = sim.catalogue.rows[-1]
     sim.catalogue.edit(deep["modelDescription"], interfaceType="smell")
@@ -427,45 +427,45 @@ async def test_a_probe_notices_a_category_traded_for_another(
 
 
 async def test_a_probe_notices_what_changed_on_page_one(
-    sim: Simulator, client: KieClient, last: Sighting
+    sim: Simulator, client: KieClient, last: Probe
 ) -> None:
     sim.catalogue.edit(sim.catalogue.rows[19]["modelDescription"], creditPrice="4000")
     assert "the first 20 records" in (await client.probe(last) or "")
 
 
 async def test_a_probe_does_not_mind_the_order_of_page_one(
-    sim: Simulator, client: KieClient, last: Sighting
+    sim: Simulator, client: KieClient, last: Probe
 ) -> None:
     sim.catalogue.insert(sim.catalogue.remove(sim.catalogue.rows[7]["modelDescription"]), at=0)
     assert await client.probe(last) is None
 
 
 async def test_a_probe_notices_a_total_that_the_counts_do_not_show(
-    sim: Simulator, client: KieClient, last: Sighting
+    sim: Simulator, client: KieClient, last: Probe
 ) -> None:
     sim.faults.always(TotalOff())
     assert await client.probe(last) == "the total is 575, it was 574"
 
 
 async def test_a_probe_notices_a_page_that_came_empty(
-    sim: Simulator, client: KieClient, last: Sighting
+    sim: Simulator, client: KieClient, last: Probe
 ) -> None:
     body = b'{"code": 200, "data": {"records": [], "total": 574}}'
     sim.faults.next(Raw(body=body, call="page"))
-    assert await client.probe(last) == "page 1 came empty"
+    assert await client.probe(last) == "page 1 is empty"
 
 
 async def test_a_probe_cannot_see_a_price_beyond_page_one_and_a_sweep_can(
-    sim: Simulator, client: KieClient, last: Sighting
+    sim: Simulator, client: KieClient, last: Probe
 ) -> None:
     sim.catalogue.edit(sim.catalogue.rows[400]["modelDescription"], creditPrice="4000")
     assert await client.probe(last) is None
-    assert (await client.sweep(last)).sighting.records != last.records
+    assert (await client.sweep(last)).probe.records != last.records
 
 
 @pytest.mark.parametrize("cap", [5, 10])
 async def test_a_probe_is_content_with_smaller_pages(
-    sim: Simulator, client: KieClient, last: Sighting, cap: int
+    sim: Simulator, client: KieClient, last: Probe, cap: int
 ) -> None:
     sim.faults.always(PageCap(size=cap))
     assert await client.probe(last) is None
@@ -489,15 +489,15 @@ BAD_REPLIES = [
     pytest.param(Raw(body=b'{"code": NaN}'), SourceReason.BODY, "cannot be read", id="NaN"),
     pytest.param(Raw(body=b"[" * 10**6), SourceReason.BODY, "cannot be read", id="deep nesting"),
     pytest.param(Raw(body=b"{}", content_encoding="gzip"), SourceReason.BODY, "damaged", id="not gzip"),
-    pytest.param(Raw(body=gzip.compress(b"{}" * 99)[:-9], content_encoding="gzip"), SourceReason.BODY, "broke off", id="half a gzip"),
+    pytest.param(Raw(body=gzip.compress(b"{}" * 99)[:-9], content_encoding="gzip"), SourceReason.BODY, "is incomplete", id="half a gzip"),
     pytest.param(Raw(body=b"{}", content_encoding="br"), SourceReason.BODY, "not asked for", id="brotli"),
     pytest.param(Huge(), SourceReason.CAP, "larger than 16 MiB", id="huge"),
     pytest.param(Huge(size=None), SourceReason.CAP, "larger than 16 MiB", id="endless"),
     pytest.param(Bomb(), SourceReason.CAP, "larger than 16 MiB", id="a bomb"),
     pytest.param(Redirect(), SourceReason.REDIRECT, "not followed", id="redirect to another host"),
     pytest.param(Redirect(to="/client/v2/", status=308), SourceReason.REDIRECT, "another path of this host", id="redirect to this host"),
-    pytest.param(Drop(), SourceReason.TRANSPORT, "broke off", id="hung up at once"),
-    pytest.param(Drop(after=20), SourceReason.TRANSPORT, "broke off", id="hung up midway"),
+    pytest.param(Drop(), SourceReason.TRANSPORT, "was closed", id="hung up at once"),
+    pytest.param(Drop(after=20), SourceReason.TRANSPORT, "was closed", id="hung up midway"),
 ]  # fmt: skip
 
 
@@ -541,7 +541,7 @@ async def test_an_error_on_the_last_page_spoils_the_sweep_and_stops_it(sim: Simu
 
 
 async def test_an_error_in_a_probe_is_an_error_and_not_a_difference(
-    sim: Simulator, client: KieClient, last: Sighting
+    sim: Simulator, client: KieClient, last: Probe
 ) -> None:
     sim.faults.next(Envelope(call="page"))
     assert (await refusal(client.probe(last))).reason is SourceReason.ENVELOPE
@@ -580,7 +580,7 @@ async def test_a_reply_that_does_not_come_in_time_is_given_up(sim: Simulator, fa
     async with client_of(sim, timeout=timedelta(milliseconds=150)) as client:
         error = await refusal(client.sweep(UNLIKE))
         assert error.reason is SourceReason.TRANSPORT
-        assert error.what == "no whole reply within 0.15 s"
+        assert error.what == "no complete reply within 0.15 s"
         assert await client.probe(UNLIKE) is not None
 
 

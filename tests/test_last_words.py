@@ -16,11 +16,11 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from inbox import Inbox
-from remembering import START, commit, record
+from stored import START, commit, record
+from torture.inboxes import HttpInbox
 from watcher.catalog.changes import Notice, NoticeKind
 from watcher.cli.main import cli
-from watcher.monitor.alarms import Policy
+from watcher.monitor.alarms import AlarmRules
 from watcher.monitor.alerting import LastWords
 from watcher.simulator.generator import generate
 from watcher.simulator.server import Simulator
@@ -132,7 +132,11 @@ async def test_an_address_that_cannot_be_listened_at_ends_with_2_and_one_line(
 
 
 async def test_operators_are_told_once_and_of_the_end_as_well(tmp_path: Path) -> None:
-    async with Simulator(generate(seed=1, size=20)) as simulator, Inbox() as team, Inbox() as me:
+    async with (
+        Simulator(generate(seed=1, size=20)) as simulator,
+        HttpInbox("team") as team,
+        HttpInbox("me") as me,
+    ):
         receivers = f'receivers: {{team: {{url: "{team.url}"}}, me: {{url: "{me.url}"}}}}\n'
         configure(tmp_path, simulator, f"{receivers}operator: [me]\nlog: {{level: error}}\n")
         await a_state(tmp_path)
@@ -142,9 +146,9 @@ async def test_operators_are_told_once_and_of_the_end_as_well(tmp_path: Path) ->
         for _ in range(2):
             assert (await ended(tmp_path, "run"))[0] == 78
 
-        ((_, text),) = me.accepted
-        assert "state" in text
-        assert "damaged" in text
+        (message,) = me.received
+        assert "state" in message.text
+        assert "damaged" in message.text
         marker = tmp_path / "state.db.told"
         assert marker.stat().st_mode & 0o777 == 0o600
 
@@ -155,11 +159,11 @@ async def test_operators_are_told_once_and_of_the_end_as_well(tmp_path: Path) ->
         marker.write_text(json.dumps(kept))
         over = asyncio.Event()
 
-        def look() -> None:
-            if any("can be used again" in text for _, text in me.accepted):
+        def note() -> None:
+            if any("can be used again" in it.text for it in me.received):
                 over.set()
 
-        me.posted = look
+        me.on_message = note
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "watcher", "run"), cwd=tmp_path
         )
@@ -167,7 +171,7 @@ async def test_operators_are_told_once_and_of_the_end_as_well(tmp_path: Path) ->
             await over.wait()
             process.terminate()
             await process.wait()
-    assert not any("state" in text for _, text in team.accepted)
+    assert not any("state" in it.text for it in team.received)
     assert not marker.exists()
 
 
@@ -183,8 +187,8 @@ class Operators:
         return self.accept
 
     def last_words(self, place: Path, *operators: str) -> LastWords:
-        policy = Policy(operators or ("me", "mail"), ("team", "me", "mail"))
-        return LastWords(place / "state.db", policy, self.send)
+        rules = AlarmRules(operators or ("me", "mail"), ("team", "me", "mail"))
+        return LastWords(place / "state.db", rules, self.send)
 
 
 async def test_every_operator_is_told_and_reminded_after_a_day(tmp_path: Path) -> None:
@@ -194,10 +198,10 @@ async def test_every_operator_is_told_and_reminded_after_a_day(tmp_path: Path) -
 
     assert [name for name, _ in operators.heard] == ["me", "mail"] * 2
     assert {notice.kind for _, notice in operators.heard} == {NoticeKind.ALARM}
-    trouble = operators.last_words(tmp_path).take_back()
-    assert trouble is not None
-    assert (trouble.since_at, trouble.why) == (START, str(DAMAGED))
-    assert operators.last_words(tmp_path).take_back() is None
+    alarm = operators.last_words(tmp_path).withdraw()
+    assert alarm is not None
+    assert (alarm.since_at, alarm.why) == (START, str(DAMAGED))
+    assert operators.last_words(tmp_path).withdraw() is None
 
 
 async def test_other_words_are_other_news(tmp_path: Path) -> None:
@@ -218,7 +222,7 @@ async def test_what_nobody_accepted_is_said_again_at_the_next_start(tmp_path: Pa
 
 async def test_without_operators_nobody_is_told(tmp_path: Path) -> None:
     operators = Operators()
-    await LastWords(tmp_path / "state.db", Policy((), ("team",)), operators.send).say(
+    await LastWords(tmp_path / "state.db", AlarmRules((), ("team",)), operators.send).say(
         DAMAGED, START
     )
 
@@ -250,7 +254,7 @@ async def test_a_receiver_that_breaks_keeps_nobody_else_from_hearing(tmp_path: P
         heard.append(name)
         return True
 
-    policy = Policy(("me", "mail"), ("me", "mail"))
-    await LastWords(tmp_path / "state.db", policy, send).say(DAMAGED, START)
+    rules = AlarmRules(("me", "mail"), ("me", "mail"))
+    await LastWords(tmp_path / "state.db", rules, send).say(DAMAGED, START)
 
     assert heard == ["mail"]

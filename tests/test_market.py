@@ -7,7 +7,8 @@ the test's.
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -18,7 +19,10 @@ import pytest
 from pydantic import SecretStr
 from structlog.testing import capture_logs
 
-from inbox import Inbox, Mood, must_have_been_told_everything
+from torture.checkers import LedgerChecker
+from torture.inboxes import Answer, HttpInbox
+from torture.ledger import Ledger
+from torture.state_checks import check_deliveries, check_order
 from watcher import app
 from watcher.app import CheckReport
 from watcher.catalog.changes import NoticeKind
@@ -32,7 +36,6 @@ from watcher.config.settings import (
 from watcher.notify.receiver import Verdict
 from watcher.poller import PollOutcome
 from watcher.simulator.catalogue import Promotion, Remove, Reprice
-from watcher.simulator.chance import random_edit
 from watcher.simulator.faults import (
     Bomb,
     CountsOff,
@@ -55,14 +58,14 @@ from watcher.simulator.faults import (
     WrongShape,
 )
 from watcher.simulator.generator import generate
+from watcher.simulator.random_edits import random_edit
 from watcher.simulator.server import Simulator
 from watcher.store.store import open_store
-from worlds import Judge, Ledger
 
 START = datetime(2026, 11, 22, 7, 0, tzinfo=UTC)
 MARKETS = 3
 ABOUT_THE_CATALOGUE = (NoticeKind.BASELINE, NoticeKind.COLLAPSE, NoticeKind.RECOVERED)
-# Faults that never take the place of a good reply unnoticed, and those that alter what it says.
+# Faults that replace a good reply, and faults that alter what it says.
 FAULTS: tuple[Fault, ...] = (
     Status(500),
     Status(403),
@@ -100,15 +103,15 @@ FAULTS: tuple[Fault, ...] = (
 
 
 class World:
-    """A market on loopback, two receivers of which one has bad days, and a watcher by the clock."""
+    """A market on loopback, two receivers of which one can fail, and the time of `check`."""
 
-    def __init__(self, seed: int, simulator: Simulator, steady: Inbox, shaky: Inbox) -> None:
+    def __init__(self, seed: int, simulator: Simulator, inboxes: tuple[HttpInbox, ...]) -> None:
         self.case = f"seed {seed}"
         self.rng = Random(seed)
         self.simulator = simulator
         self.ledger = Ledger(simulator.catalogue)
-        self.judge = Judge(self.ledger, self.case)
-        self.inboxes = {"steady": steady, "shaky": shaky}
+        self.checker = LedgerChecker(self.ledger)
+        self.inboxes = inboxes
         self.minutes = 0.0
         self.notices: list[NoticeKind] = []
 
@@ -120,49 +123,48 @@ class World:
             poll=PollSettings(settle_delay=timedelta(milliseconds=1)),
             state=StateSettings(path=path),
             receivers={
-                name: ReceiverSettings(url=SecretStr(inbox.url))
-                for name, inbox in self.inboxes.items()
+                inbox.name: ReceiverSettings(url=SecretStr(inbox.url)) for inbox in self.inboxes
             },
         )
 
     async def check(self, settings: Settings) -> CheckReport:
-        """One poll and one round of delivery, weighed as soon as they are over."""
+        """One poll and one round of delivery, checked at once."""
         since = self.ledger.tick
         report = await app.check(settings, terminal=io.StringIO(), now=self._now, rng=self.rng)
         if report.poll.outcome is PollOutcome.BASELINE:
             async with open_store(settings.state.path) as store:
-                known = await store.believed()
+                known = await store.snapshot()
             assert known is not None
-            self.judge.begin(known.models)
+            self.checker.begin(known.models)
         if not report.poll.outcome.is_good:
             assert report.changes == (), self.case
-        self.judge.hear(report.changes, since)
-        said = (notice.kind for notice in report.poll.notices)
-        self.notices += [kind for kind in said if kind in ABOUT_THE_CATALOGUE]
+        self.checker.check(report.changes, since)
+        kinds = (notice.kind for notice in report.poll.notices)
+        self.notices += [kind for kind in kinds if kind in ABOUT_THE_CATALOGUE]
         outcomes = {outcome.verdict for outcome in report.deliveries["steady"]}
         assert outcomes <= {Verdict.ACCEPTED}, f"{self.case}: {report.deliveries}"
         self.minutes += 5
         return report
 
     async def go_through(self, faults: Sequence[Fault], settings: Settings) -> None:
-        """A poll under each of the faults, the market going on before it and while it reads."""
-        self.simulator.between_pages(lambda *_: self.stir(0.03))
+        """Poll once with each of the faults, with edits before the poll and during it."""
+        self.simulator.between_pages(lambda *_: self.edit_at_random(0.03))
         for fault in faults:
-            self.stir(0.6)
-            self._bring(fault)
+            self.edit_at_random(0.6)
+            self._plan(fault)
             await self.check(settings)
             self.simulator.faults.clear()
         self.simulator.between_pages(None)
 
-    async def calm(self, settings: Settings) -> None:
-        """Nothing moves and nothing fails any more; polls go on until nothing is waited for."""
+    async def poll_to_rest(self, settings: Settings) -> None:
+        """Poll without edits and failures until nothing waits."""
         until = self.minutes + 60
         report = await self.check(settings)
         while report.poll.holds or self.minutes < until or not report.ok:
             report = await self.check(settings)
 
-    def _bring(self, fault: Fault) -> None:
-        """Once or for as long as the poll lasts, at the first call or deeper in."""
+    def _plan(self, fault: Fault) -> None:
+        """Plan a fault once or for the whole poll, at the first call or a later one."""
         plan = self.simulator.faults
         if fault == Empty():
             plan.always(fault)
@@ -171,27 +173,37 @@ class World:
             fault = replace(fault, page=self.rng.randint(1, 4))
         self.rng.choice([plan.next, plan.always])(fault)
 
-    def stir(self, often: float) -> None:
-        while self.rng.random() < often:
+    def edit_at_random(self, probability: float) -> None:
+        while self.rng.random() < probability:
             self.ledger.play(random_edit(self.rng, self.simulator.catalogue).edit)
 
     def _now(self) -> datetime:
         return START + timedelta(minutes=self.minutes)
 
 
-class Moods:
-    """Good and bad days of an inbox, by chance."""
+class RandomAnswers:
+    """The answers of an inbox that sometimes fails."""
 
     def __init__(self, rng: Random) -> None:
-        self.bad = [Mood.FAILS, Mood.HANGS_UP, Mood.ACCEPTS_AND_HANGS_UP]
+        self.failures = [Answer.FAILS, Answer.HANGS_UP, Answer.RECEIVES_AND_HANGS_UP]
         self._rng = rng
-        self._days: list[Mood] = []
+        self._next: list[Answer] = []
 
-    def __call__(self) -> Mood:
-        if not self._days and self.bad:
-            rough = self._rng.choices(self.bad, k=self._rng.randrange(4))
-            self._days = [*rough, *[Mood.ACCEPTS] * self._rng.randint(1, 6)]
-        return self._days.pop() if self._days else Mood.ACCEPTS
+    def __call__(self) -> Answer:
+        if not self._next and self.failures:
+            failures = self._rng.choices(self.failures, k=self._rng.randrange(4))
+            self._next = [*failures, *[Answer.ACCEPTS] * self._rng.randint(1, 6)]
+        return self._next.pop() if self._next else Answer.ACCEPTS
+
+
+@asynccontextmanager
+async def world_of(seed: int, size: int) -> AsyncIterator[World]:
+    async with (
+        Simulator(generate(seed, size=size)) as simulator,
+        HttpInbox("steady") as steady,
+        HttpInbox("shaky") as shaky,
+    ):
+        yield World(seed, simulator, (steady, shaky))
 
 
 @pytest.mark.parametrize("seed", range(MARKETS))
@@ -199,66 +211,65 @@ async def test_through_every_fault_all_that_happens_is_told_and_nothing_else(
     tmp_path: Path, seed: int
 ) -> None:
     rng = Random(seed)
-    moods = Moods(rng)
+    answers = RandomAnswers(rng)
     path = tmp_path / "state.db"
-    async with Simulator(generate(seed, size=70)) as simulator, Inbox() as one, Inbox(moods) as two:
-        world = World(seed, simulator, one, two)
+    async with world_of(seed, size=70) as world:
+        steady, shaky = world.inboxes
+        shaky.next_answer = answers
         hasty = world.settings(path, timeout=timedelta(seconds=0.25))
         patient = world.settings(path, timeout=timedelta(seconds=20))
         with capture_logs():
             await world.check(patient)
             await world.go_through(rng.sample(FAULTS, k=len(FAULTS)), hasty)
-            moods.bad = []
-            await world.calm(patient)
+            answers.failures = []
+            await world.poll_to_rest(patient)
         async with open_store(path) as store:
-            believed = await store.believed()
+            snapshot = await store.snapshot()
 
-    assert believed is not None
-    world.judge.settle(model.record for model in believed.models)
+    assert snapshot is not None
+    world.checker.check_end((it.record for it in snapshot.models), world.ledger.catalogue)
     collapses = world.notices[1:]
     assert world.notices[0] is NoticeKind.BASELINE
     assert len(collapses) >= 2, f"{world.case}: an empty catalogue caused no warning"
     pairs = [NoticeKind.COLLAPSE, NoticeKind.RECOVERED] * (len(collapses) // 2)
     assert collapses == pairs, world.case
-    for name, inbox in world.inboxes.items():
-        must_have_been_told_everything(path, name, inbox, world.case)
-    assert one.repeated() == 0
+    check_deliveries(path, world.inboxes)
+    check_order(path, world.inboxes)
+    assert steady.repeated == 0
 
 
 async def test_a_collapse_that_lasts_is_warned_of_at_once_and_believed_in_the_end(
     tmp_path: Path,
 ) -> None:
-    async with Simulator(generate(5, size=40)) as simulator, Inbox() as one, Inbox() as two:
-        world = World(5, simulator, one, two)
+    async with world_of(5, size=40) as world:
         settings = world.settings(tmp_path / "state.db", timeout=timedelta(seconds=20))
         with capture_logs():
             await world.check(settings)
-            gone = simulator.catalogue.rows[5:25]
+            gone = world.simulator.catalogue.rows[5:25]
             world.ledger.play(*[Remove(row["modelDescription"]) for row in gone])
-            told = []
+            announced = []
             for world.minutes in (5, 10, 180, 364, 365):
                 report = await world.check(settings)
-                told.append(len(report.changes))
+                announced.append(len(report.changes))
                 assert world.notices[1:] == [NoticeKind.COLLAPSE]
-            await world.calm(settings)
+            await world.poll_to_rest(settings)
 
-    assert told == [0, 0, 0, 0, 20]
+    assert announced == [0, 0, 0, 0, 20]
     assert world.notices == [NoticeKind.BASELINE, NoticeKind.COLLAPSE]
 
 
 async def test_a_slip_of_the_keyboard_that_is_mended_in_time_is_never_told(tmp_path: Path) -> None:
-    async with Simulator(generate(6, size=40)) as simulator, Inbox() as one, Inbox() as two:
-        world = World(6, simulator, one, two)
+    async with world_of(6, size=40) as world:
         settings = world.settings(tmp_path / "state.db", timeout=timedelta(seconds=20))
         with capture_logs():
             await world.check(settings)
-            row = next(row for row in simulator.catalogue.rows if row["falPrice"])
+            row = next(row for row in world.simulator.catalogue.rows if row["falPrice"])
             name, price = row["modelDescription"], Decimal(row["creditPrice"])
             world.ledger.play(Reprice(name, price * 100))
             held = await world.check(settings)
             world.ledger.play(Reprice(name, price), Promotion(name, not row["discountPrice"]))
-            mended = await world.check(settings)
+            corrected = await world.check(settings)
 
     assert (held.changes, held.poll.holds) == ((), 1)
-    assert [len(it.change.kinds) for it in mended.changes] == [1]
-    assert mended.poll.holds == 0
+    assert [len(it.change.kinds) for it in corrected.changes] == [1]
+    assert corrected.poll.holds == 0

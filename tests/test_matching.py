@@ -53,8 +53,8 @@ def test_no_order_of_the_listing_matters(rng: Random) -> None:
     rng.shuffle(old)
     rng.shuffle(new)
 
-    assert {(a.folded, b.folded) for a, b in pairs(old, new)} == {
-        (a.folded, b.folded) for a, b in expected
+    assert {(a.identity_key, b.identity_key) for a, b in pairs(old, new)} == {
+        (a.identity_key, b.identity_key) for a, b in expected
     }
 
 
@@ -178,7 +178,7 @@ def test_a_name_mended_or_shortened_is_a_rename(old: str, new: str) -> None:
     ],
 )
 def test_what_replaces_a_number_a_qualifier_or_a_word_is_another_model(old: str, new: str) -> None:
-    assert contradicts(record(old).folded, record(new).folded)
+    assert contradicts(record(old).identity_key, record(new).identity_key)
     assert pair_renames([record(old)], [record(new)]) == ()
 
 
@@ -239,7 +239,9 @@ def test_renames_do_not_depend_on_order(rng: Random) -> None:
     pairs = pair_renames(old, new)
 
     assert len(pairs) == 12
-    assert all(old[i].folded.split(",")[0] == new[j].folded.split(",")[0] for i, j in pairs)
+    assert all(
+        old[i].identity_key.split(",")[0] == new[j].identity_key.split(",")[0] for i, j in pairs
+    )
 
 
 def test_a_thousand_models_renamed_at_once_are_found() -> None:

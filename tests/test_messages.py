@@ -16,17 +16,18 @@ from apprise.plugins.telegram import NotifyTelegram, TelegramHTMLReducer
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from hostile import ACTIVE, hostile_contents
 from payloads import (
     Page,
     blocks_of,
+    check_message,
+    check_size,
     embed_of,
     events_of,
     letter_of,
-    must_be_honest,
-    must_fit,
     texts_of,
 )
-from told import (
+from samples import (
     ALERT,
     BASELINE,
     CARD,
@@ -51,18 +52,17 @@ from told import (
     TELEGRAM,
     TERMINAL,
     Content,
-    a_busy_day,
-    a_flood,
-    a_shared_flood,
+    busy_day,
     contents_of,
-    known,
+    flood,
+    flood_of_shared_lines,
     moved,
     new,
     numbered,
     render_kind,
     variants,
+    with_facts,
 )
-from ugly import ACTIVE, ugly_contents
 from watcher.catalog.changes import Notice, public_fields
 from watcher.notify.formats import Format
 from watcher.render.email import FRAME
@@ -131,7 +131,7 @@ def test_each_kind_reads_as_it_did_when_it_was_last_looked_at(
 ) -> None:
     service, form = FORMS[name]
     parts = [f"=== {kind}\n{form(render_kind(kind, service))}\n" for kind in EACH_KIND]
-    parts.append(f"=== a busy day\n{form(render(a_busy_day(), service, ALERT))}\n")
+    parts.append(f"=== a busy day\n{form(render(busy_day(), service, ALERT))}\n")
     golden(name, "\n".join(parts))
 
 
@@ -144,7 +144,7 @@ def test_a_whole_letter_reads_as_it_did_when_it_was_last_looked_at(
 @pytest.mark.parametrize("service", SERVICES, ids=lambda it: f"{it.name}-{it.markup}")
 def test_each_kind_fits_each_service(service: Service) -> None:
     for kind, news in EACH_KIND.items():
-        must_be_honest(render_kind(kind, service), contents_of(news), service)
+        check_message(render_kind(kind, service), contents_of(news), service)
 
 
 # Discord
@@ -244,7 +244,7 @@ def test_a_letter_can_be_read_in_the_dark() -> None:
 
 
 def test_programs_get_a_batch_of_cloud_events() -> None:
-    contents = a_busy_day()
+    contents = busy_day()
     events = events_of(render(contents, EVENTS, ALERT))
     assert len(events) == len(contents)
     for event in events:
@@ -256,7 +256,7 @@ def test_programs_get_a_batch_of_cloud_events() -> None:
 
 
 def test_the_data_of_an_event_is_the_change_as_the_command_prints_it() -> None:
-    contents = a_busy_day()
+    contents = busy_day()
     events = events_of(render(contents, EVENTS, ALERT))
     data = {event["id"]: event["data"] for event in events}
     assert data == {f"{ALERT}.{it.id}": public_fields(it) for it in contents}  # type: ignore[union-attr]
@@ -273,14 +273,14 @@ def test_a_notice_and_a_digest_are_events_of_their_own() -> None:
 
 
 def test_nothing_in_a_batch_is_a_tag_a_call_or_more_than_ascii() -> None:
-    body = render(a_flood(20), EVENTS, ALERT).body
+    body = render(flood(20), EVENTS, ALERT).body
     assert body.isascii()
     assert not set("<>&@") & set(body)
     assert "@everyone" in json.dumps(json.loads(body))
 
 
 def test_a_batch_that_is_cut_ends_with_how_many_are_missing() -> None:
-    contents = a_busy_day()
+    contents = busy_day()
     service = Service("json", Markup.CLOUDEVENTS, 3000, 150, None)
     message = render(contents, service, ALERT)
     last = events_of(message)[-1]
@@ -293,13 +293,13 @@ def test_a_batch_that_is_cut_ends_with_how_many_are_missing() -> None:
 # Limits, honesty, order
 
 
-@given(ugly_contents(), st.sampled_from(SERVICES), st.randoms(use_true_random=False))
+@given(hostile_contents(), st.sampled_from(SERVICES), st.randoms(use_true_random=False))
 @settings(max_examples=200, deadline=None)
 def test_whatever_the_listing_holds_a_message_is_honest_harmless_and_fits(
     contents: list[Content], service: Service, rng: random.Random
 ) -> None:
     message = render(contents, service, ALERT)
-    must_be_honest(message, contents, service)
+    check_message(message, contents, service)
     if service.markup is Markup.TERMINAL:
         assert "\u200b" not in message.title + message.body
     elif service.markup is not Markup.CLOUDEVENTS:
@@ -323,7 +323,7 @@ def stripped_of_ours(text: str, service: Service) -> str:
     return re.sub(r"^\*|\*(?= ·|$)", "", ours, flags=re.MULTILINE)
 
 
-@given(ugly_contents())
+@given(hostile_contents())
 @settings(max_examples=80, deadline=None)
 def test_markdown_read_as_a_service_reads_it_has_no_markup_but_ours(
     contents: list[Content],
@@ -339,7 +339,7 @@ def test_markdown_read_as_a_service_reads_it_has_no_markup_but_ours(
     assert not re.search(r"(?<![\\A-Za-z0-9])_", telegram)
 
 
-@given(ugly_contents())
+@given(hostile_contents())
 @settings(max_examples=80, deadline=None)
 def test_html_read_as_a_browser_reads_it_has_no_tags_but_ours(contents: list[Content]) -> None:
     for service, tags in ((TELEGRAM, {"b", "a", "code"}), (MATRIX, {"b", "a", "code", "br"})):
@@ -353,15 +353,15 @@ def test_html_read_as_a_browser_reads_it_has_no_tags_but_ours(contents: list[Con
 def test_the_longest_and_ugliest_names_fit_every_service(count: int, flood: str) -> None:
     contents = FLOODS[flood](count)
     for service in SERVICES:
-        must_be_honest(render(contents, service, ALERT), contents, service)
+        check_message(render(contents, service, ALERT), contents, service)
 
 
 @pytest.mark.parametrize("count", [10, 574])
 @pytest.mark.parametrize("service", SERVICES, ids=lambda it: f"{it.name}-{it.markup}")
 def test_a_digest_of_any_size_fits_and_closes_with_its_sums(count: int, service: Service) -> None:
-    contents = a_shared_flood(count)
+    contents = flood_of_shared_lines(count)
     message = render(contents, service, ALERT, DIGESTS["digest"])
-    must_be_honest(message, contents, service)
+    check_message(message, contents, service)
     if service.body_limit > 1000 and service.markup is not Markup.CLOUDEVENTS:
         assert "In all: 4 up, 1 down, 1 gone" in message.body
         assert "Biggest falls: Sora 2, 5s −50 %" in message.body
@@ -369,9 +369,9 @@ def test_a_digest_of_any_size_fits_and_closes_with_its_sums(count: int, service:
 
 @pytest.mark.parametrize("limit", [400, 800, 1500, 3000, 9000, 40_000])
 def test_what_stands_in_a_shared_line_is_counted_as_shown(limit: int) -> None:
-    contents = a_shared_flood(574)
+    contents = flood_of_shared_lines(574)
     plain = [
-        known(it.content.change, it.content.id)  # type: ignore[union-attr]
+        with_facts(it.content.change, it.content.id)  # type: ignore[union-attr]
         for it in contents
     ]
     message = render(plain, Service("any", Markup.TEXT, limit, 100, None), ALERT)
@@ -387,9 +387,9 @@ def test_what_stands_in_a_shared_line_is_counted_as_shown(limit: int) -> None:
 @pytest.mark.parametrize("limit", [*range(60, 700, 7), 1900])
 def test_every_limit_is_kept_and_the_rest_is_counted(limit: int) -> None:
     service = Service("any", Markup.TEXT, limit, limit % 90, None)
-    contents = a_busy_day()
+    contents = busy_day()
     message = render(contents, service, ALERT)
-    must_be_honest(message, contents, service)
+    check_message(message, contents, service)
     if message.hidden and limit >= 140:
         assert message.body.endswith(f"+{message.hidden} more: {COMMAND}")
 
@@ -402,11 +402,11 @@ def test_every_markup_keeps_every_limit(markup: Markup, limit: int) -> None:
     section = 3000 if markup is Markup.SLACK_BLOCKS else None
     title = 0 if markup is Markup.TELEGRAM_HTML else 100
     service = Service("any", markup, limit, title, section)
-    for contents in (a_busy_day(), a_flood(40), a_shared_flood(200)):
+    for contents in (busy_day(), flood(40), flood_of_shared_lines(200)):
         if markup is Markup.DISCORD_EMBED and limit > 4096:
             continue
         for digest in (None, DIGESTS["digest"]):
-            must_be_honest(render(contents, service, ALERT, digest), contents, service)
+            check_message(render(contents, service, ALERT, digest), contents, service)
 
 
 def test_a_text_message_still_says_the_biggest_move() -> None:
@@ -419,12 +419,12 @@ def test_a_text_message_still_says_the_biggest_move() -> None:
 @pytest.mark.parametrize("service", SERVICES, ids=lambda it: f"{it.name}-{it.markup}")
 def test_a_notice_is_told_on_every_service(notice: Notice, service: Service) -> None:
     message = render([notice], service, ALERT)
-    must_fit(message, service)
+    check_size(message, service)
     assert message.hidden == 0
 
 
 def test_what_does_not_fit_is_left_out_by_whole_lines_smallest_first() -> None:
-    contents = a_flood(574)
+    contents = flood(574)
     everything = render(contents, HUGE, ALERT).body.splitlines()
     cut = render(contents, Service("cut", Markup.MARKDOWN, 12_000, 250, None), ALERT)
     lines = [line for line in cut.body.splitlines()[:-1] if line]

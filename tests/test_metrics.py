@@ -22,7 +22,7 @@ from watcher.catalog.confirm import Hold, HoldReason
 from watcher.monitor.alarms import AlarmKind
 from watcher.monitor.metrics import Metrics
 from watcher.notify.receiver import Outcome, Verdict
-from watcher.outbox import Attempt
+from watcher.outbox import SendAttempt
 from watcher.poller import PollOutcome, PollReport
 from watcher.store.values import OpenHold, PollStatus, ReceiverStatus, Status
 
@@ -59,9 +59,9 @@ def poll(outcome: PollOutcome, reason: str | None = None, **rest: Any) -> PollRe
     return PollReport(outcome, "in words", reason, **rest)
 
 
-def attempt(verdict: Verdict, died: bool = False) -> Attempt:
+def attempt(verdict: Verdict, died: bool = False, waited: timedelta | None = None) -> SendAttempt:
     outcome = Outcome(verdict, "https://secret.example/t0k3n")
-    return Attempt("team", "k7m2q9xr", outcome, timedelta(seconds=0.3), 1, died)
+    return SendAttempt("team", "k7m2q9xr", outcome, timedelta(seconds=0.3), 1, died, waited)
 
 
 def test_polls_are_counted_with_all_that_they_did() -> None:
@@ -101,14 +101,14 @@ def test_deliveries_are_counted_by_what_came_of_them() -> None:
     metrics.attempted(attempt(Verdict.RETRY))
     metrics.attempted(attempt(Verdict.RETRY, died=True))
     metrics.attempted(attempt(Verdict.REFUSED, died=True))
-    metrics.attempted(attempt(Verdict.ACCEPTED))
-    metrics.told("team", timedelta(seconds=4))
-    metrics.told("team", timedelta(seconds=-4))
+    metrics.attempted(attempt(Verdict.ACCEPTED, waited=timedelta(seconds=4)))
     series = read(metrics)
     for outcome in ("accepted", "retry", "refused", "given_up"):
         assert series[f"kie_watcher_deliveries_total{{outcome={outcome},receiver=team}}"] == 1
         assert series[f"kie_watcher_deliveries_total{{outcome={outcome},receiver=me}}"] == 0
     assert series["kie_watcher_send_seconds_count{receiver=team}"] == 4
+    metrics.attempted(attempt(Verdict.ACCEPTED, waited=timedelta(seconds=-4)))
+    series = read(metrics)
     assert series["kie_watcher_change_to_accepted_seconds_count{receiver=team}"] == 2
     assert series["kie_watcher_change_to_accepted_seconds_sum{receiver=team}"] == 4
 
@@ -118,7 +118,7 @@ def test_what_is_put_off_or_never_told_is_counted_by_reason() -> None:
     metrics.deferred("quiet")
     metrics.deferred("digest", 5)
     metrics.suppressed("silence")
-    metrics.beat("accepted")
+    metrics.pinged("accepted")
     series = read(metrics)
     assert series["kie_watcher_deferred_total{reason=quiet}"] == 1
     assert series["kie_watcher_deferred_total{reason=digest}"] == 5
@@ -139,12 +139,12 @@ def test_a_refused_configuration_leaves_the_time_of_the_one_in_use() -> None:
 
 def test_open_alarms_are_shown_until_they_are_over() -> None:
     metrics = Metrics()
-    metrics.alarmed([AlarmKind.BLIND, AlarmKind.RECEIVER, AlarmKind.RECEIVER])
+    metrics.set_alarms([AlarmKind.BLIND, AlarmKind.RECEIVER, AlarmKind.RECEIVER])
     series = read(metrics)
     assert series["kie_watcher_alarms{alarm=blind}"] == 1
     assert series["kie_watcher_alarms{alarm=receiver}"] == 2
     assert series["kie_watcher_alarms{alarm=clock}"] == 0
-    metrics.alarmed([])
+    metrics.set_alarms([])
     assert read(metrics)["kie_watcher_alarms{alarm=blind}"] == 0
 
 
@@ -238,11 +238,10 @@ def everything() -> dict[str, set[str]]:
     """Every series name there is, with the names of its labels."""
     metrics = Metrics(["team"])
     metrics.polled(poll(PollOutcome.QUIET))
-    metrics.attempted(attempt(Verdict.ACCEPTED))
-    metrics.told("team", HOUR)
+    metrics.attempted(attempt(Verdict.ACCEPTED, waited=HOUR))
     metrics.deferred("quiet")
     metrics.suppressed("silence")
-    metrics.beat("failed")
+    metrics.pinged("failed")
     metrics.configured(True, NOW)
     page = metrics.page(STANDING, NOW).decode()
     return {

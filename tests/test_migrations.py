@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from remembering import look
+from stored import query
 from watcher.store.connection import APPLICATION_ID, open_writing
 from watcher.store.schema import MIGRATIONS, NEWEST, migrate
 from watcher.store.store import open_store
@@ -24,11 +24,11 @@ def path(tmp_path: Path) -> Path:
 
 
 def tables(path: Path) -> set[str]:
-    return {name for (name,) in look(path, "SELECT name FROM sqlite_schema WHERE type = 'table'")}
+    return {name for (name,) in query(path, "SELECT name FROM sqlite_schema WHERE type = 'table'")}
 
 
 def version(path: Path) -> int:
-    return int(look(path, "PRAGMA user_version")[0][0])
+    return int(query(path, "PRAGMA user_version")[0][0])
 
 
 async def test_a_failing_step_rolls_back_and_keeps_those_before_it(path: Path) -> None:
@@ -37,7 +37,7 @@ async def test_a_failing_step_rolls_back_and_keeps_those_before_it(path: Path) -
             await migrate(database, (ONE, BROKEN))
 
         assert (version(path), tables(path)) == (1, {"one"})
-        assert look(path, "SELECT a FROM one") == [("kept",)]
+        assert query(path, "SELECT a FROM one") == [("kept",)]
 
 
 async def test_running_again_after_a_failure_applies_each_step_once(path: Path) -> None:
@@ -49,7 +49,7 @@ async def test_running_again_after_a_failure_applies_each_step_once(path: Path) 
         await migrate(database, (ONE, TWO))
 
         assert (version(path), tables(path)) == (2, {"one", "two"})
-        assert look(path, "SELECT a FROM one") == [("kept",), ("twice?",)]
+        assert query(path, "SELECT a FROM one") == [("kept",), ("twice?",)]
 
 
 async def test_a_new_state_has_the_newest_format_and_our_mark(path: Path) -> None:
@@ -57,8 +57,8 @@ async def test_a_new_state_has_the_newest_format_and_our_mark(path: Path) -> Non
         pass
 
     assert version(path) == NEWEST == len(MIGRATIONS)
-    assert look(path, "PRAGMA application_id") == [(APPLICATION_ID,)]
-    assert look(path, "PRAGMA journal_mode") == [("wal",)]
+    assert query(path, "PRAGMA application_id") == [(APPLICATION_ID,)]
+    assert query(path, "PRAGMA journal_mode") == [("wal",)]
 
 
 async def test_every_table_is_strict(path: Path) -> None:
@@ -66,7 +66,7 @@ async def test_every_table_is_strict(path: Path) -> None:
         pass
 
     tables = "SELECT name, strict FROM pragma_table_list WHERE schema = 'main' AND type = 'table'"
-    kinds = look(path, tables)
+    kinds = query(path, tables)
     assert {name for name, strict in kinds if not strict} == {"sqlite_schema"}
     assert len(kinds) > 10
 
@@ -77,7 +77,7 @@ async def test_a_start_interrupted_before_the_first_step_is_taken_up(path: Path)
     assert (version(path), tables(path)) == (0, set())
 
     async with open_store(path) as store:
-        assert await store.believed() is None
+        assert await store.snapshot() is None
 
 
 async def test_a_delivery_is_of_one_change_or_one_notice(path: Path) -> None:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from decimal import Decimal
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from routed import Market, in_short
+from routing_market import Market, summary
 from watcher.catalog.changes import (
     Cause,
     CreditValueChange,
@@ -19,7 +19,16 @@ from watcher.catalog.changes import (
     change_percent,
 )
 from watcher.catalog.record import Model
-from watcher.routing.net_effect import net_effect, net_of, since_told
+from watcher.routing.net_effect import Subject, change_since, net_change, subject
+
+
+def net_effect(changes: Sequence[RecordedChange]) -> tuple[RecordedChange, ...]:
+    """What changes come to, subject by subject, as a message that was held back shows them."""
+    groups: dict[Subject, list[RecordedChange]] = {}
+    for recorded in changes:
+        groups.setdefault(subject(recorded.change), []).append(recorded)
+    return tuple(net for group in groups.values() if (net := net_change(group)) is not None)
+
 
 CASES: list[tuple[str, Callable[[Market], Market], list[str]]] = [
     ("one move is itself", lambda m: m.costs("110"), ["100→110"]),
@@ -55,7 +64,7 @@ CASES: list[tuple[str, Callable[[Market], Market], list[str]]] = [
 def test_changes_come_to_what_differs_in_the_end(
     play: Callable[[Market], Market], net: list[str]
 ) -> None:
-    assert [in_short(each) for each in net_effect(play(Market().opens_with()).changes)] == net
+    assert [summary(each) for each in net_effect(play(Market().opens_with()).changes)] == net
 
 
 def test_a_model_that_was_gone_when_it_began_returns_once() -> None:
@@ -63,7 +72,7 @@ def test_a_model_that_was_gone_when_it_began_returns_once() -> None:
     gone = len(market.news)
     market.returns("120").costs("130")
     (net,) = net_effect(market.changes[gone:])
-    assert in_short(net) == "~1 100→130"
+    assert summary(net) == "~1 100→130"
     market.drops()
     assert net_effect(market.changes[gone:]) == ()
 
@@ -77,7 +86,7 @@ def test_a_net_change_carries_the_number_and_time_of_the_last() -> None:
 def test_models_keep_apart_and_in_the_order_of_their_first_change() -> None:
     market = Market().opens_with().opens_with("10", 2).opens_with("7", 3)
     market.costs("8", number=3).costs("110").costs("11", number=2).costs("9", number=3)
-    assert [in_short(each) for each in net_effect(market.changes)] == ["7→9", "100→110", "10→11"]
+    assert [summary(each) for each in net_effect(market.changes)] == ["7→9", "100→110", "10→11"]
 
 
 def test_what_was_removed_is_shown_as_it_was_last_seen() -> None:
@@ -89,10 +98,10 @@ def test_what_was_removed_is_shown_as_it_was_last_seen() -> None:
 
 def test_changes_may_end_where_the_model_stands_now() -> None:
     market = Market().opens_with().costs("110")
-    net = net_of(market.changes, market.model(1, "104"))
+    net = net_change(market.changes, market.model(1, "104"))
     assert net is not None
-    assert in_short(net) == "100→104"
-    assert net_of(market.changes, market.model(1, "100")) is None
+    assert summary(net) == "100→104"
+    assert net_change(market.changes, market.model(1, "100")) is None
 
 
 # What happens in a market of three models: what, which, and to what.
@@ -155,7 +164,12 @@ def replayed(state: dict[int, Model], worth: Decimal, changes: list[RecordedChan
             )
             state[change.model_id or 0] = change.after
     return worth, {
-        number: (each.record.folded, each.record.credits, each.record.promotion, each.record.fal)
+        number: (
+            each.record.identity_key,
+            each.record.credits,
+            each.record.promotion,
+            each.record.fal,
+        )
         for number, each in state.items()
     }
 
@@ -213,7 +227,7 @@ def only_change(market: Market) -> ModelChange:
 def test_a_change_is_told_from_where_the_price_was_last_told() -> None:
     market = Market().opens_with()
     since = market.on_sale[1]
-    change = since_told(only_change(market.costs("103", "106")), since)
+    change = change_since(only_change(market.costs("103", "106")), since)
     assert isinstance(change, ModelChange)
     assert change_percent(change) == 6
     assert change.kinds == (Kind.PRICE_UP, Kind.DISCOUNT_DOWN)
@@ -224,7 +238,7 @@ def test_what_else_happens_with_a_move_is_told_as_it_happens() -> None:
     market = Market().opens_with("100", discountPrice=True)
     since = market.on_sale[1]
     market.costs("103").costs("106", discountPrice=True)
-    change = since_told(only_change(market), since)
+    change = change_since(only_change(market), since)
     assert Kind.PROMOTION_STARTED in change.kinds
     assert Kind.PRICE_UP in change.kinds
 
@@ -233,13 +247,13 @@ def test_a_move_back_to_what_was_told_leaves_what_else_happened() -> None:
     market = Market().opens_with()
     since = market.on_sale[1]
     market.costs("103").costs("100", discountPrice=True)
-    assert since_told(only_change(market), since).kinds == (Kind.PROMOTION_STARTED,)
+    assert change_since(only_change(market), since).kinds == (Kind.PROMOTION_STARTED,)
 
 
 def test_without_an_earlier_word_a_change_is_told_as_it_is() -> None:
     change = only_change(Market().opens_with().costs("110"))
-    assert since_told(change, None) is change
-    assert since_told(CreditValueChange(Decimal(1), Decimal(2)), change.before).kinds == (
+    assert change_since(change, None) is change
+    assert change_since(CreditValueChange(Decimal(1), Decimal(2)), change.before).kinds == (
         Kind.CREDIT_VALUE,
     )
 
@@ -249,5 +263,6 @@ def test_a_price_for_another_thing_is_no_place_to_start_from() -> None:
     since = market.on_sale[1]
     market.costs("100", creditUnit="per second").costs("110", creditUnit="per second")
     assert (
-        in_short(RecordedChange(1, market.now, since_told(only_change(market), since))) == "100→110"
+        summary(RecordedChange(1, market.now, change_since(only_change(market), since)))
+        == "100→110"
     )

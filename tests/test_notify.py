@@ -31,19 +31,19 @@ from requests.adapters import HTTPAdapter
 from build import model
 from watcher.catalog.changes import Kind, ModelChange, RecordedChange
 from watcher.log import configure
-from watcher.notify.addresses import check
+from watcher.notify.addresses import check_url
 from watcher.notify.receiver import (
     Outcome,
     TerminalReceiver,
     Verdict,
-    after_http,
-    after_smtp,
     open_receiver,
-    parse_retry_after,
+    outcome_of_http,
+    outcome_of_smtp,
 )
 from watcher.render.markup import Markup, Service, harmless
 from watcher.render.message import Message, render
 from watcher.safe_text import Redactor
+from watcher.schedule import parse_retry_after
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -353,8 +353,8 @@ def test_retry_after_is_understood_in_both_forms_and_capped_at_a_day(
 
 
 def test_no_status_is_without_a_reason() -> None:
-    assert all(after_http(status, None, NOW).reason for status in range(100, 600))
-    assert all(after_smtp(code).reason for code in range(400, 600))
+    assert all(outcome_of_http(status, None, NOW).reason for status in range(100, 600))
+    assert all(outcome_of_smtp(code).reason for code in range(400, 600))
 
 
 # Mail
@@ -638,7 +638,7 @@ def test_matrix_is_told_in_html() -> None:
 def test_a_format_that_a_service_does_not_take_is_a_problem(
     url: str, wanted: str, complaint: str
 ) -> None:
-    (problem,) = check(url, wanted)
+    (problem,) = check_url(url, wanted)
     assert complaint in problem
     with pytest.raises(ValueError, match="format"):
         open_receiver("team", url, wanted)
@@ -905,7 +905,7 @@ def plain(text: str) -> str:
 def test_what_is_wrong_with_a_url_is_said_without_repeating_it(
     url: str, complaint: str, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    problems = check(url)
+    problems = check_url(url)
     assert complaint in "; ".join(problems)
     assert "canary" not in str(problems).lower()
     with pytest.raises(ValueError, match=complaint) as refusal:
@@ -936,7 +936,7 @@ def test_what_is_wrong_with_a_url_is_said_without_repeating_it(
     ],
 )
 def test_a_good_url_is_good(url: str) -> None:
-    assert check(url) == []
+    assert check_url(url) == []
 
 
 def test_asking_for_the_module_does_not_load_apprise() -> None:

@@ -1,4 +1,4 @@
-"""From what is recorded to what is told."""
+"""From queued deliveries to messages that are sent."""
 
 from __future__ import annotations
 
@@ -15,26 +15,26 @@ import pytest
 from structlog.testing import capture_logs
 
 from build import model, record
-from remembering import due_to
+from stored import due_to, receivers_due
 from watcher.catalog.changes import Kind, ModelChange
 from watcher.notify.receiver import Outcome, Verdict
-from watcher.outbox import Gatherer, Outbox, TellingRules, new_alert_id
+from watcher.outbox import Batcher, MessageRules, Outbox, new_alert_id
 from watcher.render.markup import Markup, Service
 from watcher.routing.calendar import QuietWindow
 from watcher.routing.match import Matcher
 from watcher.routing.rules import RoutingRules, Silence
 from watcher.store import requests
 from watcher.store.connection import StateError
-from watcher.store.requests import OutboxRequest, Request, Wish
+from watcher.store.requests import DiscardMessages, Request, RetryMessages
 from watcher.store.store import Store, open_store
 from watcher.store.values import Commit, MessageState
 
 INBOX = Service("inbox", Markup.TEXT, 10_000, 200, None)
 START = datetime(2026, 11, 22, 7, 0, tzinfo=UTC)
 NO_SILENCE = Silence(1, Matcher(), START, START)
-TELLING = TellingRules(
+TELLING = MessageRules(
     RoutingRules(("team", "mail")),
-    silence=lambda _: Silence(1, Matcher(), START, START),
+    parse_silence=lambda _: Silence(1, Matcher(), START, START),
 )
 ACCEPTED = Outcome(Verdict.ACCEPTED, "")
 BUSY = Outcome(Verdict.RETRY, "the service failed (503)")
@@ -43,7 +43,7 @@ GONE = Outcome(Verdict.REFUSED, "refused with 404: the address is gone or wrong"
 
 @dataclass
 class Inbox:
-    """A receiver that answers as told, and remembers what it accepted."""
+    """A receiver that gives the answers it was given, and keeps what it accepted."""
 
     name: str
     answers: list[Outcome] = field(default_factory=list)
@@ -74,9 +74,9 @@ class Inbox:
 
 
 def outbox(desk: Desk, rng: Random, *inboxes: Inbox) -> Outbox:
-    gatherer = Gatherer(desk.store, TELLING, now=desk.now, rng=rng)
+    batcher = Batcher(desk.store, TELLING, now=desk.now, rng=rng)
     return Outbox(
-        desk.store, inboxes, gatherer, give_up_after=timedelta(days=7), now=desk.now, rng=rng
+        desk.store, inboxes, batcher, give_up_after=timedelta(days=7), now=desk.now, rng=rng
     )
 
 
@@ -196,8 +196,8 @@ async def test_a_clock_set_back_by_days_does_not_put_a_retry_off_by_days(desk: D
 async def test_a_clock_set_back_before_the_first_try_does_not_put_it_off(desk: Desk) -> None:
     await desk.happens("A", to=("team",))
     desk.seconds = 6 * 24 * 3600
-    gatherer = Gatherer(desk.store, TELLING, now=desk.now, rng=Random(0))
-    await gatherer.gather(desk.team)
+    batcher = Batcher(desk.store, TELLING, now=desk.now, rng=Random(0))
+    await batcher.next_message(desk.team)
 
     await desk.round(at=0)
 
@@ -223,9 +223,9 @@ async def test_an_answer_that_could_not_be_noted_is_not_asked_for_again(
 ) -> None:
     desk.team.answers = [answer]
     short: Any = ShortOfSpace(desk.store)
-    gatherer = Gatherer(desk.store, TELLING, now=desk.now, rng=Random(0))
+    batcher = Batcher(desk.store, TELLING, now=desk.now, rng=Random(0))
     workers = Outbox(
-        short, [desk.team], gatherer, give_up_after=timedelta(days=7), now=desk.now, rng=Random(0)
+        short, [desk.team], batcher, give_up_after=timedelta(days=7), now=desk.now, rng=Random(0)
     )
     await desk.happens("A", to=("team",))
     for desk.seconds in (0, 30, 60):
@@ -240,14 +240,14 @@ async def test_an_answer_that_could_not_be_noted_is_not_asked_for_again(
 
 async def test_a_message_that_failed_in_the_evening_wakes_nobody_at_night(tmp_path: Path) -> None:
     night = QuietWindow("nights", time(22), time(7))
-    rules = TellingRules(RoutingRules(("team",), quiet=(night,)), lambda _: NO_SILENCE)
+    rules = MessageRules(RoutingRules(("team",), quiet=(night,)), lambda _: NO_SILENCE)
     tried = []
     async with open_store(tmp_path / "state.db") as store:
         team = Inbox("team", [BUSY])
         desk = Desk(store, team, Inbox("mail"), seconds=14.9 * 3600)  # 21:54
-        gatherer = Gatherer(store, rules, now=desk.now, rng=Random(1))
+        batcher = Batcher(store, rules, now=desk.now, rng=Random(1))
         outbox = Outbox(
-            store, [team], gatherer, give_up_after=timedelta(days=7), now=desk.now, rng=Random(1)
+            store, [team], batcher, give_up_after=timedelta(days=7), now=desk.now, rng=Random(1)
         )
         await desk.happens("A", to=("team",))
         for hour in (14.9, 15.1, 18, 23.9, 24.1):
@@ -313,7 +313,7 @@ async def test_a_dead_letter_can_be_sent_again_with_its_text(desk: Desk) -> None
     desk.team.answers = [GONE]
     await desk.happens("A", to=("team",))
     await desk.round(at=0)
-    await desk.store.retry(at=desk.now())
+    await desk.store.apply(RetryMessages(desk.now()))
 
     await desk.round(at=1)
 
@@ -428,23 +428,23 @@ async def test_a_receiver_that_breaks_inside_is_tried_again_and_takes_nothing_do
 
 
 async def test_whoever_asks_is_told_of_once_it_is_done(desk: Desk, tmp_path: Path) -> None:
-    wish = OutboxRequest(Wish.DISCARD, START)
+    request = DiscardMessages(START)
     heard: list[list[Request]] = []
     rng = Random(1)
     outbox = Outbox(
         desk.store,
         (desk.team, desk.mail),
-        Gatherer(desk.store, TELLING, now=desk.now, rng=rng),
+        Batcher(desk.store, TELLING, now=desk.now, rng=rng),
         give_up_after=timedelta(days=7),
         now=desk.now,
         rng=rng,
-        asked=lambda asked: heard.append(list(asked)),
+        requested=lambda asked: heard.append(list(asked)),
     )
     await desk.happens("A")
-    requests.leave(tmp_path / "state.db", wish)
+    requests.leave_request(tmp_path / "state.db", request)
 
     await outbox.take_requests()
     await outbox.take_requests()
 
-    assert heard == [[wish]]
-    assert await desk.store.waiting_receivers() == ()
+    assert heard == [[request]]
+    assert await receivers_due(desk.store) == ()

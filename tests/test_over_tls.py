@@ -24,7 +24,7 @@ import trustme
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP
 
-from told import ALERT, a_flood, a_shared_flood
+from samples import ALERT, flood, flood_of_shared_lines
 from watcher.notify.receiver import Verdict, open_receiver
 from watcher.render.message import render
 
@@ -87,7 +87,7 @@ async def internet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIter
 async def test_hostile_models_arrive_harmless_at_the_service_itself(
     internet: StandIn, host: str, count: int
 ) -> None:
-    for contents in (a_flood(count), a_shared_flood(count)):
+    for contents in (flood(count), flood_of_shared_lines(count)):
         # A receiver of its own: Slack's plugin sleeps between two messages.
         receiver = open_receiver("team", SERVICES[host])
         alert = render(contents, receiver.service, ALERT)
@@ -102,7 +102,7 @@ async def test_hostile_models_arrive_harmless_at_the_service_itself(
 
 async def test_discord_is_told_on_the_wire_to_call_nobody(internet: StandIn) -> None:
     receiver = open_receiver("team", SERVICES["discord.com"])
-    alert = render(a_flood(10), receiver.service, ALERT)
+    alert = render(flood(10), receiver.service, ALERT)
     await receiver.send(alert.title, alert.body, ALERT)
     payload: dict[str, Any] = json.loads(internet.bodies["discord.com"][0])
     assert payload["allowed_mentions"] == {"parse": []}
@@ -160,7 +160,7 @@ async def test_a_letter_of_hostile_models_arrives_encrypted_and_harmless(
     with a_mail_server(mailbox, internet.authority) as port:
         url = f"mailtos://localhost:{port}?smtp=localhost&mode=starttls&from=a@example.org&to=b@example.net"
         receiver = open_receiver("team", url)
-        alert = render(a_flood(574), receiver.service, ALERT)
+        alert = render(flood(574), receiver.service, ALERT)
         outcome = await receiver.send(alert.title, alert.body, ALERT)
     assert outcome.verdict is Verdict.ACCEPTED, outcome
     [mail] = mailbox.mails

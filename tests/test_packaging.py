@@ -22,7 +22,7 @@ from packaging.utils import canonicalize_name
 from watcher import __version__
 from watcher.cli import main as cli
 from watcher.config.loading import load
-from watcher.notify.addresses import check
+from watcher.notify.addresses import check_url
 from watcher.simulator.generator import generate
 from watcher.simulator.server import Simulator
 
@@ -284,7 +284,7 @@ def test_a_credential_is_a_file_that_the_configuration_can_name(tmp_path: Path) 
     assert shown
     (tmp_path / "config.yaml").write_text(re.sub("(?m)^#   ", "", shown[1]))
     (tmp_path / name).write_text("json://hooks.example/path\n")
-    settings = load(tmp_path / "config.yaml", {"CREDENTIALS_DIRECTORY": str(tmp_path)}, check)
+    settings = load(tmp_path / "config.yaml", {"CREDENTIALS_DIRECTORY": str(tmp_path)}, check_url)
     assert settings.receivers["team"].url.get_secret_value() == "json://hooks.example/path"
 
 
@@ -362,7 +362,7 @@ def test_installing_puts_program_unit_and_configuration_in_their_places(
     )
     assert ran.stdout.strip() == str(installation.program)
     assert installation.unit.read_text("utf-8") == UNIT.read_text("utf-8")
-    assert load(installation.config, {}, check).state.path == Path(
+    assert load(installation.config, {}, check_url).state.path == Path(
         "/var/lib/kie-watcher/kie-watcher.db"
     )
     example = (ROOT / "config.example.yaml").read_text("utf-8").splitlines()

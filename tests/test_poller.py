@@ -16,10 +16,10 @@ from structlog.testing import capture_logs
 
 from build import row
 from watcher.catalog.changes import ModelChange
-from watcher.catalog.confirm import Policy
+from watcher.catalog.confirm import ConfirmRules
 from watcher.config.settings import PollSettings, SourceSettings
 from watcher.kie.client import open_client
-from watcher.poller import Poller, PollOutcome, PollReport, Rules
+from watcher.poller import Poller, PollOutcome, PollReport, PollRules
 from watcher.routing.match import Matcher
 from watcher.routing.rules import RoutingRules, Silence
 from watcher.simulator.faults import CountsOff, Empty, Envelope, HalfJson, Html, Status
@@ -41,7 +41,7 @@ def rows(count: int = 30, **wire: Any) -> list[dict[str, Any]]:
 
 @dataclass
 class World:
-    """A simulator, a state and a clock; `poller` is the daemon's, until it is started anew."""
+    """A simulator, a state and a clock; `poller` is the daemon's, until it is started again."""
 
     simulator: Simulator
     path: Path
@@ -74,7 +74,7 @@ class World:
             open_store(self.path) as self.store,
             open_client(source, self.poll, at_once) as client,
         ):
-            rules = Rules(Policy(), RoutingRules(("team",)), lambda _: NO_SILENCE)
+            rules = PollRules(ConfirmRules(), RoutingRules(("team",)), lambda _: NO_SILENCE)
             self.poller = Poller(client, self.store, self.poll, rules, now=self.now, rng=Random(1))
             yield self
 
@@ -88,7 +88,7 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
         yield it
 
 
-def told(report: PollReport) -> list[tuple[str, str]]:
+def announced(report: PollReport) -> list[tuple[str, str]]:
     return [
         (kind.value, recorded.change.model.record.description)
         for recorded in report.changes
@@ -101,7 +101,7 @@ async def test_the_first_snapshot_is_a_baseline_and_announces_no_model(world: Wo
     report = await world.sees(minute=0)
 
     assert (report.outcome, report.changes) == (PollOutcome.BASELINE, ())
-    (item,) = await world.store.gathered("team")
+    (item,) = await world.store.queued("team")
     assert item.content.detail == {"models": 30, "categories": {"video": 30}}  # type: ignore[union-attr]
 
 
@@ -132,14 +132,14 @@ async def test_counts_that_moved_call_for_a_sweep(world: World) -> None:
 
     report = await world.sees(minute=5)
 
-    assert told(report) == [("new", "Aria, 4k")]
+    assert announced(report) == [("new", "Aria, 4k")]
 
 
 async def test_a_first_page_that_moved_calls_for_a_sweep(world: World) -> None:
     await world.sees(minute=0)
     world.simulator.catalogue.edit("Reel 3, 3s", creditPrice="5", usdPrice="0.025")
 
-    assert told(await world.sees(minute=5)) == [("price_up", "Reel 3, 3s")]
+    assert announced(await world.sees(minute=5)) == [("price_up", "Reel 3, 3s")]
 
 
 async def test_a_first_page_in_another_order_is_no_news(world: World) -> None:
@@ -159,7 +159,7 @@ async def test_a_price_deep_in_the_list_is_found_by_the_next_full_sweep(world: W
     assert (await world.sees(minute=29)).outcome is PollOutcome.QUIET
     report = await world.sees(minute=30)
 
-    assert (report.why, told(report)) == ("full sweep due", [("price_up", "Reel 25, 25s")])
+    assert (report.why, announced(report)) == ("full sweep due", [("price_up", "Reel 25, 25s")])
 
 
 async def test_a_poll_comes_early_enough_for_a_full_sweep_in_time(world: World) -> None:
@@ -179,7 +179,7 @@ async def test_a_poll_comes_early_enough_to_settle_a_hold_and_always_sweeps(worl
 
     assert report.why == "something waits for confirmation"
     assert world.poller.wait_after(report) == timedelta(minutes=2)
-    assert told(await world.sees(minute=15)) == [("removed", "Reel 25, 25s")]
+    assert announced(await world.sees(minute=15)) == [("removed", "Reel 25, 25s")]
 
 
 async def test_a_hold_survives_a_restart(tmp_path: Path) -> None:
@@ -190,9 +190,9 @@ async def test_a_hold_survives_a_restart(tmp_path: Path) -> None:
             simulator.catalogue.remove("Reel 25, 25s")
             await world.sees(minute=5)
         async with world.started():
-            assert told(await world.sees(minute=14)) == []
+            assert announced(await world.sees(minute=14)) == []
         async with world.started():
-            assert told(await world.sees(minute=15)) == [("removed", "Reel 25, 25s")]
+            assert announced(await world.sees(minute=15)) == [("removed", "Reel 25, 25s")]
 
 
 async def test_a_restart_announces_nothing_and_asks_little(tmp_path: Path) -> None:
@@ -213,7 +213,9 @@ async def test_what_changed_while_the_watcher_was_down_is_found(tmp_path: Path) 
             await world.sees(minute=0)
         simulator.catalogue.edit("Reel 25, 25s", discountPrice=True)
         async with world.started():
-            assert told(await world.sees(minute=600)) == [("promotion_started", "Reel 25, 25s")]
+            assert announced(await world.sees(minute=600)) == [
+                ("promotion_started", "Reel 25, 25s")
+            ]
 
 
 async def test_a_model_that_was_gone_and_is_back_keeps_its_number(world: World) -> None:
@@ -329,7 +331,7 @@ async def test_counts_that_lastingly_disagree_do_not_blind_the_watcher(world: Wo
     world.simulator.catalogue.edit("Reel 25, 25s", creditPrice="30", usdPrice="0.15")
 
     with capture_logs() as logs:
-        found = [told(await world.sees(minute=minute)) for minute in (5, 40, 80)]
+        found = [announced(await world.sees(minute=minute)) for minute in (5, 40, 80)]
 
     assert found == [[("price_up", "Reel 25, 25s")], [], []]
     assert [it["event"] for it in logs].count("sweep.disagreement") == 1
@@ -365,7 +367,7 @@ async def test_what_is_announced_is_queued_for_every_receiver_and_the_rest_only_
 
     await world.sees(minute=5)
 
-    queued = [item.content for item in await world.store.gathered("team")]
+    queued = [item.content for item in await world.store.queued("team")]
     assert [it.change.kinds[0].value for it in queued[1:]] == ["promotion_started"]  # type: ignore[union-attr]
     kinds = {it.change.kinds[0].value for it in await world.store.changes()}
     assert kinds == {"promotion_started", "relabelled"}
@@ -375,7 +377,7 @@ async def test_a_clock_set_back_does_not_put_off_the_full_sweep(world: World) ->
     await world.sees(minute=600)
     world.simulator.catalogue.edit("Reel 25, 25s", discountPrice=True)
 
-    assert told(await world.sees(minute=0)) == [("promotion_started", "Reel 25, 25s")]
+    assert announced(await world.sees(minute=0)) == [("promotion_started", "Reel 25, 25s")]
 
 
 async def test_the_loop_stops_at_once_when_asked_while_it_waits(world: World) -> None:
@@ -398,7 +400,7 @@ async def test_an_accepted_hold_is_settled_by_the_next_poll(world: World) -> Non
     assert await world.store.apply(AcceptHolds(world.now())) == 1
     world.poller.wake()
 
-    assert told(await world.sees(minute=6)) == [("removed", "Reel 25, 25s")]
+    assert announced(await world.sees(minute=6)) == [("removed", "Reel 25, 25s")]
 
 
 async def test_a_hold_accepted_in_the_middle_of_a_poll_is_settled_by_that_poll(
@@ -417,7 +419,7 @@ async def test_a_hold_accepted_in_the_middle_of_a_poll_is_settled_by_that_poll(
 
     store.silences = accepted_while_it_is_judged  # type: ignore[method-assign]
 
-    assert told(await world.sees(minute=6)) == [("removed", "Reel 25, 25s")]
+    assert announced(await world.sees(minute=6)) == [("removed", "Reel 25, 25s")]
 
 
 async def test_starting_over_takes_the_catalogue_as_it_is_and_tells_only_that(
@@ -432,18 +434,18 @@ async def test_starting_over_takes_the_catalogue_as_it_is_and_tells_only_that(
 
     await world.store.apply(StartOver(world.now()))
     world.poller.wake()
-    before = await world.store.gathered("team")
+    before = await world.store.queued("team")
     report = await world.sees(minute=6)
 
     assert (report.outcome, report.changes, report.holds) == (PollOutcome.BASELINE, (), 0)
     assert report.why == "starting over, as asked"
-    news = (await world.store.gathered("team"))[len(before) :]
+    news = (await world.store.queued("team"))[len(before) :]
     assert [item.content.detail["models"] for item in news] == [20]  # type: ignore[union-attr]
     kinds = [it.change.kinds[0].value for it in await world.store.changes()]
     assert sorted(kinds) == ["price_up", "promotion_started", *["removed"] * 10]
-    believed = await world.store.believed()
-    assert believed is not None
-    assert (len(believed.models), believed.holds, believed.start_over) == (20, (), False)
+    snapshot = await world.store.snapshot()
+    assert snapshot is not None
+    assert (len(snapshot.models), snapshot.holds, snapshot.start_over) == (20, (), False)
 
     quiet = await world.sees(minute=7)
     assert (quiet.outcome, quiet.changes) == (PollOutcome.QUIET, ())

@@ -13,28 +13,28 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from routed import (
+from routing_market import (
     DAY,
     HOUR,
     START,
     Market,
-    in_short,
     patterns,
     percent,
-    played,
     route,
     rules,
-    short,
     silence,
+    simulate,
+    summaries,
+    summary,
 )
 from watcher.catalog.changes import Kind, ModelChange, Notice, NoticeKind, RecordedChange
 from watcher.routing.calendar import EVERY_DAY, QuietWindow
 from watcher.routing.match import Matcher
-from watcher.routing.net_effect import since_told
+from watcher.routing.net_effect import change_since
 from watcher.routing.plan import Anchor
 from watcher.routing.release import QueuedItem, Release, release
 from watcher.routing.rules import Flap, FlapRule, Route, RoutingRules, Silence
-from watcher.routing.simulate import Rehearsal, Told
+from watcher.routing.simulate import SimulatedMessage, Simulation
 
 FIVE = {"min_up": percent("5"), "min_down": percent("5")}
 URGENT = Matcher(kinds=frozenset({Kind.REMOVED}), min_up=percent("25"), min_down=percent("25"))
@@ -56,7 +56,7 @@ def at_night() -> Market:
     return market.wait(11 * HOUR)
 
 
-def when(told: list[Told]) -> list[datetime]:
+def when(told: list[SimulatedMessage]) -> list[datetime]:
     return [message.at for message in told]
 
 
@@ -84,22 +84,22 @@ NIGHTS: list[tuple[str, Callable[[Market], Market], list[str]]] = [
 def test_a_night_comes_to_one_message_in_the_morning(
     play: Callable[[Market], Market], told: list[str]
 ) -> None:
-    messages = played(play(at_night()), by_night())
-    assert short(messages) == told
+    messages = simulate(play(at_night()), by_night())
+    assert summaries(messages) == told
     assert when(messages) == [MORNING] * len(told)
 
 
 def test_by_day_everything_is_told_as_it_comes() -> None:
     market = Market().opens_with().costs("110", "100")
-    told = played(market, by_night())
-    assert short(told) == ["100→110", "110→100"]
+    told = simulate(market, by_night())
+    assert summaries(told) == ["100→110", "110→100"]
     assert when(told) == [START, START + HOUR]
 
 
 def test_each_receiver_has_its_own_night() -> None:
     laid_down = by_night(route("all", "team", "mail"), receivers=frozenset({"team"}))
-    told = played(at_night().costs("110", "100"), laid_down)
-    assert [(each.receiver, *short([each])) for each in told] == [
+    told = simulate(at_night().costs("110", "100"), laid_down)
+    assert [(each.receiver, *summaries([each])) for each in told] == [
         ("mail", "100→110"),
         ("mail", "110→100"),
     ]
@@ -107,8 +107,8 @@ def test_each_receiver_has_its_own_night() -> None:
 
 def test_what_is_urgent_breaks_through_and_takes_along_what_waits_of_the_same_model() -> None:
     market = at_night().costs("110").costs("12", number=2).drops()
-    told = played(market, by_night(urgent=URGENT))
-    assert short(told) == ["-1", "10→12"]
+    told = simulate(market, by_night(urgent=URGENT))
+    assert summaries(told) == ["-1", "10→12"]
     assert when(told)[0] < MORNING
     assert when(told)[1] == MORNING
 
@@ -126,8 +126,8 @@ def test_what_is_urgent_breaks_through_and_takes_along_what_waits_of_the_same_mo
 def test_urgency_is_judged_by_what_the_night_came_to(
     prices: list[str], told: list[str], at_once: bool | None
 ) -> None:
-    messages = played(at_night().costs(*prices), by_night(urgent=URGENT))
-    assert short(messages) == told
+    messages = simulate(at_night().costs(*prices), by_night(urgent=URGENT))
+    assert summaries(messages) == told
     if at_once is not None:
         assert (messages[0].at < MORNING) is at_once
 
@@ -135,7 +135,7 @@ def test_urgency_is_judged_by_what_the_night_came_to(
 def test_of_two_windows_both_must_let_it_through() -> None:
     deep = QuietWindow("deep", time(23), time(5))
     laid_down = rules(route(), quiet=(nights(urgent=URGENT), deep))
-    told = played(at_night().drops(), laid_down)
+    told = simulate(at_night().drops(), laid_down)
     # The deep night ends first; then it is urgent enough for what is left.
     assert when(told) == [START.replace(day=3, hour=5)]
 
@@ -161,7 +161,7 @@ def test_what_waited_only_because_the_receiver_failed_is_told_as_it_happened() -
     items = queued(Market().opens_with().costs("110", "100", "105"))
     released = release(items, by_night(), receiver="team", now=START + 5 * HOUR)
     (batch,) = released.batches
-    assert [in_short(each) for each in batch.contents] == ["100→110", "110→100", "100→105"]
+    assert [summary(each) for each in batch.contents] == ["100→110", "110→100", "100→105"]
     assert batch.deliveries == (1, 2, 3)
     assert released.netted == ()
     assert released.next_at is None
@@ -192,7 +192,7 @@ def test_it_is_known_when_to_look_again() -> None:
 def test_a_night_and_what_comes_in_the_morning_are_one_message() -> None:
     market = at_night().costs("110")
     market.wait(MORNING - market.now).costs("100")
-    assert played(market, by_night()) == []
+    assert simulate(market, by_night()) == []
 
 
 @pytest.mark.parametrize(
@@ -210,8 +210,8 @@ def test_the_morning_of_a_clock_change_is_at_seven_too(
     market = Market(step=timedelta(hours=2)).opens_with()
     market.now = datetime.fromisoformat(evening).replace(tzinfo=UTC)
     market.costs("110", "120")
-    told = played(market, replace(by_night(), zone=ZoneInfo(zone)), begun_at=market.now - DAY)
-    assert short(told) == ["100→120"]
+    told = simulate(market, replace(by_night(), zone=ZoneInfo(zone)), begun_at=market.now - DAY)
+    assert summaries(told) == ["100→120"]
     assert when(told) == [datetime.fromisoformat(morning).replace(tzinfo=UTC)]
 
 
@@ -241,39 +241,39 @@ def test_a_threshold_holds_over_the_night(
     market = at_night().costs(*night)
     market.wait(DAY - 12 * HOUR + timedelta(hours=1)).costs(*day)
     calm = replace(by_night(route("mine", **FIVE)), flap=FlapRule(within=timedelta(0)))
-    assert short(played(market, calm)) == alerts
+    assert summaries(simulate(market, calm)) == alerts
 
 
 def test_one_receiver_sleeps_and_the_other_does_not() -> None:
     laid_down = by_night(route("mine", "team", "mail", **FIVE), receivers=frozenset({"team"}))
     market = at_night().costs("106", "102")
     market.wait(12 * HOUR).costs("105", "107.2")
-    told = played(market, laid_down)
-    assert short(each for each in told if each.receiver == "team") == ["100→105"]
-    assert short(each for each in told if each.receiver == "mail") == ["100→106"]
+    told = simulate(market, laid_down)
+    assert summaries(each for each in told if each.receiver == "team") == ["100→105"]
+    assert summaries(each for each in told if each.receiver == "mail") == ["100→106"]
 
 
 def test_a_route_that_hears_only_of_rises_does_not_tell_one_that_is_gone() -> None:
     rises = route("rises", kinds=frozenset({Kind.PRICE_UP}))
-    assert played(at_night().costs("110", "100"), by_night(rises)) == []
-    assert short(played(at_night().costs("110", "104"), by_night(rises))) == ["100→104"]
+    assert simulate(at_night().costs("110", "100"), by_night(rises)) == []
+    assert summaries(simulate(at_night().costs("110", "104"), by_night(rises))) == ["100→104"]
 
 
 def test_a_mark_that_was_passed_there_and_back_by_night_is_not_told() -> None:
     mark = route("mark", usd_below=Decimal("0.48"))
-    assert played(at_night().costs("95", "97"), by_night(mark)) == []
-    assert short(played(at_night().costs("95", "90"), by_night(mark))) == ["100→90"]
+    assert simulate(at_night().costs("95", "97"), by_night(mark)) == []
+    assert summaries(simulate(at_night().costs("95", "90"), by_night(mark))) == ["100→90"]
 
 
 def test_a_mark_is_said_once_for_each_time_it_is_passed() -> None:
     mark = rules(route("mark", usd_below=Decimal("0.48")))
     market = Market(step=DAY).opens_with().costs("97", "96", "95", "90", "97", "96", "80")
-    assert short(played(market, mark)) == ["97→96", "97→96"]
+    assert summaries(simulate(market, mark)) == ["97→96", "97→96"]
 
 
 def test_what_only_was_relabelled_in_the_end_is_told_to_nobody() -> None:
     market = at_night().costs("110").costs("100", anchor="https://kie.ai/other")
-    assert played(market, by_night()) == []
+    assert simulate(market, by_night()) == []
 
 
 def test_the_anchor_goes_back_where_nothing_was_told() -> None:
@@ -303,19 +303,19 @@ def test_a_digest_gathers_to_its_moment_and_tells_the_net_effect() -> None:
     market.costs("110").costs("12", number=2).costs("120").costs("10", number=2).costs(
         "0.5", number=3
     )
-    told = played(market, rules(weekly()))
-    assert short(told) == ["100→120 1→0.5"]
+    told = simulate(market, rules(weekly()))
+    assert summaries(told) == ["100→120 1→0.5"]
     assert when(told) == [NEXT_MONDAY]
     (message,) = told
     assert message.batch.digest is not None
     digest = message.batch.digest
     assert (digest.route, digest.since_at, digest.until_at) == ("weekly", START - HOUR, NEXT_MONDAY)
-    assert [in_short(each) for each in digest.rises] == ["100→120"]
-    assert [in_short(each) for each in digest.falls] == ["1→0.5"]
+    assert [summary(each) for each in digest.rises] == ["100→120"]
+    assert [summary(each) for each in digest.falls] == ["1→0.5"]
     assert digest.counts[Kind.PRICE_UP] == 1
     assert digest.counts[Kind.PRICE_DOWN] == 1
     assert Kind.NEW not in digest.counts
-    assert digest.gathered == 5
+    assert digest.change_count == 5
     assert len(message.batch.deliveries) == 3
 
 
@@ -325,20 +325,20 @@ def test_the_biggest_moves_come_first_and_are_few() -> None:
         market.opens_with("100", number)
     for number in range(1, 20):
         market.costs(str(100 + number * (1 if number % 2 else -1)), number=number)
-    (message,) = played(market, rules(weekly()))
+    (message,) = simulate(market, rules(weekly()))
     assert message.batch.digest is not None
-    assert [in_short(each) for each in message.batch.digest.rises] == [
+    assert [summary(each) for each in message.batch.digest.rises] == [
         f"100→{price}" for price in (119, 117, 115, 113, 111)
     ]
-    assert [in_short(each) for each in message.batch.digest.falls] == [
+    assert [summary(each) for each in message.batch.digest.falls] == [
         f"100→{price}" for price in (82, 84, 86, 88, 90)
     ]
 
 
 def test_a_week_goes_from_one_digest_to_the_next() -> None:
     market = Market(step=7 * DAY).opens_with().costs("110", "120", "130")
-    told = played(market, rules(weekly()), until=START + 22 * DAY)
-    assert short(told) == ["100→110", "110→120", "120→130"]
+    told = simulate(market, rules(weekly()), until=START + 22 * DAY)
+    assert summaries(told) == ["100→110", "110→120", "120→130"]
     periods = [
         (each.batch.digest.since_at, each.batch.digest.until_at)
         for each in told
@@ -367,26 +367,26 @@ def test_what_came_after_the_moment_waits_for_the_next() -> None:
     market.now = NEXT_MONDAY - HOUR
     items = queued(market.costs("110", "120").wait(HOUR).costs("130"), route="weekly")
     released = release(items, rules(weekly()), receiver="mail", now=NEXT_MONDAY + 5 * HOUR)
-    assert [in_short(each) for batch in released.batches for each in batch.contents] == ["100→110"]
+    assert [summary(each) for batch in released.batches for each in batch.contents] == ["100→110"]
     assert released.next_at == NEXT_MONDAY + 7 * DAY
 
 
 def test_an_empty_digest_is_sent_only_where_it_is_asked_for() -> None:
     until = START + 15 * DAY
-    assert played(Market(), rules(weekly()), until=until) == []
-    told = played(Market(), rules(weekly(empty=True)), until=until)
-    assert short(told) == ["", ""]
+    assert simulate(Market(), rules(weekly()), until=until) == []
+    told = simulate(Market(), rules(weekly(empty=True)), until=until)
+    assert summaries(told) == ["", ""]
     assert when(told) == [NEXT_MONDAY, NEXT_MONDAY + 7 * DAY]
     assert all(each.batch.digest is not None for each in told)
 
 
 def test_a_digest_that_comes_to_nothing_is_empty() -> None:
     market = Market(step=HOUR).opens_with().costs("110", "100")
-    assert played(market, rules(weekly()), until=START + 8 * DAY) == []
-    (message,) = played(market, rules(weekly(empty=True)), until=START + 8 * DAY)
+    assert simulate(market, rules(weekly()), until=START + 8 * DAY) == []
+    (message,) = simulate(market, rules(weekly(empty=True)), until=START + 8 * DAY)
     assert message.batch.contents == ()
     assert message.batch.digest is not None
-    assert message.batch.digest.gathered == 2
+    assert message.batch.digest.change_count == 2
 
 
 def test_a_digest_that_is_new_does_not_look_back() -> None:
@@ -398,14 +398,14 @@ def test_a_digest_that_is_new_does_not_look_back() -> None:
 
 def test_digests_and_news_are_messages_of_their_own() -> None:
     laid_down = rules(
-        weekly(go_on=True),
-        route("daily", "mail", digest="0 18 * * *", go_on=True),
+        weekly(continues=True),
+        route("daily", "mail", digest="0 18 * * *", continues=True),
         route("now", "mail"),
     )
-    told = played(
+    told = simulate(
         Market(step=HOUR).opens_with().costs("110", "100", "105"), laid_down, until=START + 8 * DAY
     )
-    assert short(told) == ["100→110", "110→100", "100→105", "100→105", "100→105"]
+    assert summaries(told) == ["100→110", "110→100", "100→105", "100→105", "100→105"]
     assert [each.batch.digest and each.batch.digest.route for each in told] == [
         None, None, None, "daily", "weekly",
     ]  # fmt: skip
@@ -413,7 +413,7 @@ def test_digests_and_news_are_messages_of_their_own() -> None:
 
 def test_a_digest_whose_moment_falls_into_a_night_comes_in_the_morning() -> None:
     laid_down = by_night(route("daily", digest="0 3 * * *"), urgent=Matcher())
-    told = played(at_night().costs("110"), laid_down, until=START + 2 * DAY)
+    told = simulate(at_night().costs("110"), laid_down, until=START + 2 * DAY)
     assert when(told) == [MORNING]
 
 
@@ -422,14 +422,14 @@ def test_a_digest_comes_by_the_local_clock() -> None:
     market.now = datetime(2026, 3, 20, 12, tzinfo=UTC)
     market.costs("110", "120")
     laid_down = rules(weekly(), zone=ZoneInfo("Europe/Berlin"))
-    told = played(market, laid_down, begun_at=market.now - 30 * DAY, until=market.now)
+    told = simulate(market, laid_down, begun_at=market.now - 30 * DAY, until=market.now)
     assert [at.hour for at in when(told)] == [8, 7]
 
 
 def test_a_route_that_is_no_longer_there_holds_nothing_back() -> None:
     items = queued(Market().opens_with().costs("110", "120"), route="weekly")
     (batch,) = release(items, rules(route("now", "mail")), receiver="mail", now=START + DAY).batches
-    assert [in_short(each) for each in batch.contents] == ["100→120"]
+    assert [summary(each) for each in batch.contents] == ["100→120"]
     assert batch.digest is None
 
 
@@ -444,10 +444,10 @@ def test_a_digest_that_became_a_route_like_others_holds_nothing_back() -> None:
 def test_a_threshold_holds_over_a_digest() -> None:
     laid_down = rules(weekly(**FIVE))
     market = Market(step=DAY).opens_with().costs("106", "102")
-    assert played(market, laid_down, until=START + 8 * DAY) == []
+    assert simulate(market, laid_down, until=START + 8 * DAY) == []
     market.wait(7 * DAY).costs("104", "106")
-    told = played(market, laid_down, until=START + 22 * DAY)
-    assert short(told) == ["100→106"]
+    told = simulate(market, laid_down, until=START + 22 * DAY)
+    assert summaries(told) == ["100→106"]
 
 
 # Silences
@@ -456,35 +456,37 @@ def test_a_threshold_holds_over_a_digest() -> None:
 def test_what_a_silence_caught_comes_as_its_net_effect_at_its_end() -> None:
     market = Market(step=HOUR).opens_with().opens_with("10", 2)
     market.costs("110").costs("12", number=2).costs("100")
-    told = played(market, rules(route()), silences=[silence(START, 3 * DAY)])
-    assert short(told) == ["10→12"]
+    told = simulate(market, rules(route()), silences=[silence(START, 3 * DAY)])
+    assert summaries(told) == ["10→12"]
     assert when(told) == [START + 3 * DAY]
 
 
 def test_what_a_silence_does_not_match_is_told_meanwhile() -> None:
     market = Market(step=HOUR).opens_with().opens_with("10", 2).costs("110").costs("12", number=2)
     first = silence(START, DAY, matcher=Matcher(model=patterns("reel 1,*")))
-    told = played(market, rules(route()), silences=[first])
-    assert short(told) == ["10→12", "100→110"]
+    told = simulate(market, rules(route()), silences=[first])
+    assert summaries(told) == ["10→12", "100→110"]
 
 
 def test_a_silence_that_drops_leaves_nothing_for_its_end() -> None:
     market = Market(step=HOUR).opens_with().costs("110").wait(DAY).costs("120")
-    assert short(played(market, rules(route()), silences=[silence(START, DAY, drop=True)])) == [
-        "110→120"
-    ]
+    assert summaries(
+        simulate(market, rules(route()), silences=[silence(START, DAY, drop=True)])
+    ) == ["110→120"]
 
 
 def test_what_a_silence_dropped_does_not_come_back_with_the_next_move() -> None:
     market = Market(step=HOUR).opens_with().costs("150").wait(DAY).costs("151", "160")
     quiet = silence(START, DAY, drop=True)
-    assert short(played(market, rules(route("mine", **FIVE)), silences=[quiet])) == ["150→160"]
+    assert summaries(simulate(market, rules(route("mine", **FIVE)), silences=[quiet])) == [
+        "150→160"
+    ]
 
 
 def test_a_silence_that_is_ended_early_holds_nothing_longer() -> None:
     market = Market(step=HOUR).opens_with().costs("110")
     quiet = silence(START, 3 * DAY, ended_at=START + 2 * HOUR)
-    told = played(market, rules(route()), silences=[quiet])
+    told = simulate(market, rules(route()), silences=[quiet])
     assert when(told) == [START + 2 * HOUR]
 
 
@@ -504,23 +506,23 @@ def test_a_silence_over_a_night_and_a_night_over_a_silence(
     ends_at: datetime, told_at: datetime
 ) -> None:
     quiet = silence(START, ends_at - START)
-    told = played(at_night().costs("110", "120"), by_night(), silences=[quiet])
-    assert short(told) == ["100→120"]
+    told = simulate(at_night().costs("110", "120"), by_night(), silences=[quiet])
+    assert summaries(told) == ["100→120"]
     assert when(told) == [told_at]
 
 
 def test_a_silence_over_the_moment_of_a_digest_puts_it_off_to_the_next() -> None:
     market = Market().opens_with().costs("110")
     quiet = silence(START, 10 * DAY)
-    told = played(market, rules(weekly()), silences=[quiet], until=START + 20 * DAY)
+    told = simulate(market, rules(weekly()), silences=[quiet], until=START + 20 * DAY)
     assert when(told) == [NEXT_MONDAY + 7 * DAY]
 
 
 def test_a_removal_that_no_silence_caught_leaves_nothing_to_say_at_its_end() -> None:
     prices = Matcher(kinds=frozenset({Kind.PRICE_UP, Kind.PRICE_DOWN}))
     market = Market(step=HOUR).opens_with().costs("110").drops()
-    told = played(market, rules(route()), silences=[silence(START, DAY, matcher=prices)])
-    assert short(told) == ["-1"]
+    told = simulate(market, rules(route()), silences=[silence(START, DAY, matcher=prices)])
+    assert summaries(told) == ["-1"]
     assert told[0].batch.deliveries == (1, 2)
 
 
@@ -533,26 +535,26 @@ def flapping(*prices: str, step: timedelta = HOUR) -> Market:
 
 def test_a_price_that_flaps_is_announced_once_and_told_when_it_stood_still() -> None:
     market = flapping("2", "1", "2", "1", "2", "1", "2", "1", "3")
-    told = played(market, rules(route()))
-    assert short(told) == ["1→2", "2→1", "1→2", "2→1", "1→2", "2→3"]
+    told = simulate(market, rules(route()))
+    assert summaries(told) == ["1→2", "2→1", "1→2", "2→1", "1→2", "2→3"]
     assert [bool(each.batch.flapping) for each in told] == [False] * 4 + [True, False]
     assert told[-1].at == market.now - HOUR + DAY
     assert told[4].batch.flapping == {5}
 
 
 def test_a_price_that_flaps_back_to_what_was_announced_is_nothing_more() -> None:
-    told = played(flapping("2", "1", "2", "1", "2", "1", "2"), rules(route()))
-    assert short(told) == ["1→2", "2→1", "1→2", "2→1", "1→2"]
+    told = simulate(flapping("2", "1", "2", "1", "2", "1", "2"), rules(route()))
+    assert summaries(told) == ["1→2", "2→1", "1→2", "2→1", "1→2"]
 
 
 def test_four_times_to_and_fro_is_not_flapping() -> None:
-    told = played(flapping("2", "1", "2", "1"), rules(route()))
+    told = simulate(flapping("2", "1", "2", "1"), rules(route()))
     assert not any(each.batch.flapping for each in told)
     assert len(told) == 4
 
 
 def test_a_price_that_climbs_all_day_does_not_flap() -> None:
-    told = played(flapping(*map(str, range(2, 12))), rules(route()))
+    told = simulate(flapping(*map(str, range(2, 12))), rules(route()))
     assert len(told) == 10
 
 
@@ -560,7 +562,7 @@ def test_a_price_that_flaps_again_is_announced_again() -> None:
     market = (
         flapping("2", "1", "2", "1", "2", "1").wait(3 * DAY).costs("2", "1", "2", "1", "2", "1")
     )
-    told = played(market, rules(route()))
+    told = simulate(market, rules(route()))
     assert sum(bool(each.batch.flapping) for each in told) == 2
 
 
@@ -568,38 +570,38 @@ def test_a_price_that_never_stands_still_is_never_told_again() -> None:
     market = flapping("2", "1", "2", "1", "2")
     for _ in range(20):
         market.wait(10 * HOUR).costs("1").wait(10 * HOUR).costs("2")
-    told = played(market, rules(route()))
+    told = simulate(market, rules(route()))
     assert len(told) == 5
 
 
 def test_a_model_that_flapped_and_went_is_told_to_be_gone_at_once() -> None:
     market = flapping("2", "1", "2", "1", "2", "1", "3").drops()
-    told = played(market, rules(route()))
-    assert short(told)[-1] == "-1"
+    told = simulate(market, rules(route()))
+    assert summaries(told)[-1] == "-1"
     assert told[-1].at == market.now - HOUR
     assert told[-1].batch.deliveries == (6, 7, 8)
 
 
 def test_a_price_that_began_to_flap_by_night_is_announced_in_the_morning() -> None:
     market = at_night().costs("12", "10", "12", "10", "12", "10", "12", number=2)
-    told = played(market, by_night())
-    assert short(told) == ["10→12"]
+    told = simulate(market, by_night())
+    assert summaries(told) == ["10→12"]
     assert told[0].batch.flapping == {5}
     assert when(told) == [MORNING]
 
 
 def test_a_route_that_sees_only_rises_is_told_of_the_flapping_too() -> None:
     rises = rules(route("rises", kinds=frozenset({Kind.PRICE_UP})))
-    told = played(flapping("0.5", "1", "0.5", "1", "0.5", "1", "0.5", "1"), rises)
+    told = simulate(flapping("0.5", "1", "0.5", "1", "0.5", "1", "0.5", "1"), rises)
     assert [bool(each.batch.flapping) for each in told] == [False, False, True, False]
     assert told[-1].at > told[-2].at + DAY
 
 
 def test_what_flaps_holds_nothing_else_back() -> None:
     market = flapping("2", "1", "2", "1", "2", "1").opens_with("10", 2).costs("12", number=2)
-    told = played(market, rules(route()))
-    assert "10→12" in short(told)
-    assert next(each for each in told if short([each]) == ["10→12"]).at == market.now - HOUR
+    told = simulate(market, rules(route()))
+    assert "10→12" in summaries(told)
+    assert next(each for each in told if summaries([each]) == ["10→12"]).at == market.now - HOUR
 
 
 # Everything together: properties
@@ -657,7 +659,7 @@ def test_whatever_is_deferred_what_is_told_leads_to_how_things_stand(
         number: str(each.record.credits)
         for number, each in Market().opens_with("10").opens_with("20", 2).on_sale.items()
     }
-    told = played(market, deferring(digest), silences=silences, until=market.now + 30 * DAY)
+    told = simulate(market, deferring(digest), silences=silences, until=market.now + 30 * DAY)
     for message in told:
         for content in message.batch.contents:
             assert isinstance(content, RecordedChange)
@@ -679,12 +681,12 @@ def test_every_delivery_is_told_or_netted_once_and_none_waits_for_ever(
     events: list[Happening], digest: str | None
 ) -> None:
     market = happened(events)
-    rehearsal = Rehearsal(deferring(digest), begun_at=START - HOUR)
-    told = list(rehearsal.run(market.news, market.now + 30 * DAY))
+    simulation = Simulation(deferring(digest), begun_at=START - HOUR)
+    told = list(simulation.run(market.news, market.now + 30 * DAY))
     done = [number for message in told for number in message.batch.deliveries]
     assert len(done) == len(set(done))
-    assert len(done) + rehearsal.netted == len(market.changes)
-    assert rehearsal.waiting() == 0
+    assert len(done) + simulation.netted == len(market.changes)
+    assert simulation.waiting() == 0
     assert all(message.batch.contents for message in told)
 
 
@@ -692,7 +694,7 @@ def test_every_delivery_is_told_or_netted_once_and_none_waits_for_ever(
 @given(happenings)
 def test_in_the_night_only_what_is_urgent_is_told(events: list[Happening]) -> None:
     laid_down = deferring(None)
-    for message in played(happened(events), laid_down):
+    for message in simulate(happened(events), laid_down):
         hour = message.at.astimezone(laid_down.zone).hour
         if 7 <= hour < 22:
             continue
@@ -706,11 +708,11 @@ def test_in_the_night_only_what_is_urgent_is_told(events: list[Happening]) -> No
 def test_looking_more_often_tells_the_same(events: list[Happening], looks: list[int]) -> None:
     market = happened(events)
     until = market.now + 10 * DAY
-    lazy = Rehearsal(deferring(None), begun_at=START - HOUR)
-    eager = Rehearsal(deferring(None), begun_at=START - HOUR)
+    lazy = Simulation(deferring(None), begun_at=START - HOUR)
+    eager = Simulation(deferring(None), begun_at=START - HOUR)
     first = list(lazy.run(market.news, until))
     extra = sorted(START + timedelta(hours=hours) for hours in looks)
-    second: list[Told] = []
+    second: list[SimulatedMessage] = []
     for content in market.news:
         while extra and extra[0] < content.at:
             second += eager.run([], extra.pop(0))
@@ -724,13 +726,13 @@ def test_a_year_of_changes_runs_through_in_a_moment() -> None:
     for turn in range(365 * 3):
         market.costs(str(50 + turn * 7 % 40)).costs(str(70 + turn * 11 % 30), number=2)
     laid_down = rules(
-        route("mine", "team", **FIVE, go_on=True),
-        weekly(go_on=True),
+        route("mine", "team", **FIVE, continues=True),
+        weekly(continues=True),
         route("all", "ops"),
         quiet=(nights(receivers=frozenset({"team"}), urgent=URGENT),),
         zone=ZoneInfo("Europe/Berlin"),
     )
-    told = played(market, laid_down, until=market.now + 8 * DAY)
+    told = simulate(market, laid_down, until=market.now + 8 * DAY)
     digests = [each for each in told if each.batch.digest]
     assert 51 <= len(digests) <= 54
     assert {each.receiver for each in told} == {"team", "mail", "ops"}
@@ -750,23 +752,23 @@ def test_an_item_is_told_from_where_its_route_last_told_it() -> None:
     market = Market(step=DAY).opens_with().costs("103", "106")
     before = market.changes[0].change
     assert isinstance(before, ModelChange)
-    told = replace(market.changes[1], change=since_told(market.changes[1].change, before.before))
+    told = replace(market.changes[1], change=change_since(market.changes[1].change, before.before))
     item = QueuedItem(1, told, told.at, "mine", None, Flap.STEADY)
     (batch,) = release([item], rules(route("mine", **FIVE)), receiver="team", now=told.at).batches
-    assert [in_short(each) for each in batch.contents] == ["100→106"]
+    assert [summary(each) for each in batch.contents] == ["100→106"]
 
 
 def test_notices_wait_by_night_and_go_with_the_rest() -> None:
     market = at_night().says(NoticeKind.BASELINE).costs("110")
-    (message,) = played(market, by_night(urgent=Matcher()), until=MORNING)[-1:]
+    (message,) = simulate(market, by_night(urgent=Matcher()), until=MORNING)[-1:]
     assert isinstance(message.batch.contents[0], Notice)
     assert message.at == MORNING
 
 
 def test_silences_are_values() -> None:
     quiet = Silence(1, Matcher(), START, START + DAY)
-    assert quiet.over_at == START + DAY
-    assert replace(quiet, ended_at=START + 2 * DAY).over_at == START + DAY
+    assert quiet.ends_at == START + DAY
+    assert replace(quiet, ended_at=START + 2 * DAY).ends_at == START + DAY
     assert not quiet.is_active(START - HOUR)
 
 
@@ -788,7 +790,7 @@ def test_nobody_awake_is_ever_further_behind_than_the_threshold(
         ),
         flap=FlapRule(within=timedelta(0)),
     )
-    told = played(market, laid_down, until=market.now + DAY)
+    told = simulate(market, laid_down, until=market.now + DAY)
     for receiver in ("team", "mail"):
         known = Decimal(100)
         for message in told:

@@ -11,7 +11,7 @@ import pytest
 from pydantic import BaseModel, ConfigDict, SecretStr
 
 from watcher.catalog.changes import Kind
-from watcher.config.reload import NEEDS_RESTART, changed, compare
+from watcher.config.reload import NEEDS_RESTART, compare
 from watcher.config.settings import ReceiverSettings, Settings
 
 CANARY = "json://c4n4ry.example/t0k3n"
@@ -65,6 +65,12 @@ def receivers(**urls: str) -> Grown:
 
 def rules(*names: str) -> Grown:
     return Grown(rules=tuple(Rule(name=name) for name in names))
+
+
+def changed(old: Settings, new: Settings) -> list[str]:
+    """Every difference, whether it applies now or waits for a restart."""
+    reload = compare(old, new)
+    return [*reload.changed, *reload.waiting]
 
 
 def test_the_same_configuration_changes_nothing() -> None:

@@ -7,7 +7,18 @@ from pathlib import Path
 
 import pytest
 
-from remembering import START, commit, draft, due_to, fix, minutes, model, new, record
+from stored import (
+    START,
+    commit,
+    create_message,
+    draft,
+    due_to,
+    minutes,
+    model,
+    new,
+    receivers_due,
+    record,
+)
 from watcher.catalog.changes import Notice, NoticeKind
 from watcher.catalog.confirm import Hold, HoldReason
 from watcher.routing.plan import Anchor, Dispatch
@@ -16,12 +27,13 @@ from watcher.store.connection import ConflictError, StateError
 from watcher.store.requests import (
     AcceptHolds,
     AddSilence,
+    DiscardMessages,
     EndSilence,
-    Forward,
-    HoldName,
-    OutboxRequest,
+    ForwardMessages,
+    HoldKey,
+    Request,
+    RetryMessages,
     StartOver,
-    Wish,
 )
 from watcher.store.store import Store, open_store
 from watcher.store.values import StoredSilence
@@ -34,7 +46,7 @@ SILENCE = StoredSilence(
     reason="known “sale” 🎉",
     dropping=True,
 )
-EVERYTHING = OutboxRequest(Wish.DISCARD, minutes(5))
+EVERYTHING = DiscardMessages(minutes(5))
 
 
 @pytest.fixture
@@ -64,11 +76,11 @@ async def owe(store: Store) -> None:
 async def test_a_daemon_does_what_a_command_left_and_does_it_once(path: Path) -> None:
     async with open_store(path) as store:
         await owe(store)
-        requests.leave(path, EVERYTHING)
+        requests.leave_request(path, EVERYTHING)
 
         taken = await store.take_requests()
         assert taken.applied == ((EVERYTHING, 1),)
-        assert await store.waiting_receivers() == ()
+        assert await receivers_due(store) == ()
         assert left(path) == []
         assert (await store.take_requests()).applied == ()
 
@@ -76,41 +88,41 @@ async def test_a_daemon_does_what_a_command_left_and_does_it_once(path: Path) ->
 @pytest.mark.parametrize(
     "request_",
     [
-        OutboxRequest(Wish.RETRY, START),
-        OutboxRequest(Wish.RETRY, minutes(1), message_ids=(3, 1)),
-        OutboxRequest(Wish.DISCARD, minutes(2), message_ids=(), receiver="my “team”"),
-        Forward(minutes(2), "team", message_ids=(4,)),
-        Forward(minutes(2), "team", receiver="old-team"),
+        RetryMessages(START),
+        RetryMessages(minutes(1), message_ids=(3, 1)),
+        DiscardMessages(minutes(2), message_ids=(), receiver="my “team”"),
+        ForwardMessages(minutes(2), "team", message_ids=(4,)),
+        ForwardMessages(minutes(2), "team", receiver="old-team"),
         AddSilence(SILENCE),
         EndSilence(minutes(3), 7),
         AcceptHolds(minutes(4)),
         AcceptHolds(
             minutes(4),
             (
-                HoldName(HoldReason.PRICE, 12, "0.004"),
-                HoldName(HoldReason.COLLAPSE, None, ""),
+                HoldKey(HoldReason.PRICE, 12, "0.004"),
+                HoldKey(HoldReason.COLLAPSE, None, ""),
             ),
         ),
         StartOver(minutes(5)),
     ],
     ids=lambda request: type(request).__name__,
 )
-def test_a_request_is_taken_as_it_was_left(path: Path, request_: OutboxRequest) -> None:
+def test_a_request_is_taken_as_it_was_left(path: Path, request_: Request) -> None:
     path.touch()
-    file = requests.leave(path, request_)
+    file = requests.leave_request(path, request_)
 
-    assert requests.look(path).requests == ((file, request_),)
+    assert requests.read_requests(path).requests == ((file, request_),)
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert stat.S_IMODE(file.parent.stat().st_mode) == 0o700
 
 
 def test_requests_are_taken_in_the_order_in_which_they_were_made(path: Path) -> None:
     path.touch()
-    made = [OutboxRequest(Wish.RETRY, minutes(minute)) for minute in (3, 1, 2)]
+    made = [RetryMessages(minutes(minute)) for minute in (3, 1, 2)]
     for request in made:
-        requests.leave(path, request)
+        requests.leave_request(path, request)
 
-    taken = [request for _, request in requests.look(path).requests]
+    taken = [request for _, request in requests.read_requests(path).requests]
     assert [request.at for request in taken] == [minutes(1), minutes(2), minutes(3)]
 
 
@@ -118,7 +130,7 @@ async def test_a_state_nobody_asked_anything_of_has_no_requests(path: Path) -> N
     async with open_store(path) as store:
         taken = await store.take_requests()
 
-    assert (taken.applied, taken.set_aside) == ((), ())
+    assert (taken.applied, taken.rejected) == ((), ())
 
 
 @pytest.mark.parametrize(
@@ -176,26 +188,26 @@ async def test_what_is_no_request_is_set_aside_and_stops_nothing(
     async with open_store(path) as store:
         await owe(store)
         put(path, name, content)
-        requests.leave(path, EVERYTHING)
+        requests.leave_request(path, EVERYTHING)
 
         taken = await store.take_requests()
-        assert taken.set_aside == (name,)
+        assert taken.rejected == (name,)
         assert taken.applied == ((EVERYTHING, 1),)
         assert left(path) == [f"{name}.rejected"]
-        assert (await store.take_requests()).set_aside == ()
+        assert (await store.take_requests()).rejected == ()
 
 
 def test_a_pipe_or_a_link_among_the_requests_is_not_opened(path: Path) -> None:
     os.mkfifo(spool(path) / "1.json")
     (spool(path) / "2.json").symlink_to("/dev/zero")
 
-    assert requests.look(path).set_aside == ("1.json", "2.json")
+    assert requests.read_requests(path).rejected == ("1.json", "2.json")
 
 
 def test_a_request_still_being_written_is_left_alone(path: Path) -> None:
     put(path, "1.part", '{"wish"')
 
-    assert requests.look(path) == requests.Spool((), ())
+    assert requests.read_requests(path) == requests.Spool((), ())
     assert left(path) == ["1.part"]
 
 
@@ -203,15 +215,15 @@ def test_a_file_in_place_of_the_directory_is_set_aside(path: Path) -> None:
     directory = path.with_name("kie-watcher.db.requests")
     directory.touch()
 
-    assert requests.look(path).set_aside == (directory.name,)
-    assert requests.look(path).set_aside == ()
+    assert requests.read_requests(path).rejected == (directory.name,)
+    assert requests.read_requests(path).rejected == ()
 
 
 def test_a_request_that_cannot_be_left_is_said(path: Path) -> None:
     path.with_name("kie-watcher.db.requests").touch()
 
     with pytest.raises(StateError, match="cannot be left"):
-        requests.leave(path, EVERYTHING)
+        requests.leave_request(path, EVERYTHING)
 
 
 async def test_a_request_done_again_after_a_crash_does_nothing_more(path: Path) -> None:
@@ -222,7 +234,7 @@ async def test_a_request_done_again_after_a_crash_does_nothing_more(path: Path) 
         await store.record(commit(minutes(9), notices=((sample, ("team",)),)))
 
         assert await store.apply(EVERYTHING) == 0
-        assert await store.waiting_receivers() == ("team",)
+        assert await receivers_due(store) == ("team",)
 
 
 def test_a_request_as_an_older_version_left_it_is_read(path: Path) -> None:
@@ -232,8 +244,8 @@ def test_a_request_as_an_older_version_left_it_is_read(path: Path) -> None:
         '{"wish":"retry","at":"2026-11-22T07:31:00.000000Z","messages":[4],"receiver":null}',
     )
 
-    ((_, request),) = requests.look(path).requests
-    assert request == OutboxRequest(Wish.RETRY, minutes(1), message_ids=(4,))
+    ((_, request),) = requests.read_requests(path).requests
+    assert request == RetryMessages(minutes(1), message_ids=(4,))
 
 
 async def test_a_silence_asked_for_twice_is_one_and_ends_once(path: Path) -> None:
@@ -274,16 +286,16 @@ async def held(store: Store) -> list[tuple[str, int | None, float]]:
 
 
 async def ends(store: Store) -> list[tuple[str, int | None, float]]:
-    believed = await store.believed()
-    assert believed is not None
+    snapshot = await store.snapshot()
+    assert snapshot is not None
     return [
         (hold.reason.value, hold.model_id, (hold.until_at - START).total_seconds() / 60)
-        for hold in believed.holds
+        for hold in snapshot.holds
     ]
 
 
-ONE = HoldName(HoldReason.REMOVAL, 1, "")
-ALL_OF_IT = HoldName(HoldReason.COLLAPSE, None, "")
+ONE = HoldKey(HoldReason.REMOVAL, 1, "")
+ALL_OF_IT = HoldKey(HoldReason.COLLAPSE, None, "")
 
 
 @pytest.mark.parametrize(
@@ -293,15 +305,15 @@ ALL_OF_IT = HoldName(HoldReason.COLLAPSE, None, "")
         pytest.param((ALL_OF_IT,), 3, [5, 5, 5, 30], id="the collapse takes its removals along"),
         pytest.param(None, 4, [5, 5, 5, 5], id="all"),
         pytest.param(
-            (HoldName(HoldReason.PRICE, 3, "0.2"),), 0, [360, 360, 360, 30], id="another price"
+            (HoldKey(HoldReason.PRICE, 3, "0.2"),), 0, [360, 360, 360, 30], id="another price"
         ),
         pytest.param(
-            (HoldName(HoldReason.PRICE, 9, "0.1"),), 0, [360, 360, 360, 30], id="another model"
+            (HoldKey(HoldReason.PRICE, 9, "0.1"),), 0, [360, 360, 360, 30], id="another model"
         ),
     ],
 )
 async def test_what_is_accepted_ends_with_the_request(
-    path: Path, names: tuple[HoldName, ...] | None, count: int, end: list[float]
+    path: Path, names: tuple[HoldKey, ...] | None, count: int, end: list[float]
 ) -> None:
     async with open_store(path) as store:
         await held(store)
@@ -328,12 +340,12 @@ async def test_a_sweep_judged_before_something_was_accepted_is_not_stored(path: 
         await store.apply(AcceptHolds(minutes(5), (ONE,)))
 
         with pytest.raises(ConflictError):
-            await store.record(commit(minutes(5), holds=holds(), judged=holds()))
+            await store.record(commit(minutes(5), holds=holds(), expected_holds=holds()))
 
         assert ("removal", 1, 5) in await ends(store)
-        believed = await store.believed()
-        assert believed is not None
-        await store.record(commit(minutes(6), judged=believed.holds))
+        snapshot = await store.snapshot()
+        assert snapshot is not None
+        await store.record(commit(minutes(6), expected_holds=snapshot.holds))
         assert await ends(store) == []
 
 
@@ -345,69 +357,71 @@ async def test_starting_over_is_asked_for_until_a_baseline_is_taken(path: Path) 
         await store.record(commit(baseline=(record(),)))
         assert await store.apply(StartOver(minutes(2))) == 1
         await store.record(commit(minutes(3)))
-        believed = await store.believed()
-        assert believed is not None
-        assert believed.start_over
+        snapshot = await store.snapshot()
+        assert snapshot is not None
+        assert snapshot.start_over
 
         await store.record(commit(minutes(4), notices=((baseline, ()),), starts_over=True))
         # The file may be found again after a crash.
         assert await store.apply(StartOver(minutes(2))) == 0
-        believed = await store.believed()
-        assert believed is not None
-        assert not believed.start_over
+        snapshot = await store.snapshot()
+        assert snapshot is not None
+        assert not snapshot.start_over
         assert await store.apply(StartOver(minutes(5))) == 1
 
 
 async def test_starting_over_lets_routes_measure_anew(path: Path) -> None:
-    told = Anchor("mine", "team", 1, model(record()))
+    anchor = Anchor("mine", "team", 1, model(record()))
 
     async with open_store(path) as store:
         await store.record(commit(baseline=(record(),)))
-        await store.record(commit(minutes(1), anchors=(told,)))
-        assert (await store.pasts([1]))[1].anchors
+        await store.record(commit(minutes(1), anchors=(anchor,)))
+        assert (await store.histories([1]))[1].anchors
         await store.record(commit(minutes(2), starts_over=True))
-        assert not (await store.pasts([1]))[1].anchors
+        assert not (await store.histories([1]))[1].anchors
 
 
 async def owe_both(store: Store) -> None:
     """To old-team: a dead message of one change, and two more that wait; team knows the last."""
     letter = (Dispatch("old-team", "letter"),)
     names = [new(record(name)) for name in ("Aria", "Reel", "Sora")]
-    told = (
+    changes = (
         (names[0], due_to("old-team")),
         (names[1], letter),
         (names[2], due_to("old-team", "team")),
     )
-    await store.record(commit(changes=told))
-    first, *_ = await store.gathered("old-team")
-    message = await fix(store, "old-team", draft(deliveries=[first.delivery_id]), minutes(1))
+    await store.record(commit(changes=changes))
+    first, *_ = await store.queued("old-team")
+    message = await create_message(
+        store, "old-team", draft(deliveries=[first.delivery_id]), minutes(1)
+    )
     await store.mark_dead(message.id, "the address is gone", minutes(2))
 
 
 async def test_what_was_for_one_receiver_is_forwarded_to_another(path: Path) -> None:
-    wish = Forward(minutes(5), "team", receiver="old-team")
+    forward = ForwardMessages(minutes(5), "team", receiver="old-team")
 
     async with open_store(path) as store:
         await owe_both(store)
 
-        assert await store.apply(wish) == 3
-        assert await store.waiting_receivers() == ("team",)
+        assert await store.apply(forward) == 3
+        assert await receivers_due(store) == ("team",)
         message = await store.open_message("team")
         assert message is not None
         assert (message.alert_id, message.items, message.attempts) == ("7KQ2M9XA", 1, 0)
-        waiting = await store.gathered("team")
+        waiting = await store.queued("team")
         assert [(item.route, item.content.change.model.record.description) for item in waiting] == [  # type: ignore[union-attr]
             ("", "Reel"),
             ("", "Sora"),
         ]
 
         await store.mark_dead(message.id, "refused", minutes(6))
-        assert await store.apply(wish) == 0
+        assert await store.apply(forward) == 0
 
 
 async def test_only_the_message_named_is_forwarded(path: Path) -> None:
     async with open_store(path) as store:
         await owe_both(store)
 
-        assert await store.apply(Forward(minutes(5), "mail", message_ids=(1,))) == 1
-        assert await store.waiting_receivers() == ("mail", "old-team", "team")
+        assert await store.apply(ForwardMessages(minutes(5), "mail", message_ids=(1,))) == 1
+        assert await receivers_due(store) == ("mail", "old-team", "team")

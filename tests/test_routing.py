@@ -9,7 +9,19 @@ from typing import Any
 
 import pytest
 
-from routed import DAY, HOUR, START, Market, patterns, percent, played, route, rules, short, silence
+from routing_market import (
+    DAY,
+    HOUR,
+    START,
+    Market,
+    patterns,
+    percent,
+    route,
+    rules,
+    silence,
+    simulate,
+    summaries,
+)
 from watcher.catalog.changes import (
     ANNOUNCED_BY_DEFAULT,
     Change,
@@ -19,7 +31,7 @@ from watcher.catalog.changes import (
 )
 from watcher.catalog.record import Model
 from watcher.routing.match import Matcher, Pattern
-from watcher.routing.plan import Past, Plan, explain, plan, verdicts
+from watcher.routing.plan import ModelHistory, Plan, explain, plan, route_decisions
 from watcher.routing.rules import (
     Flap,
     FlapRule,
@@ -251,9 +263,9 @@ def test_a_change_goes_to_the_first_route_that_matches() -> None:
 
 def test_and_on_where_that_one_says_continue() -> None:
     laid_down = rules(
-        route("a", "team", go_on=True),
+        route("a", "team", continues=True),
         route("b", "mail", kinds=kinds("removed")),
-        route("c", "mail", go_on=True),
+        route("c", "mail", continues=True),
         route("d", "ops"),
         route("e", "late"),
     )
@@ -262,8 +274,8 @@ def test_and_on_where_that_one_says_continue() -> None:
 
 def test_a_receiver_is_told_once_but_for_its_digests() -> None:
     laid_down = rules(
-        route("a", "team", go_on=True),
-        route("weekly", "team", digest="0 9 * * 1", go_on=True),
+        route("a", "team", continues=True),
+        route("weekly", "team", digest="0 9 * * 1", continues=True),
         route("b", "team", "mail"),
     )
     assert receivers(moved("100", "120"), laid_down) == ["a:team", "weekly:team", "b:mail"]
@@ -309,33 +321,35 @@ def test_a_threshold_is_measured_from_the_price_that_was_last_told(
 ) -> None:
     # A day apart, so that nothing flaps.
     market = Market(step=2 * DAY).opens_with(prices[0]).costs(*prices[1:])
-    assert short(played(market, rules(route("mine", **threshold)))) == alerts
+    assert summaries(simulate(market, rules(route("mine", **threshold)))) == alerts
 
 
 def test_without_a_threshold_every_step_is_told() -> None:
-    told = short(played(Market().opens_with().costs("101", "102", "101.5"), rules(route())))
+    told = summaries(simulate(Market().opens_with().costs("101", "102", "101.5"), rules(route())))
     assert told == ["100→101", "101→102", "102→101.5"]
 
 
 def test_two_routes_with_thresholds_measure_each_for_itself() -> None:
     laid_down = rules(
-        route("fine", "team", min_up=percent("2"), go_on=True),
+        route("fine", "team", min_up=percent("2"), continues=True),
         route("coarse", "mail", min_up=percent("5")),
     )
-    told = played(
+    told = simulate(
         Market(step=DAY).opens_with().costs("101", "102", "103", "104", "105", "106"), laid_down
     )
-    assert short(each for each in told if each.receiver == "team") == ["100→102", "102→105"]
-    assert short(each for each in told if each.receiver == "mail") == ["100→105"]
+    assert summaries(each for each in told if each.receiver == "team") == ["100→102", "102→105"]
+    assert summaries(each for each in told if each.receiver == "mail") == ["100→105"]
 
 
 def test_a_route_that_lets_nothing_go_on_leaves_the_next_where_it_was() -> None:
     laid_down = rules(
         route("big", "team", min_up=percent("10")), route("small", "mail", min_up=percent("3"))
     )
-    told = played(Market(step=DAY).opens_with().costs("103", "106", "110", "113", "114"), laid_down)
-    assert short(each for each in told if each.receiver == "team") == ["100→110"]
-    assert short(each for each in told if each.receiver == "mail") == ["100→103", "103→113"]
+    told = simulate(
+        Market(step=DAY).opens_with().costs("103", "106", "110", "113", "114"), laid_down
+    )
+    assert summaries(each for each in told if each.receiver == "team") == ["100→110"]
+    assert summaries(each for each in told if each.receiver == "mail") == ["100→103", "103→113"]
 
 
 @pytest.mark.parametrize("credits_per", [("4.0", "per 6 images", "4.0", "per 2 images")])
@@ -350,14 +364,14 @@ def test_a_unit_that_became_another_begins_anew() -> None:
     market = Market(step=DAY).opens_with("100", creditUnit="per video")
     market.costs("104", creditUnit="per video").costs("10", creditUnit="per second")
     market.costs("10.4", "10.5", creditUnit="per second")
-    assert short(played(market, rules(route(**FIVE)))) == ["", "10→10.5"]
+    assert summaries(simulate(market, rules(route(**FIVE)))) == ["", "10→10.5"]
 
 
 def test_what_was_away_is_measured_from_what_was_told_of_it() -> None:
     market = (
         Market(step=DAY).opens_with("100").costs("104").drops().returns("106").costs("108", "112")
     )
-    assert short(played(market, rules(route(**FIVE)))) == ["-1", "~1 100→106", "106→112"]
+    assert summaries(simulate(market, rules(route(**FIVE)))) == ["-1", "~1 100→106", "106→112"]
 
 
 def test_news_of_another_sort_leaves_the_drift_where_it_was() -> None:
@@ -365,7 +379,7 @@ def test_news_of_another_sort_leaves_the_drift_where_it_was() -> None:
         Market(step=DAY).opens_with("40", falPrice="0.4").costs("41").costs("41", falPrice="0.3")
     )
     market.costs("42", falPrice="0.3")
-    told = short(played(market, rules(route(**FIVE))))
+    told = summaries(simulate(market, rules(route(**FIVE))))
     assert told == ["", "40→42"]
 
 
@@ -386,8 +400,8 @@ def test_what_was_told_is_the_next_anchor() -> None:
 def test_an_anchor_that_stands_is_not_written_again() -> None:
     change = _model_change(moved("100", "101"))
     assert change.before is not None
-    past = Past(anchors={("mine", "team"): change.before})
-    assert plan(change, rules(route("mine", **FIVE)), now=START, past=past) == Plan()
+    history = ModelHistory(anchors={("mine", "team"): change.before})
+    assert plan(change, rules(route("mine", **FIVE)), now=START, history=history) == Plan()
 
 
 def test_a_route_without_a_threshold_keeps_no_anchor() -> None:
@@ -508,36 +522,36 @@ def test_flapping_can_be_turned_off_and_tuned() -> None:
 
 def test_the_first_move_that_flaps_says_so_and_the_next_are_held() -> None:
     change = _model_change(moved("1", "2"))
-    past = Past(prices=points((0, "1"), (1, "2"), (2, "1"), (3, "2"), (4, "1")))
+    history = ModelHistory(prices=points((0, "1"), (1, "2"), (2, "1"), (3, "2"), (4, "1")))
     now = START + 5 * HOUR
     laid_down = rules(route("a", "team", "mail"))
-    assert [each.flap for each in plan(change, laid_down, now=now, past=past).dispatches] == [
+    assert [each.flap for each in plan(change, laid_down, now=now, history=history).dispatches] == [
         Flap.ANNOUNCED,
         Flap.ANNOUNCED,
     ]
-    past = replace(past, told_flapping={"team": now})
-    assert [each.flap for each in plan(change, laid_down, now=now, past=past).dispatches] == [
+    history = replace(history, flapping_sent={"team": now})
+    assert [each.flap for each in plan(change, laid_down, now=now, history=history).dispatches] == [
         Flap.HELD,
         Flap.ANNOUNCED,
     ]
-    past = replace(past, told_flapping={"team": START - DAY})
-    assert plan(change, laid_down, now=now, past=past).dispatches[0].flap is Flap.ANNOUNCED
+    history = replace(history, flapping_sent={"team": START - DAY})
+    assert plan(change, laid_down, now=now, history=history).dispatches[0].flap is Flap.ANNOUNCED
 
 
 def test_a_removal_does_not_wait_for_a_price_to_stand_still() -> None:
-    past = Past(
+    history = ModelHistory(
         prices=points((0, "1"), (1, "2"), (2, "1"), (3, "2"), (4, "1"), (5, "2")),
-        told_flapping={"team": START + 5 * HOUR},
+        flapping_sent={"team": START + 5 * HOUR},
     )
     change = last(Market().opens_with("2").drops())
-    (dispatch,) = plan(change, rules(route()), now=START + 6 * HOUR, past=past).dispatches
+    (dispatch,) = plan(change, rules(route()), now=START + 6 * HOUR, history=history).dispatches
     assert dispatch.flap is Flap.STEADY
 
 
 def test_a_digest_takes_what_flaps_as_it_comes() -> None:
-    past = Past(prices=points((0, "1"), (1, "2"), (2, "1"), (3, "2"), (4, "1")))
+    history = ModelHistory(prices=points((0, "1"), (1, "2"), (2, "1"), (3, "2"), (4, "1")))
     laid_down = rules(route("weekly", digest="0 9 * * 1"))
-    (dispatch,) = plan(moved("1", "2"), laid_down, now=START + 5 * HOUR, past=past).dispatches
+    (dispatch,) = plan(moved("1", "2"), laid_down, now=START + 5 * HOUR, history=history).dispatches
     assert dispatch.flap is Flap.STEADY
 
 
@@ -603,12 +617,12 @@ def test_a_model_that_is_used_stays_so_under_its_new_name() -> None:
 
 
 LADDER = rules(
-    route("kling", "team", provider=patterns("Kling*", "!Kling 1*"), go_on=True),
+    route("kling", "team", provider=patterns("Kling*", "!Kling 1*"), continues=True),
     route("falls", "team", kinds=kinds("price_down", "removed")),
     route("big", "mail", min_up=percent("25")),
     route("dear", "mail", min_usd=Decimal("0.5")),
     route("mark", "mail", usd_above=Decimal("0.90")),
-    route("mine", "team", "mail", go_on=True),
+    route("mine", "team", "mail", continues=True),
     route("weekly", "boss", digest="0 9 * * 1"),
     route("rest", "ops"),
 )
@@ -616,40 +630,40 @@ LADDER = rules(
 
 def test_each_route_says_why_it_does_not_take_a_change() -> None:
     change = moved("100", "110", provider="ByteDance")
-    assert explain(verdicts(change, LADDER)) == (
-        "“kling”: no, its provider is “ByteDance”, and asked for is Kling*, !Kling 1*",
-        "“falls”: no, it is price_up, discount_down, and asked for is removed, price_down",
-        "“big”: no, the price moved by 10 %, and asked for is 25 %",
-        "“dear”: no, the price moved by $0.05, and asked for is $0.5",
+    assert explain(route_decisions(change, LADDER)) == (
+        "“kling”: no, its provider is “ByteDance”, and the route asks for Kling*, !Kling 1*",
+        "“falls”: no, it is price_up, discount_down, and the route asks for removed, price_down",
+        "“big”: no, the price moved by 10 %, and the route asks for 25 %",
+        "“dear”: no, the price moved by $0.05, and the route asks for $0.5",
         "“mark”: no, it does not cross $0.9",
         "“mine”: yes, to team, mail; later routes are asked too",
         "“weekly”: yes, to boss; in its digest (0 9 * * 1)",
         "“rest”: not asked, “weekly” took it",
-        "Told to: team, mail, boss",
+        "Goes to: team, mail, boss",
     )
 
 
 def test_what_nobody_hears_is_said_so() -> None:
-    assert explain(verdicts(CREDIT, rules(route("k", model=patterns("Kling*"))))) == (
+    assert explain(route_decisions(CREDIT, rules(route("k", model=patterns("Kling*"))))) == (
         "“k”: no, it is about the whole catalogue, not a model",
-        "Nobody is told.",
+        "No receiver gets it.",
     )
-    assert explain(verdicts(moved("1", "2"), RoutingRules(("team",)))) == (
+    assert explain(route_decisions(moved("1", "2"), RoutingRules(("team",)))) == (
         "without routes: yes, to team",
-        "Told to: team",
+        "Goes to: team",
     )
 
 
 def test_an_explanation_knows_what_was_told_before() -> None:
     change = _model_change(moved("104", "106"))
     laid_down = rules(route("mine", **FIVE))
-    assert not verdicts(change, laid_down)[0].takes
+    assert not route_decisions(change, laid_down)[0].takes
     earlier = Market().opens_with("100").on_sale[1]
-    past = Past(anchors={("mine", "team"): earlier})
-    assert verdicts(change, laid_down, past=past)[0].takes
-    back = Past(anchors={("mine", "team"): Market().opens_with("106").on_sale[1]})
-    (verdict,) = verdicts(change, laid_down, past=back)
-    assert verdict.refusal == "the price is again what it was when last told"
+    history = ModelHistory(anchors={("mine", "team"): earlier})
+    assert route_decisions(change, laid_down, history=history)[0].takes
+    back = ModelHistory(anchors={("mine", "team"): Market().opens_with("106").on_sale[1]})
+    (verdict,) = route_decisions(change, laid_down, history=back)
+    assert verdict.refusal == "the price is again what it was when last reported"
 
 
 CHANGES = [
@@ -669,7 +683,7 @@ CHANGES = [
 @pytest.mark.parametrize("change", CHANGES, ids=lambda change: "-".join(change.kinds))
 def test_the_quick_way_and_the_long_way_come_to_the_same(change: Change) -> None:
     planned = {each.route for each in plan(change, LADDER, now=START).dispatches}
-    explained = [each for each in verdicts(change, LADDER) if each.takes]
+    explained = [each for each in route_decisions(change, LADDER) if each.takes]
     told = {name for each in explained for name in each.route.receivers}
     assert planned <= {each.route.name for each in explained}
     assert {each.receiver for each in plan(change, LADDER, now=START).dispatches} == told

@@ -32,7 +32,7 @@ from aiosmtpd.smtp import SMTP, AuthResult
 from watcher.simulator.faults import Status
 from watcher.simulator.generator import generate
 from watcher.simulator.server import Simulator
-from watcher.worker import Bounds, Job, NotDoneError, done, forbid_core_dumps
+from watcher.worker import Bounds, Job, JobFailedError, forbid_core_dumps, run_job
 
 CANARY = "C4n4ry"
 PATIENCE = 60
@@ -341,13 +341,13 @@ async def test_work_done_apart_gets_nothing_secret_of_the_environment(
     monkeypatch.syspath_prepend(tmp_path)
     (tmp_path / "telltale.py").write_text(
         "import json, os, sys\n"
-        "from watcher.worker import serve\n"
-        "sys.exit(serve(lambda _: json.dumps([dict(os.environ), sys.argv]).encode(), sys.argv[1:]))\n"
+        "from watcher.worker import run_worker\n"
+        "sys.exit(run_worker(lambda _: json.dumps([dict(os.environ), sys.argv]).encode(), sys.argv[1:]))\n"
     )
     bounds = Bounds(time=timedelta(seconds=20), memory=2**29, reply=2**16)
     try:
-        said = await done(Job("telltale", b"C4n4ry-request", bounds))
-    except NotDoneError as error:
+        said = await run_job(Job("telltale", b"C4n4ry-request", bounds))
+    except JobFailedError as error:
         pytest.fail(str(error))
     environment, arguments = json.loads(said)
     assert "PATH" in environment

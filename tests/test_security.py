@@ -16,10 +16,10 @@ import trustme
 from aiohttp import web
 
 from build import row
-from watcher.catalog.record import MAX_TEXT_LENGTH, read
+from watcher.catalog.record import MAX_TEXT_LENGTH, parse_rows
 from watcher.config.settings import PollSettings, SourceSettings
-from watcher.kie.client import MOST_PAGES, open_client
-from watcher.kie.responses import LARGEST_BODY, LARGEST_CATALOGUE, SourceError
+from watcher.kie.client import MAX_PAGES, open_client
+from watcher.kie.responses import MAX_BODY_BYTES, MAX_RECORDS, SourceError
 from watcher.monitor.heartbeat import open_heartbeat
 
 ROOT = Path(__file__).parent.parent
@@ -51,9 +51,9 @@ def test_the_page_is_a_page() -> None:
 
 
 def test_the_caps_are_those_that_the_page_names() -> None:
-    assert f"{LARGEST_BODY >> 20} MiB a reply" in PAGE
-    assert f"{LARGEST_CATALOGUE:,} records" in PAGE
-    assert f"{MOST_PAGES:,} pages" in PAGE
+    assert f"{MAX_BODY_BYTES >> 20} MiB a reply" in PAGE
+    assert f"{MAX_RECORDS:,} records" in PAGE
+    assert f"{MAX_PAGES:,} pages" in PAGE
     assert f"{MAX_TEXT_LENGTH:,} characters a field" in " ".join(PAGE.split())
 
 
@@ -64,7 +64,7 @@ def test_the_caps_are_those_that_the_page_names() -> None:
 )  # fmt: skip
 def test_a_field_has_at_most_a_thousand_characters(field: str) -> None:
     long = "9" * (MAX_TEXT_LENGTH + 1)
-    kept = repr(read([row(**{field: long})]))
+    kept = repr(parse_rows([row(**{field: long})]))
     assert long not in kept
     assert "9" * 500 not in kept, "not even a part of it"
 
@@ -108,9 +108,9 @@ async def test_a_heartbeat_is_not_sent_to_a_server_with_somebody_elses_certifica
     ends: list[str] = []
     async with (
         an_impostor() as (url, asked),
-        open_heartbeat(url, pauses=(), after=ends.append) as heartbeat,
+        open_heartbeat(url, retry_pauses=(), after=ends.append) as heartbeat,
     ):
-        heartbeat.well()
+        heartbeat.report_up()
         stop = asyncio.Event()
         beating = asyncio.create_task(heartbeat.run(stop))
         async with asyncio.timeout(10):

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import aiohttp
 import pytest
 
-from watcher.catalog.record import DOCUMENTED_USD_PER_CREDIT, Snapshot, parse_record, read
+from watcher.catalog.record import DOCUMENTED_USD_PER_CREDIT, Snapshot, parse_record, parse_rows
 from watcher.simulator.catalogue import (
     Catalogue,
     Correct,
@@ -29,9 +29,8 @@ from watcher.simulator.catalogue import (
     Reprice,
     Rerate,
     Reunit,
-    identity,
+    identity_key,
 )
-from watcher.simulator.chance import random_edit
 from watcher.simulator.faults import (
     Bomb,
     CountsOff,
@@ -54,6 +53,7 @@ from watcher.simulator.faults import (
 )
 from watcher.simulator.generator import generate, quirks
 from watcher.simulator.market import ClearFaults, Lasting, Market, demo_script
+from watcher.simulator.random_edits import random_edit
 from watcher.simulator.server import Simulator
 
 if TYPE_CHECKING:
@@ -135,14 +135,14 @@ def test_the_default_catalogue_has_the_usual_size_categories_and_proportions() -
 def test_a_catalogue_has_as_many_rows_as_asked_each_with_an_identity_of_its_own(size: int) -> None:
     rows = generate(seed=3, size=size)
     assert len(rows) == size
-    assert len({identity(row["modelDescription"]) for row in rows}) == size
+    assert len({identity_key(row["modelDescription"]) for row in rows}) == size
 
 
 @pytest.mark.parametrize("seed", range(5))
 def test_every_row_can_be_read_and_a_credit_is_worth_what_is_documented(seed: int) -> None:
-    reading = read(generate(seed=seed))
+    reading = parse_rows(generate(seed=seed))
     assert reading.unreadable == ()
-    assert len({record.folded for record in reading.records}) == 570
+    assert len({record.identity_key for record in reading.records}) == 570
     snapshot = Snapshot.of(reading.records, previous_credit_value=Decimal("0.007"))
     assert snapshot.usd_per_credit == DOCUMENTED_USD_PER_CREDIT
 
@@ -356,7 +356,7 @@ def test_edits_find_their_row_after_rows_have_moved() -> None:
     catalogue.duplicate("c")
     catalogue.remove("a")
     assert [row["modelDescription"] for row in catalogue.rows] == ["d", "bb", "c", "c"]
-    assert [catalogue.place(name) for name in ("d", "bb", "c")] == [0, 1, 2]
+    assert [catalogue.position(name) for name in ("d", "bb", "c")] == [0, 1, 2]
     assert "b" not in catalogue
 
 
@@ -434,7 +434,7 @@ def test_an_edit_changes_these_fields_and_says_so(
     edit: Any, changed: dict[str, Any], line: str
 ) -> None:
     catalogue = Catalogue([row("above"), row(), row("below")])
-    assert edit.line(catalogue) == line
+    assert edit.describe(catalogue) == line
     edit.apply(catalogue)
     assert catalogue.rows == (row("above"), row() | changed, row("below"))
 
@@ -444,7 +444,7 @@ def test_rows_are_inserted_at_the_top_or_in_the_middle_removed_and_listed_twice(
     edits = [Insert(row("top")), Insert(row("mid"), at=2), Remove("a"), Duplicate("b", Decimal(9))]
     lines = []
     for edit in edits:
-        lines.append(edit.line(catalogue))
+        lines.append(edit.describe(catalogue))
         edit.apply(catalogue)
     assert [row["modelDescription"] for row in catalogue.rows] == ["top", "mid", "b", "b"]
     assert catalogue.rows[-1]["creditPrice"] == "9"
@@ -683,7 +683,7 @@ class Time:
 
 
 def market(sim: Simulator, script: Any, time: Time, lines: list[str], speed: float = 1) -> Market:
-    return Market(sim, script, speed, tell=lines.append, pause=time.pause, clock=time.clock)
+    return Market(sim, script, speed, on_step=lines.append, pause=time.pause, clock=time.clock)
 
 
 async def test_a_script_is_played_in_time_and_told_line_by_line() -> None:
@@ -716,7 +716,7 @@ async def test_faults_of_a_script_are_one_shot_or_last_until_cleared() -> None:
     assert lines == [
         "the API answers with HTTP 429",
         "the API answers with HTTP 503, until further notice",
-        "the API is well again",
+        "the API works again",
     ]
 
 
@@ -800,11 +800,11 @@ def test_random_edits_can_always_be_played_and_keep_every_row_readable(seed: int
     meanings: Counter[str] = Counter()
     for _ in range(300):
         chosen = random_edit(rng, catalogue)
-        assert chosen.edit.line(catalogue)
+        assert chosen.edit.describe(catalogue)
         chosen.edit.apply(catalogue)
         assert (chosen.description in catalogue) == (chosen.meaning != "removed")
         meanings[chosen.meaning] += 1
-    assert read(catalogue.rows).unreadable == ()
+    assert parse_rows(catalogue.rows).unreadable == ()
     assert len(meanings) >= 12
 
 
@@ -812,9 +812,9 @@ def test_a_random_edit_that_means_nothing_or_a_label_leaves_price_and_identity_a
     rng, catalogue = Random(9), Catalogue(generate(size=60))
     for _ in range(120):
         chosen = random_edit(rng, catalogue)
-        before = Snapshot.of(read(catalogue.rows).records, DOCUMENTED_USD_PER_CREDIT)
+        before = Snapshot.of(parse_rows(catalogue.rows).records, DOCUMENTED_USD_PER_CREDIT)
         chosen.edit.apply(catalogue)
-        after = Snapshot.of(read(catalogue.rows).records, DOCUMENTED_USD_PER_CREDIT)
+        after = Snapshot.of(parse_rows(catalogue.rows).records, DOCUMENTED_USD_PER_CREDIT)
         if chosen.meaning == "nothing":
             assert after == before
         if chosen.meaning in {"relabelled", "corrected"}:
@@ -824,7 +824,7 @@ def test_a_random_edit_that_means_nothing_or_a_label_leaves_price_and_identity_a
 
 def priced(snapshot: Snapshot) -> set[Any]:
     return {
-        (record.folded, record.credits, record.unit.quantity, record.unit.base)
+        (record.identity_key, record.credits, record.unit.quantity, record.unit.base)
         for record in snapshot.records
     }
 

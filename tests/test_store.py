@@ -9,16 +9,17 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from remembering import (
-    SIGHTING,
+from stored import (
+    PROBE,
     START,
     VALUE,
     commit,
     edited,
-    look,
     minutes,
     model,
     new,
+    query,
+    receivers_due,
     record,
     removed,
 )
@@ -27,7 +28,7 @@ from watcher.catalog.confirm import Hold, HoldReason
 from watcher.store.queries import FAILED, INCONCLUSIVE
 from watcher.store.rows import read_record, record_text, time_text
 from watcher.store.store import Store, open_store
-from watcher.store.values import Believed, believed_after
+from watcher.store.values import StoredSnapshot, snapshot_after
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -48,15 +49,15 @@ async def began(store: Store, *records: Any) -> tuple[KnownModel, ...]:
 
 
 async def on_sale(store: Store) -> tuple[KnownModel, ...]:
-    believed = await store.believed()
-    assert believed is not None
-    return believed.models
+    snapshot = await store.snapshot()
+    assert snapshot is not None
+    return snapshot.models
 
 
 async def test_before_the_first_sweep_nothing_is_believed(path: Path) -> None:
     async with open_store(path) as store:
-        assert await store.believed() is None
-        assert await store.waiting_receivers() == ()
+        assert await store.snapshot() is None
+        assert await receivers_due(store) == ()
 
 
 async def test_a_baseline_is_stored_as_models_without_any_change(path: Path) -> None:
@@ -64,13 +65,13 @@ async def test_a_baseline_is_stored_as_models_without_any_change(path: Path) -> 
         await began(store)
 
     async with open_store(path) as store:
-        believed = await store.believed()
-        assert believed is not None
-        assert [model.record for model in believed.models] == [KLING, SUNO]
-        assert {model.first_seen_at for model in believed.models} == {START}
-        assert {model.last_changed_at for model in believed.models} == {START}
-        assert (believed.usd_per_credit, believed.sighting) == (VALUE, SIGHTING)
-        assert (believed.swept_at, believed.holds) == (START, ())
+        snapshot = await store.snapshot()
+        assert snapshot is not None
+        assert [model.record for model in snapshot.models] == [KLING, SUNO]
+        assert {model.first_seen_at for model in snapshot.models} == {START}
+        assert {model.last_changed_at for model in snapshot.models} == {START}
+        assert (snapshot.usd_per_credit, snapshot.probe) == (VALUE, PROBE)
+        assert (snapshot.swept_at, snapshot.holds) == (START, ())
         assert await store.changes() == ()
 
 
@@ -86,8 +87,9 @@ async def test_a_new_model_gets_a_number_that_its_change_carries(path: Path) -> 
         await began(store, KLING)
         recorded = await store.record(commit(minutes(5), new(SUNO), new(record("Veo 3"))))
 
-        assert recorded.change_ids == (1, 2)
-        assert recorded.new_model_ids == (2, 3)
+        assert [it.id for it in recorded.changes] == [1, 2]
+        assert [known.id for known in recorded.models] == [2, 3]
+        assert [it.change.model_id for it in recorded.changes] == [2, 3]  # type: ignore[union-attr]
         assert [known.record for known in recorded.models] == [SUNO, record("Veo 3")]
         change = (await store.changes())[-1].change
         assert isinstance(change, ModelChange)
@@ -111,10 +113,10 @@ async def test_a_removed_model_is_gone_and_can_be_found_by_what_it_was(path: Pat
         await store.record(commit(minutes(5), removed(kling)))
 
         assert await on_sale(store) == (suno,)
-        (gone,) = await store.gone({KLING.folded, SUNO.folded, "never sold"})
+        (gone,) = await store.removed_models({KLING.identity_key, SUNO.identity_key, "never sold"})
         assert (gone.id, gone.record, gone.gone_at) == (kling.id, KLING, minutes(5))
         assert gone.last_changed_at == minutes(5)
-        assert look(path, "SELECT count(*) FROM history WHERE to_at IS NULL") == [(1,)]
+        assert query(path, "SELECT count(*) FROM history WHERE to_at IS NULL") == [(1,)]
 
 
 async def test_a_returned_model_goes_on_with_its_number_and_its_history(path: Path) -> None:
@@ -126,8 +128,8 @@ async def test_a_returned_model_goes_on_with_its_number_and_its_history(path: Pa
 
         now = (await on_sale(store))[0]
         assert (now.id, now.record, now.first_seen_at) == (kling.id, back, START)
-        assert await store.gone({KLING.folded}) == ()
-        intervals = look(path, "SELECT from_at, to_at FROM history WHERE model_id = 1 ORDER BY id")
+        assert await store.removed_models({KLING.identity_key}) == ()
+        intervals = query(path, "SELECT from_at, to_at FROM history WHERE model_id = 1 ORDER BY id")
         assert intervals == [
             ("2026-11-22T07:30:00.000000Z", "2026-11-22T07:35:00.000000Z"),
             ("2026-11-22T07:39:00.000000Z", None),
@@ -141,22 +143,22 @@ async def test_a_renamed_model_keeps_number_and_history_under_the_new_name(path:
         await store.record(commit(minutes(5), edited(kling, renamed, Kind.RENAMED)))
         await store.record(commit(minutes(6), removed((await on_sale(store))[0])))
 
-        (gone,) = await store.gone({renamed.folded})
+        (gone,) = await store.removed_models({renamed.identity_key})
         assert (gone.id, gone.record, gone.first_seen_at) == (kling.id, renamed, START)
-        assert await store.gone({KLING.folded}) == ()
+        assert await store.removed_models({KLING.identity_key}) == ()
 
 
 async def test_a_silent_mend_changes_the_record_and_is_no_change(path: Path) -> None:
-    mended = record(anchor="https://kie.ai/kling-2-6")
+    updated = record(anchor="https://kie.ai/kling-2-6")
     async with open_store(path) as store:
         kling, _ = await began(store)
-        recorded = await store.record(commit(minutes(5), updates=((kling.id, mended),)))
+        recorded = await store.record(commit(minutes(5), updates=((kling.id, updated),)))
 
         now = (await on_sale(store))[0]
         assert recorded.models == (now,)
-        assert (now.record, now.last_changed_at) == (mended, START)
+        assert (now.record, now.last_changed_at) == (updated, START)
         assert await store.changes() == ()
-        assert len(look(path, "SELECT 1 FROM history WHERE model_id = ?", kling.id)) == 2
+        assert len(query(path, "SELECT 1 FROM history WHERE model_id = ?", kling.id)) == 2
 
 
 async def test_holds_outlive_a_restart_and_are_replaced_by_the_next_sweep(path: Path) -> None:
@@ -167,14 +169,14 @@ async def test_holds_outlive_a_restart_and_are_replaced_by_the_next_sweep(path: 
     async with open_store(path) as store:
         await store.record(commit(baseline=(KLING,), holds=holds))
     async with open_store(path) as store:
-        believed = await store.believed()
-        assert believed is not None
-        assert believed.holds == holds
+        snapshot = await store.snapshot()
+        assert snapshot is not None
+        assert snapshot.holds == holds
 
         await store.record(commit(minutes(5), holds=holds[:1]))
-        believed = await store.believed()
-        assert believed is not None
-        assert believed.holds == holds[:1]
+        snapshot = await store.snapshot()
+        assert snapshot is not None
+        assert snapshot.holds == holds[:1]
 
 
 async def test_the_worth_of_a_credit_is_remembered_with_its_history(path: Path) -> None:
@@ -188,7 +190,7 @@ async def test_the_worth_of_a_credit_is_remembered_with_its_history(path: Path) 
         assert [recorded.change for recorded in await store.changes()] == [
             CreditValueChange(VALUE, worth)
         ]
-        assert look(path, "SELECT from_at, usd_per_credit FROM credit_values ORDER BY id") == [
+        assert query(path, "SELECT from_at, usd_per_credit FROM credit_values ORDER BY id") == [
             ("2026-11-22T07:30:00.000000Z", "0.005"),
             ("2026-11-22T07:39:00.000000Z", "0.006"),
         ]
@@ -232,9 +234,11 @@ PRICES = st.lists(
 )
 
 
-def steps(believed: Believed, gone: dict[str, KnownModel], prices: list[int | None]) -> list[Any]:
-    """The changes from what is believed to the next prices."""
-    known = {model.record.description: model for model in believed.models}
+def steps(
+    snapshot: StoredSnapshot, gone: dict[str, KnownModel], prices: list[int | None]
+) -> list[Any]:
+    """The changes from what is stored to the next prices."""
+    known = {model.record.description: model for model in snapshot.models}
     changes: list[Any] = []
     for number, price in enumerate(prices):
         name = f"model {number}"
@@ -254,14 +258,14 @@ async def live_through(path: Path, market: list[list[int | None]]) -> list[dict[
     gone: dict[str, KnownModel] = {}
     async with open_store(path) as store:
         start = commit()
-        believed = believed_after(None, start, await store.record(start))
+        snapshot = snapshot_after(None, start, await store.record(start))
         for step, prices in enumerate(market, start=1):
-            sweep = commit(minutes(step), *steps(believed, gone, prices))
+            sweep = commit(minutes(step), *steps(snapshot, gone, prices))
             recorded = await store.record(sweep)
             gone.update({m.record.description: m for m in recorded.models if m.gone_at})
-            believed = believed_after(believed, sweep, recorded)
-            assert believed == await store.believed()
-            snapshots.append({m.record.description: m.record.credits for m in believed.models})
+            snapshot = snapshot_after(snapshot, sweep, recorded)
+            assert snapshot == await store.snapshot()
+            snapshots.append({m.record.description: m.record.credits for m in snapshot.models})
     return snapshots
 
 
@@ -277,7 +281,7 @@ def test_replaying_the_history_gives_every_snapshot_and_none_has_to_be_read_agai
     snapshots = asyncio.run(live_through(path, market))
 
     for step, snapshot in enumerate(snapshots, start=1):
-        held = look(
+        held = query(
             path,
             "SELECT record FROM history WHERE from_at <= ?1 AND (to_at IS NULL OR to_at > ?1)",
             time_text(minutes(step)),
@@ -292,7 +296,7 @@ async def test_history_grows_with_changes_and_not_with_sweeps(path: Path) -> Non
         for minute in range(20):
             await store.record(commit(minutes(minute)))
 
-        assert look(path, "SELECT count(*) FROM history") == [(2,)]
+        assert query(path, "SELECT count(*) FROM history") == [(2,)]
 
 
 async def test_a_quiet_poll_makes_no_file_longer(path: Path) -> None:

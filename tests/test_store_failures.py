@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from remembering import START, commit, edited, look, minutes, new, record, removed
+from stored import START, commit, edited, minutes, new, query, receivers_due, record, removed
 from watcher.catalog.changes import Notice, NoticeKind
 from watcher.catalog.confirm import Hold, HoldReason
 from watcher.store.connection import StateError
@@ -33,14 +33,14 @@ async def began(store: Store, *records: Any) -> tuple[KnownModel, ...]:
 
 
 async def on_sale(store: Store) -> tuple[KnownModel, ...]:
-    believed = await store.believed()
-    assert believed is not None
-    return believed.models
+    snapshot = await store.snapshot()
+    assert snapshot is not None
+    return snapshot.models
 
 
 def everything(path: Path) -> list[Any]:
-    tables = look(path, "SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY name")
-    return [look(path, f"SELECT * FROM {name}") for (name,) in tables]
+    tables = query(path, "SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY name")
+    return [query(path, f"SELECT * FROM {name}") for (name,) in tables]
 
 
 WRITTEN = [
@@ -84,7 +84,7 @@ async def test_a_failure_anywhere_in_a_commit_leaves_what_was_before(
         await run(store, "DROP TRIGGER temp.broken")
         await store.record(whole)
         assert everything(path) != before
-        assert await store.waiting_receivers() == ("me", "team")
+        assert await receivers_due(store) == ("me", "team")
 
 
 async def run(store: Store, sql: str) -> None:

@@ -19,7 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from watcher.config.settings import PollSettings, SourceSettings
-from watcher.kie.client import FEWEST_ATTEMPTS
+from watcher.kie.client import MIN_ATTEMPTS
 from watcher.monitor.systemd import LONGEST_ROUND, Progress, Supervisor, Watchdog, longest_poll
 from watcher.notify.addresses import SERVICE_TIMEOUT
 
@@ -64,7 +64,7 @@ def ear(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Ear]:
 
 @pytest.fixture
 def supervisor(ear: Ear) -> Supervisor:
-    return Supervisor.of({"NOTIFY_SOCKET": ear.name})
+    return Supervisor.from_environment({"NOTIFY_SOCKET": ear.name})
 
 
 @pytest.fixture
@@ -101,7 +101,7 @@ class Clock:
 def test_each_state_is_told_in_systemds_words(supervisor: Supervisor, ear: Ear) -> None:
     supervisor.ready()
     supervisor.status("last poll 07:30, quiet")
-    supervisor.alive()
+    supervisor.ping_watchdog()
     supervisor.stopping()
     assert ear.heard() == ["READY=1", "STATUS=last poll 07:30, quiet", "WATCHDOG=1", "STOPPING=1"]
 
@@ -139,7 +139,7 @@ def test_without_a_socket_nothing_is_told(
     monkeypatch.chdir(tmp_path)
     ear = Ear("relative")
     with closing(ear.socket):
-        supervisor = Supervisor.of(environment)
+        supervisor = Supervisor.from_environment(environment)
         supervisor.ready()
         supervisor.reloading()
         assert (ear.heard(), supervisor.address, said.getvalue()) == ([], None, "")
@@ -148,7 +148,7 @@ def test_without_a_socket_nothing_is_told(
 @pytest.mark.parametrize("address", ["/nowhere/at/all", "/" + "x" * 200, "/a\0b", "@", "@nobody"])
 def test_a_socket_that_nobody_reads_ends_nothing(address: str, said: io.StringIO) -> None:
     Supervisor(address).ready()
-    assert "supervisor.deaf" in said.getvalue()
+    assert "supervisor.unreachable" in said.getvalue()
 
 
 def test_a_supervisor_that_stopped_reading_holds_up_only_for_a_moment(
@@ -163,32 +163,32 @@ def test_a_supervisor_that_stopped_reading_holds_up_only_for_a_moment(
     supervisor.ready()
     assert time.monotonic() - began < 2
     assert time.process_time() - worked < 0.1
-    assert "supervisor.deaf" in said.getvalue()
+    assert "supervisor.unreachable" in said.getvalue()
 
 
 # Progress
 
 
 def test_who_signs_in_time_is_not_silent() -> None:
-    progress = Progress().made("poller", 10.0, MINUTE).made("outbox", 10.0, 2 * MINUTE)
-    assert progress.silent(70.0) == {}
-    assert progress.silent(70.5) == {"poller": timedelta(seconds=60.5)}
-    assert progress.made("poller", 70.5, MINUTE).silent(130.5) == {
+    progress = Progress().checked_in("poller", 10.0, MINUTE).checked_in("outbox", 10.0, 2 * MINUTE)
+    assert progress.overdue(70.0) == {}
+    assert progress.overdue(70.5) == {"poller": timedelta(seconds=60.5)}
+    assert progress.checked_in("poller", 70.5, MINUTE).overdue(130.5) == {
         "outbox": timedelta(seconds=120.5)
     }
 
 
 def test_who_rests_or_never_came_is_not_awaited() -> None:
-    assert Progress().silent(1e9) == {}
-    progress = Progress().made("outbox", 10.0, MINUTE).made("outbox", 20.0, None)
-    assert progress.silent(1e9) == {}
+    assert Progress().overdue(1e9) == {}
+    progress = Progress().checked_in("outbox", 10.0, MINUTE).checked_in("outbox", 20.0, None)
+    assert progress.overdue(1e9) == {}
     assert progress.last == {"outbox": 20.0}
 
 
 def test_progress_is_a_value() -> None:
-    first = Progress().made("poller", 10.0, MINUTE)
-    first.made("poller", 500.0, MINUTE)
-    assert first.silent(100.0) == {"poller": timedelta(seconds=90)}
+    first = Progress().checked_in("poller", 10.0, MINUTE)
+    first.checked_in("poller", 500.0, MINUTE)
+    assert first.overdue(100.0) == {"poller": timedelta(seconds=90)}
 
 
 @given(
@@ -198,10 +198,10 @@ def test_progress_is_a_value() -> None:
 def test_only_the_last_sign_counts(signs: list[tuple[float, float]], later: float) -> None:
     progress = Progress()
     for at, within in signs:
-        progress = progress.made("poller", at, timedelta(seconds=within))
+        progress = progress.checked_in("poller", at, timedelta(seconds=within))
     at, within = signs[-1]
     now = at + later
-    assert bool(progress.silent(now)) is (now > at + timedelta(seconds=within).total_seconds())
+    assert bool(progress.overdue(now)) is (now > at + timedelta(seconds=within).total_seconds())
 
 
 # How long work may take
@@ -218,9 +218,7 @@ def test_no_poll_of_todays_catalogue_can_take_longer(page_size: int, concurrency
     poll = PollSettings(sweep_attempts=1)
     rounds = -(-574 // page_size) // concurrency + 2
     # Before and after the pages of each attempt the counts are asked for; the probe asks twice.
-    worst = (
-        FEWEST_ATTEMPTS * ((rounds + 2) * source.timeout + poll.settle_delay) + 2 * source.timeout
-    )
+    worst = MIN_ATTEMPTS * ((rounds + 2) * source.timeout + poll.settle_delay) + 2 * source.timeout
     assert longest_poll(source, poll) > worst
 
 
@@ -248,7 +246,7 @@ def test_a_round_of_the_outbox_has_room_for_its_longest_send() -> None:
 async def test_it_pings_twice_in_the_time_it_is_given_if_it_is_meant(
     environment: dict[str, str], every: timedelta | None
 ) -> None:
-    assert Watchdog.of(Supervisor(), environment)._every == every
+    assert Watchdog.from_environment(Supervisor(), environment)._every == every
 
 
 def test_it_pings_while_all_get_somewhere_and_says_once_who_does_not(
@@ -256,29 +254,29 @@ def test_it_pings_while_all_get_somewhere_and_says_once_who_does_not(
 ) -> None:
     clock = Clock()
     watchdog = Watchdog(supervisor, MINUTE, clock)
-    watchdog.sign("poller", 6 * MINUTE)
-    watchdog.sign("outbox", 3 * MINUTE)
-    assert watchdog.beat()
+    watchdog.check_in("poller", 6 * MINUTE)
+    watchdog.check_in("outbox", 3 * MINUTE)
+    assert watchdog.ping()
     clock.passes(4 * MINUTE)
-    assert [watchdog.beat(), watchdog.beat()] == [False, False]
+    assert [watchdog.ping(), watchdog.ping()] == [False, False]
     assert ear.heard() == ["WATCHDOG=1"]
-    assert said.getvalue().count("watchdog.starved") == 1
+    assert said.getvalue().count("watchdog.stalled") == 1
     assert "outbox" in said.getvalue()
     assert "poller" not in said.getvalue()
 
-    watchdog.sign("outbox", 3 * MINUTE)
-    assert watchdog.beat()
+    watchdog.check_in("outbox", 3 * MINUTE)
+    assert watchdog.ping()
     assert ear.heard() == ["WATCHDOG=1"]
-    assert said.getvalue().count("watchdog.fed") == 1
+    assert said.getvalue().count("watchdog.recovered") == 1
 
 
 def test_a_receiver_that_left_the_configuration_starves_nobody() -> None:
     clock = Clock()
     watchdog = Watchdog(Supervisor(), MINUTE, clock)
-    watchdog.sign("outbox:team", MINUTE)
-    watchdog.sign("outbox:team", None)
+    watchdog.check_in("outbox:team", MINUTE)
+    watchdog.check_in("outbox:team", None)
     clock.passes(timedelta(days=900))
-    assert watchdog.beat()
+    assert watchdog.ping()
 
 
 async def test_it_pings_from_the_event_loop_until_it_is_stopped(

@@ -18,28 +18,28 @@ from structlog.testing import capture_logs
 from build import row
 from watcher.catalog.changes import Kind, ModelChange, RecordedChange
 from watcher.catalog.record import DOCUMENTED_USD_PER_CREDIT, Model, parse_record
-from watcher.render.contents import sorted_contents
-from watcher.render.email import text_of
+from watcher.render.email import html_to_text
 from watcher.render.markup import Markup, Service, width
 from watcher.render.message import render
-from watcher.render.templates import message as asking
+from watcher.render.outline import arrange
+from watcher.render.templates import template as asking
 from watcher.render.templates.context import context_of, sample_contents, samples
-from watcher.render.templates.message import (
+from watcher.render.templates.sandbox import MEASURES, FillRequest, fill, problems
+from watcher.render.templates.template import (
     NoTemplateError,
     TemplateFailedError,
     built_in,
-    check,
-    filled,
+    check_template,
+    fill_template,
     limits_of,
-    message,
+    render_or_fall_back,
     render_template,
     template_names,
 )
-from watcher.render.templates.sandbox import MEASURES, Filling, fill, problems
-from watcher.worker import NotDoneError
+from watcher.worker import JobFailedError
 
 if TYPE_CHECKING:
-    from watcher.render.news import Content
+    from watcher.render.enrichment import Content
 
 AT = datetime(2026, 11, 22, 7, 30, tzinfo=UTC)
 ALERT = "k7m2qd4x"
@@ -58,18 +58,18 @@ WIDE = Service("any", Markup.TEXT, 200_000, 0, None)
 
 
 def context(contents: list[Content] | None = None, service: Service = WIDE) -> dict[str, Any]:
-    told = sorted_contents(sample_contents() if contents is None else contents)
-    return context_of(told, service, ALERT, AT)
+    outline = arrange(sample_contents() if contents is None else contents)
+    return context_of(outline, service, ALERT, AT)
 
 
-def filling(source: str, **given_: Any) -> Filling:
-    fields = {"context": context(), "markup": False, "measure": "characters", "longest": 200_000}
-    return Filling(source=source, **(fields | given_))
+def fill_request(source: str, **given_: Any) -> FillRequest:
+    fields = {"context": context(), "html": False, "measure": "characters", "longest": 200_000}
+    return FillRequest(source=source, **(fields | given_))
 
 
 def text(source: str, **given_: Any) -> str:
     """What comes of a template, in this very process: only for those that end."""
-    return str(fill(filling(source, **given_))["text"])
+    return str(fill(fill_request(source, **given_))["text"])
 
 
 def moved(name: str, price: str = "95", **wire: Any) -> ModelChange:
@@ -125,8 +125,8 @@ def flood(count: int) -> list[Content]:
     ],
 )
 def test_a_template_reaches_nothing_but_what_it_is_given(source: str) -> None:
-    with pytest.raises(NotDoneError) as failure:
-        fill(filling(source))
+    with pytest.raises(JobFailedError) as failure:
+        fill(fill_request(source))
     assert "root:" not in str(failure.value)
 
 
@@ -143,7 +143,7 @@ def test_a_template_reaches_nothing_but_what_it_is_given(source: str) -> None:
     ],
     ids=["memory", "lists", "numbers", "loops", "output", "padding", "size"],
 )  # fmt: skip
-def test_a_template_takes_no_more_than_it_may(
+async def test_a_template_takes_no_more_than_it_may(
     source: str, why: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if "0.5" in why:
@@ -151,7 +151,7 @@ def test_a_template_takes_no_more_than_it_may(
         monkeypatch.setattr(asking, "BOUNDS", shorter)
     small = Service("sms", Markup.TEXT, 256, 0, None)
     with pytest.raises(TemplateFailedError) as failure:
-        render_template(source, context(), limits_of(small))
+        await fill_template(source, context(), limits_of(small))
     assert why in str(failure.value)
 
 
@@ -187,17 +187,19 @@ def test_a_template_is_never_read_in_the_process_of_the_watcher() -> None:
     ids=lambda value: value[:30],
 )  # fmt: skip
 def test_what_is_wrong_is_found_before_a_message_depends_on_it(source: str, why: str) -> None:
-    found = problems(filling(source), samples())
+    found = problems(fill_request(source), samples())
     assert any(why in problem for problem in found), found
     assert len(found) < 4
 
 
 def test_every_problem_says_how_to_mend_it() -> None:
-    assert check("a\n{{ title") == [
-        "does not work: line 2: unexpected end of template, expected 'end of print statement'; mend the template"
+    assert check_template("a\n{{ title") == [
+        "does not work: line 2: unexpected end of template, expected 'end of print statement'; fix the template"
     ]
-    assert check("x" * 65_537) == ["does not work: is larger than 64 KiB; mend the template"]
-    assert check("{{ title }}") == []
+    assert check_template("x" * 65_537) == [
+        "does not work: is larger than 64 KiB; fix the template"
+    ]
+    assert check_template("{{ title }}") == []
 
 
 # What it is told
@@ -224,7 +226,7 @@ def test_the_templates_of_the_documentation_work() -> None:
     shown = re.findall(r"^```jinja\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
     assert shown
     for source in shown:
-        assert problems(filling(source), [context()]) == []
+        assert problems(fill_request(source), [context()]) == []
 
 
 def test_every_change_has_every_field() -> None:
@@ -265,7 +267,7 @@ def test_a_name_that_looks_like_a_template_is_text() -> None:
 
 
 def test_html_is_escaped_and_text_is_not() -> None:
-    assert text("{{ '<b>' }}", markup=True) == "&lt;b&gt;"
+    assert text("{{ '<b>' }}", html=True) == "&lt;b&gt;"
     assert text("{{ '<b>' }}") == "<b>"
 
 
@@ -288,7 +290,7 @@ def test_nothing_is_said_of_what_is_not_known() -> None:
 )
 async def test_as_much_is_told_as_fits_and_the_rest_is_counted(kind: str, count: int) -> None:
     service, contents = SERVICES[kind], flood(count)
-    made = await filled(contents, service, ALERT, template=built_in(kind), now=AT)
+    made = await render_template(contents, service, ALERT, template=built_in(kind), now=AT)
     told = json.loads(made.body)["html"] if kind == "email" else made.body
     assert made.shown + made.hidden == count
     assert (f"+{made.hidden} more" in told) == bool(made.hidden)
@@ -309,14 +311,16 @@ async def test_a_line_that_thousands_share_is_no_burden() -> None:
         RecordedChange(n, AT, ModelChange((Kind.NEW,), None, moved(f"Reel 2, variant {n}").after))
         for n in range(5000)
     ]
-    made = await filled(contents, SERVICES["text"], ALERT, template=built_in("text"), now=AT)
+    made = await render_template(
+        contents, SERVICES["text"], ALERT, template=built_in("text"), now=AT
+    )
     assert (made.shown, made.hidden) == (5000, 0)
     assert "and 4,9" in made.body
 
 
 def test_a_template_made_for_news_is_not_asked_what_it_says_without() -> None:
     source = "{{ changes[0].model }}{% for change in changes %}{{ 'x' * 50 }}{% endfor %}"
-    assert fill(filling(source, context=context(flood(40)), longest=400))["shown"] > 2
+    assert fill(fill_request(source, context=context(flood(40)), longest=400))["shown"] > 2
 
 
 @given(st.text(max_size=80))
@@ -332,7 +336,7 @@ def test_a_text_is_measured_as_messages_are(some: str) -> None:
 def test_the_most_lines_that_fit_are_told(longest: int) -> None:
     source = "{% for g in groups %}{% for l in g.lines %}{{ l.name[:9] }}\n{% endfor %}{% endfor %}+{{ hidden }}"
     known = context(flood(40))
-    made = fill(filling(source, context=known, longest=longest))
+    made = fill(fill_request(source, context=known, longest=longest))
     assert MEASURES["characters"](made["text"]) <= longest
     assert made["text"].endswith(f"+{40 - made['shown']}")
     if made["shown"] < 40:
@@ -346,7 +350,7 @@ def test_the_most_lines_that_fit_are_told(longest: int) -> None:
 async def test_a_built_in_template_tells_every_change(kind: str) -> None:
     service = dataclasses.replace(SERVICES[kind], body_limit=90_000, section_limit=None)
     known = context(service=service)
-    made = await filled(sample_contents(), service, ALERT, template=built_in(kind), now=AT)
+    made = await render_template(sample_contents(), service, ALERT, template=built_in(kind), now=AT)
     said = made.body if service.markup is not Markup.EMAIL else json.loads(made.body)["html"]
     said = unescape(said)
     if kind == "slack":
@@ -370,14 +374,16 @@ async def test_a_built_in_template_says_what_the_built_in_message_says(kind: str
     contents = [
         RecordedChange(n, AT, moved(f"Reel {n % 3}, variant {n}", f"{80 + n}")) for n in range(1, 9)
     ]
-    made = await filled(contents, service, ALERT, template=built_in(kind), now=AT)
+    made = await render_template(contents, service, ALERT, template=built_in(kind), now=AT)
     assert unescape(made.body) == unescape(render(contents, service, ALERT).body)
     assert made.title == render(contents, service, ALERT).title
 
 
 @pytest.mark.parametrize("kind", SERVICES)
 def test_a_built_in_template_works_for_every_sort_of_news(kind: str) -> None:
-    assert problems(filling(built_in(kind), markup=limits_of(SERVICES[kind]).html), samples()) == []
+    assert (
+        problems(fill_request(built_in(kind), html=limits_of(SERVICES[kind]).html), samples()) == []
+    )
 
 
 def test_there_is_a_template_for_each_kind_of_service() -> None:
@@ -386,7 +392,7 @@ def test_there_is_a_template_for_each_kind_of_service() -> None:
     for markup in set(Markup) - {Markup.CLOUDEVENTS}:
         assert built_in(markup).strip()
     for unknown in ("pigeon", Markup.CLOUDEVENTS):
-        with pytest.raises(NoTemplateError, match="choose of markdown, text"):
+        with pytest.raises(NoTemplateError, match="choose one of markdown, text"):
             built_in(unknown)
 
 
@@ -396,7 +402,9 @@ def test_there_is_a_template_for_each_kind_of_service() -> None:
 async def test_a_template_that_fails_leaves_the_built_in_message_and_a_line_in_the_log() -> None:
     contents = flood(3)
     with capture_logs() as log:
-        made = await message(contents, DISCORD, ALERT, template="a\n{{ 1 / 0 }}", now=AT)
+        made = await render_or_fall_back(
+            contents, DISCORD, ALERT, template="a\n{{ 1 / 0 }}", now=AT
+        )
     assert made == render(contents, DISCORD, ALERT)
     (entry,) = log
     assert (entry["event"], entry["log_level"]) == ("template.failed", "warning")
@@ -407,13 +415,15 @@ async def test_a_template_that_fails_leaves_the_built_in_message_and_a_line_in_t
 async def test_programs_are_told_in_no_template() -> None:
     service = Service("json", Markup.CLOUDEVENTS, 100_000, 0, None)
     with capture_logs() as log:
-        made = await message(flood(3), service, ALERT, template="x", now=AT)
+        made = await render_or_fall_back(flood(3), service, ALERT, template="x", now=AT)
     assert made == render(flood(3), service, ALERT)
     assert "programs" in log[0]["why"]
 
 
 async def test_discord_gets_an_embed_and_calls_nobody() -> None:
-    made = await filled(flood(1), DISCORD, ALERT, template="**{{ changes | length }}**", now=AT)
+    made = await render_template(
+        flood(1), DISCORD, ALERT, template="**{{ changes | length }}**", now=AT
+    )
     payload = json.loads(made.body)
     assert payload["embeds"][0]["description"] == "**1**"
     assert payload["embeds"][0]["title"] == made.title
@@ -421,7 +431,7 @@ async def test_discord_gets_an_embed_and_calls_nobody() -> None:
 
 
 async def test_a_letter_has_a_text_that_says_the_same() -> None:
-    made = await filled(
+    made = await render_template(
         sample_contents(), SERVICES["email"], ALERT, template=built_in("email"), now=AT
     )
     parts = json.loads(made.body)
@@ -434,12 +444,14 @@ async def test_a_letter_has_a_text_that_says_the_same() -> None:
 
 async def test_a_line_that_no_section_takes_is_a_failure() -> None:
     with pytest.raises(TemplateFailedError, match="a line of more than 3,000 characters"):
-        await filled(flood(1), SERVICES["slack"], ALERT, template="{{ 'x' * 4000 }}", now=AT)
+        await render_template(
+            flood(1), SERVICES["slack"], ALERT, template="{{ 'x' * 4000 }}", now=AT
+        )
 
 
 async def test_a_long_paragraph_becomes_several_sections() -> None:
     source = "{% for i in range(200) %}\nline {{ i }} of a very long paragraph\n{% endfor %}"
-    made = await filled(flood(1), SERVICES["slack"], ALERT, template=source, now=AT)
+    made = await render_template(flood(1), SERVICES["slack"], ALERT, template=source, now=AT)
     sections = [
         b["text"]["text"] for b in json.loads(made.body)["blocks"] if b["type"] == "section"
     ]
@@ -460,4 +472,4 @@ async def test_a_long_paragraph_becomes_several_sections() -> None:
     ids=["paragraphs", "breaks", "links", "unseen", "tables", "none"],
 )
 def test_a_letter_read_as_text(page: str, said: str) -> None:
-    assert text_of(page) == said
+    assert html_to_text(page) == said

@@ -20,20 +20,20 @@ import structlog
 from click.testing import CliRunner, Result
 
 from watcher.cli.main import cli
-from watcher.cli.query import ask
+from watcher.cli.query import ask_readiness
 from watcher.config.addresses import TcpAddress, UnixAddress
-from watcher.monitor.alarms import AlarmKind, Trouble
+from watcher.monitor.alarms import Alarm, AlarmKind
 from watcher.monitor.metrics import Metrics
 from watcher.monitor.web import (
     MOST_CONNECTIONS,
-    Limits,
     ListenError,
     Pages,
+    ReadinessLimits,
     Reply,
     Sources,
     pages,
     serve,
-    unready,
+    unready_reasons,
 )
 from watcher.store.connection import StateError
 from watcher.store.values import PollStatus, ReceiverStatus, Status
@@ -67,7 +67,7 @@ class Daemon:
     """What the pages are about."""
 
     status: Status | StateError = GOOD
-    silent: tuple[str, ...] = ()
+    overdue: tuple[str, ...] = ()
     metrics: Metrics = field(default_factory=Metrics)
 
     async def look(self) -> Status:
@@ -77,15 +77,15 @@ class Daemon:
 
     @property
     def pages(self) -> Pages:
-        limits = Limits(30 * MINUTE, {"team"})
+        limits = ReadinessLimits(30 * MINUTE, {"team"})
         return pages(
             Sources(
                 self.look,
                 self.metrics,
                 lambda: limits,
                 lambda: NOW,
-                alarms=lambda: [Trouble(AlarmKind.CLOCK, NOW, NOW)],
-                silent=lambda: self.silent,
+                alarms=lambda: [Alarm(AlarmKind.CLOCK, NOW, NOW)],
+                overdue=lambda: self.overdue,
             )
         )
 
@@ -163,7 +163,7 @@ async def test_not_ready_says_why_and_alive_stays_alive() -> None:
 
 
 async def test_a_stuck_loop_is_neither_alive_nor_ready() -> None:
-    async with answering(ANY_PORT, Daemon(silent=("poller",))) as get:
+    async with answering(ANY_PORT, Daemon(overdue=("poller",))) as get:
         for page in ("/livez", "/readyz"):
             async with get(page) as reply:
                 assert (reply.status, await reply.text()) == (503, "poller is stuck\n")
@@ -305,7 +305,7 @@ async def test_a_socket_is_for_its_group_replaces_a_stale_one_and_goes_at_the_en
     async with serve(address, Daemon().pages) as listening:
         assert listening == f"unix:{path}"
         assert stat.S_IMODE(path.stat().st_mode) == 0o660
-        assert (await asyncio.to_thread(ask, address)).ok
+        assert (await asyncio.to_thread(ask_readiness, address)).ok
     assert not path.exists()
 
 
@@ -320,7 +320,7 @@ async def test_a_file_in_the_place_of_the_socket_is_left_alone(tmp_path: Path) -
 
 # Readiness
 
-LIMITS = Limits(30 * MINUTE, {"team"})
+LIMITS = ReadinessLimits(30 * MINUTE, {"team"})
 OLD = NOW - timedelta(hours=5)
 READY: dict[str, Status] = {
     "all well": GOOD,
@@ -350,18 +350,18 @@ UNREADY: dict[str, tuple[Status, str]] = {
 
 @pytest.mark.parametrize("status", READY.values(), ids=READY.keys())
 def test_what_is_ready(status: Status) -> None:
-    assert unready(status, LIMITS, NOW) == ()
+    assert unready_reasons(status, LIMITS, NOW) == ()
 
 
 @pytest.mark.parametrize(("status", "why"), UNREADY.values(), ids=UNREADY.keys())
 def test_what_is_not_ready_and_why(status: Status, why: str) -> None:
-    (reason,) = unready(status, LIMITS, NOW)
+    (reason,) = unready_reasons(status, LIMITS, NOW)
     assert why in reason
 
 
 def test_what_is_put_off_on_purpose_is_not_stuck() -> None:
     status, _ = UNREADY["something that nobody gathers"]
-    assert unready(status, LIMITS, NOW, deferring={"team"}) == ()
+    assert unready_reasons(status, LIMITS, NOW, deferring={"team"}) == ()
 
 
 # Health
@@ -373,14 +373,14 @@ async def test_health_asks_over_tcp_and_over_a_unix_socket(tmp_path: Path) -> No
         async with serve(listen, daemon.pages) as address:
             port = int(address.rpartition(":")[2]) if listen is ANY_PORT else 0
             there = TcpAddress("0.0.0.0", port) if port else listen
-            good = await asyncio.to_thread(ask, there)
-            daemon.silent = ("outbox",)
-            bad = await asyncio.to_thread(ask, there)
-        gone = await asyncio.to_thread(ask, there)
-        assert (good.ok, good.words) == (True, "ready")
-        assert (bad.ok, bad.words) == (False, "outbox is stuck")
+            good = await asyncio.to_thread(ask_readiness, there)
+            daemon.overdue = ("outbox",)
+            bad = await asyncio.to_thread(ask_readiness, there)
+        gone = await asyncio.to_thread(ask_readiness, there)
+        assert (good.ok, good.answer) == (True, "ready")
+        assert (bad.ok, bad.answer) == (False, "outbox is stuck")
         assert gone.ok is False
-        assert gone.words.startswith("no answer (")
+        assert gone.answer.startswith("no answer (")
 
 
 @pytest.mark.parametrize("reply", [b"", b"SSH-2.0\r\n", b"HTTP/1.1 200", None])
@@ -395,19 +395,19 @@ async def test_health_takes_no_answer_for_a_good_one_that_is_none(reply: bytes |
     server = await asyncio.start_server(talk, "127.0.0.1", 0)
     async with server:
         there = TcpAddress("127.0.0.1", server.sockets[0].getsockname()[1])
-        found = await asyncio.to_thread(ask, there, timedelta(seconds=0.2))
+        found = await asyncio.to_thread(ask_readiness, there, timedelta(seconds=0.2))
     assert not found.ok
-    assert found.words.startswith(("no answer", "answered 200: not"))
+    assert found.answer.startswith(("no answer", "answered 200: not"))
 
 
 async def test_health_knows_when_somebody_else_answers() -> None:
     async def page() -> Reply:
-        return Reply.words(HTTPStatus.NOT_FOUND, "x")
+        return Reply.of_text(HTTPStatus.NOT_FOUND, "x")
 
     async with serve(ANY_PORT, Pages(page, page, page)) as address:
         there = TcpAddress("127.0.0.1", int(address.rpartition(":")[2]))
-        found = await asyncio.to_thread(ask, there)
-    assert (found.ok, found.words) == (False, "answered 404: not a kie-watcher?")
+        found = await asyncio.to_thread(ask_readiness, there)
+    assert (found.ok, found.answer) == (False, "answered 404: not a kie-watcher?")
 
 
 def command(*arguments: str) -> Result:

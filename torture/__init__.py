@@ -1,4 +1,4 @@
-"""Proof under fire: what was promised for bad days, tried by seed until a count or a time is up.
+"""Trials of what is promised for bad days, each from a seed, until a count or a time is reached.
 
-`python -m torture` runs it; the test suite runs a short form of each trial.
+`python -m torture` runs them; the test suite runs a short form of each.
 """

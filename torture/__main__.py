@@ -1,6 +1,6 @@
-"""Tries what was promised for bad days: `python -m torture [NAME…] [--seconds N] [--seed N]`.
+"""Tries what is promised for bad days: `python -m torture [NAME…] [--seconds N] [--seed N]`.
 
-Each trial runs in a process of its own, so that its memory is its own. Exit 1 on any finding.
+Each trial runs in a process of its own, so that its memory can be measured. Exit 1 on any finding.
 """
 
 from __future__ import annotations
@@ -23,20 +23,20 @@ from torture.outage import OUTAGE
 from torture.report import fields, from_fields, report, table
 from torture.soak import SOAK, YEAR
 from torture.torn import TORN
-from torture.trial import Finding, Result, Trial, conduct
+from torture.trial import Finding, Result, Trial, run_trial
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 ROOT = Path(__file__).resolve().parent.parent
-# The longest first: they leave the others room beside them.
+# The longest first, so that the others run beside them.
 TRIALS: Mapping[str, Trial] = {it.name: it for it in (SOAK, YEAR, KILL, TORN, OUTAGE, GARBAGE)}
 SECONDS = 900.0
 SHOWN_OF_A_CRASH = 2000
 
 
 def main() -> int:
-    """Exit 0 where nothing was found, 1 where something was, 2 for a wrong command line."""
+    """Exit 0 without findings, 1 with any, 2 for a wrong command line."""
     chosen = _arguments()
     if chosen.child:
         return _child(chosen)
@@ -84,13 +84,13 @@ async def _all(chosen: argparse.Namespace) -> list[Result]:
         while waiting:
             trial = waiting.pop(0)
             seconds = min(chosen.seconds * jobs * trial.share / shares, chosen.seconds)
-            results[trial.name] = await _apart(trial, seconds, chosen.seed)
+            results[trial.name] = await _in_a_process(trial, seconds, chosen.seed)
 
     await asyncio.gather(*(work() for _ in range(jobs)))
     return [results[trial.name] for trial in trials]
 
 
-async def _apart(trial: Trial, seconds: float, seed: int) -> Result:
+async def _in_a_process(trial: Trial, seconds: float, seed: int) -> Result:
     """One trial in a process of its own; a process that dies is a finding."""
     say(f"{trial.name}: {trial.count:,} {trial.unit}, or {seconds:.0f} s")
     options: Sequence[str] = ("--seconds", str(seconds), "--seed", str(seed))
@@ -114,20 +114,20 @@ async def _apart(trial: Trial, seconds: float, seed: int) -> Result:
 
 
 def _child(chosen: argparse.Namespace) -> int:
-    """Conduct one trial here, and print what came of it for the parent."""
+    """Run one trial in this process, and print its result for the parent."""
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
-    # A server that hangs up in the middle of a reply is what is wanted here.
+    # Servers that fail in the middle of a reply are meant here, and would be logged.
     logging.disable(logging.CRITICAL)
     trial = TRIALS[chosen.names[0]]
     result = asyncio.run(
-        conduct(trial, seed=chosen.seed, count=trial.count, seconds=chosen.seconds, say=say)
+        run_trial(trial, seed=chosen.seed, count=trial.count, seconds=chosen.seconds, say=say)
     )
     print(json.dumps(fields(result)))
     return 0
 
 
 def say(text: str) -> None:
-    """Progress, beside the table."""
+    """Print progress to stderr: the table goes to stdout."""
     print(text, file=sys.stderr, flush=True)
 
 

@@ -1,7 +1,4 @@
-"""Disks that are full, read-only or failing, for real where this process may have them.
-
-Knows mounts and limits. Refuses to know what is kept there.
-"""
+"""Disks that are full, read-only or failing: real ones where this process may mount them."""
 
 from __future__ import annotations
 
@@ -23,7 +20,7 @@ _BLOCK = bytes(4096)
 
 
 def can_mount() -> bool:
-    """Whether this process may, as far as one can say without trying."""
+    """Whether this process may mount, as far as that is known without trying."""
     return os.geteuid() == 0 and shutil.which("mount") is not None
 
 
@@ -32,17 +29,17 @@ class SmallDisk:
 
     def __init__(self, where: Path) -> None:
         self.where = where
-        self._ballast = where / "ballast"
+        self._filler = where / "filler"
 
     def fill(self) -> None:
-        """Leave not a byte of space."""
-        with self._ballast.open("ab", buffering=0) as file:
-            while _grew(file.fileno(), _BLOCK):
+        """Leave no space at all."""
+        with self._filler.open("ab", buffering=0) as file:
+            while _write(file.fileno(), _BLOCK):
                 pass
 
     def free(self) -> None:
-        """Take back what filled it."""
-        self._ballast.unlink(missing_ok=True)
+        """Remove what filled it."""
+        self._filler.unlink(missing_ok=True)
 
     def remount(self, how: str) -> None:
         """`ro` or `rw`; nothing may be open for writing."""
@@ -51,7 +48,7 @@ class SmallDisk:
 
 @contextmanager
 def small_disk(where: Path) -> Iterator[SmallDisk | None]:
-    """A small disk at `where`, a directory made for it; `None` where none may be mounted."""
+    """A small disk at `where`, which is made for it; `None` where none can be mounted."""
     where.mkdir()
     try:
         _run("mount", "-t", "tmpfs", "-o", f"size={SIZE}", "tmpfs", str(where))
@@ -66,9 +63,9 @@ def small_disk(where: Path) -> Iterator[SmallDisk | None]:
 
 @contextmanager
 def no_larger_files(size: int) -> Iterator[None]:
-    """Let every write of this process fail that would be beyond `size` bytes of a file.
+    """Let every write of this process fail that goes beyond `size` bytes of a file.
 
-    A quota that needs no permission. What is open already is under it too.
+    A quota that needs no permission, and that applies to open files too.
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
@@ -78,7 +75,7 @@ def no_larger_files(size: int) -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
-def _grew(descriptor: int, block: bytes) -> bool:
+def _write(descriptor: int, block: bytes) -> bool:
     try:
         return os.write(descriptor, block) > 0
     except OSError:

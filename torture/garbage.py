@@ -1,7 +1,8 @@
-"""Garbage: replies spoiled in every way, read by the real client, and what is announced of them.
+"""Garbage: replies spoiled in every way, read by the real client.
 
-Nothing crashes, nothing is announced that no sound row says, and memory stays within bounds. Most
-are read without a wire, and some over a real socket, where also HTTP itself goes wrong.
+The daemon never crashes, announces nothing that no sound row says, and does not use ever more
+memory. Most replies are read without a network, some over a real socket, where HTTP itself is
+broken too.
 """
 
 from __future__ import annotations
@@ -12,25 +13,25 @@ from datetime import timedelta
 from random import Random
 from typing import TYPE_CHECKING, Any
 
-from torture.judge import told
-from torture.mutations import Spoiled, spoil
-from torture.place import scratch
-from torture.shelf import Shelf
-from torture.trial import Objection, Trial, World
-from torture.truth import as_read
-from torture.watch import Clock, Watch
-from torture.wire import Manner, RawServer, badly, whole
+from torture.checkers import describe
+from torture.client import InMemoryClient
+from torture.daemon import Clock, SimulatedDaemon
+from torture.ledger import parse_catalogue
+from torture.machine import temporary_directory
+from torture.mutations import SpoiledReply, spoil
+from torture.raw_server import RawReply, RawServer, broken_http, correct_http
+from torture.trial import BrokenPromise, Tally, Trial
 from watcher.catalog.changes import ANNOUNCED_BY_DEFAULT, ModelChange
 from watcher.config.settings import PollSettings, SourceSettings
 from watcher.kie.client import open_client
 from watcher.kie.responses import Body
-from watcher.simulator.catalogue import Catalogue, identity
+from watcher.simulator.catalogue import Catalogue, identity_key
 from watcher.simulator.generator import generate
 from watcher.simulator.replies import PageQuery, Replies
 from watcher.store.store import open_store
 
 if TYPE_CHECKING:
-    from torture.trial import Limits
+    from torture.trial import Budget
     from watcher.poller import PollReport
     from watcher.store.store import Store
 
@@ -42,38 +43,38 @@ OVER_HTTP = 4
 MODELS = 50
 TIMEOUT = timedelta(seconds=0.3)
 CALLS_OF_A_SWEEP = 5
-# From the end of a tenth of it to its end, in MiB.
+# The most that memory may grow from a tenth of the trial to its end, in MiB.
 GROWTH = 48.0
 PIECES = (1000, 65536)
 _TEXTS = ("modelDescription", "creditUnit")
 _LABELS = ("interfaceType", "provider", "anchor")
 _AMOUNTS = ("creditPrice", "usdPrice", "falPrice", "discountRate")
-# Good polls after which whatever a spoiled reply left must be gone.
-SOON = 6
+# After so many good polls nothing of a spoiled reply may be left.
+POLLS_TO_RECOVER = 6
 
 
 class _Spoiler:
-    """Decides which reply is spoiled and how, and remembers what that could seem to say."""
+    """Decides which reply is spoiled and how; notes the models of which it could seem to speak."""
 
     def __init__(self, rng: Random, replies: Replies) -> None:
         self.rng = rng
         self.spoiled = 0
-        self.ways: list[str] = []
-        self.seeming: set[str] = set()
+        self.mutations: list[str] = []
+        self.claimed: set[str] = set()
         self._replies = replies
-        self._wait = -1
-        self._lasting = False
+        self._calls_left = -1
+        self._goes_on = False
 
     def begin(self) -> None:
-        """Spoil one of the next replies, and perhaps all after it."""
-        self._wait = self.rng.randrange(CALLS_OF_A_SWEEP)
-        self._lasting = self.rng.random() < 0.3
-        self.ways.clear()
-        self.seeming.clear()
+        """Spoil one of the next replies, and perhaps all that follow."""
+        self._calls_left = self.rng.randrange(CALLS_OF_A_SWEEP)
+        self._goes_on = self.rng.random() < 0.3
+        self.mutations.clear()
+        self.claimed.clear()
 
     def end(self) -> None:
-        """Spoil nothing more."""
-        self._wait, self._lasting = -1, False
+        """Spoil no more replies."""
+        self._calls_left, self._goes_on = -1, False
 
     def good(self, payload: Any) -> bytes:
         """The body of a good reply."""
@@ -81,36 +82,36 @@ class _Spoiler:
             return self._replies.count([])
         return self._replies.page(PageQuery.of(payload), [])
 
-    def due(self) -> bool:
-        """Whether the reply to be made now is one to spoil."""
-        self._wait -= 1
-        return self._wait == -1 or (self._wait < -1 and self._lasting)
+    def is_due(self) -> bool:
+        """Whether the reply to be made now is one to spoil. Counts the call."""
+        self._calls_left -= 1
+        return self._calls_left == -1 or (self._calls_left < -1 and self._goes_on)
 
-    def reply(self, payload: Any) -> Spoiled:
+    def reply(self, payload: Any) -> SpoiledReply:
         """The reply to a call, spoiled or not."""
         good = self.good(payload)
-        if not self.due():
-            return Spoiled(good)
-        way, made = spoil(self.rng, good)
-        self.note(way)
-        self.seeming |= _seems_to_say(made, good)
+        if not self.is_due():
+            return SpoiledReply(good)
+        mutation, made = spoil(self.rng, good)
+        self.note(mutation)
+        self.claimed |= _claimed_by(made, good)
         return made
 
-    def manner(self, payload: Any) -> Manner:
-        """The same over the wire, where HTTP may be what is spoiled."""
-        if self.rng.random() < 0.5 or self._wait:
-            return whole(self.reply(payload))
-        self.due()
+    def raw_reply(self, payload: Any) -> RawReply:
+        """The same over a socket, where HTTP may be broken instead."""
+        if self.rng.random() < 0.5 or self._calls_left:
+            return correct_http(self.reply(payload))
+        self.is_due()
         self.note("HTTP")
-        return badly(self.rng, self.good(payload))
+        return broken_http(self.rng, self.good(payload))
 
-    def note(self, way: str) -> None:
+    def note(self, mutation: str) -> None:
         self.spoiled += 1
-        self.ways.append(way)
+        self.mutations.append(mutation)
 
 
-class _Shelf(Shelf):
-    """Reads what the spoiler has, with everything above the socket the client's own."""
+class _SpoiledClient(InMemoryClient):
+    """Gets the spoiler's replies; everything above the socket is the real client's."""
 
     def __init__(self, catalogue: Catalogue, source: SourceSettings, spoiler: _Spoiler) -> None:
         super().__init__(catalogue, source, spoiler.rng)
@@ -125,77 +126,74 @@ class _Shelf(Shelf):
         return body.text(), None
 
 
-class _World:
+class _GarbageWorld:
     def __init__(self, seed: int, store: Store) -> None:
         self.rng = Random(seed)
         self.store = store
         self.catalogue = Catalogue(generate(seed, size=MODELS))
-        self.truth = set(as_read(self.catalogue))
+        self.truth = set(parse_catalogue(self.catalogue))
         self.spoiler = _Spoiler(self.rng, Replies(self.catalogue))
         self.source = SourceSettings(page_size=20, probe_size=10, timeout=TIMEOUT)
         self.clock = Clock()
-        self.wrong = 0
+        self.announced = 0
         self.refused = 0
-        self.tidied = 0
+        self.unannounced = 0
 
-    def watch(self, client: Any) -> Watch:
-        return Watch(self.store, client, (), clock=self.clock, rng=self.rng)
+    def daemon(self, client: Any) -> SimulatedDaemon:
+        return SimulatedDaemon(self.store, client, (), clock=self.clock, rng=self.rng)
 
-    async def replies(self, watch: Watch, count: int) -> None:
-        """Have so many spoiled replies read, each in a poll of its own or several in one."""
+    async def read_spoiled(self, daemon: SimulatedDaemon, count: int) -> None:
+        """Let the daemon read so many spoiled replies, one or several in a poll."""
         enough = self.spoiler.spoiled + count
         while self.spoiler.spoiled < enough:
-            await self._one(watch)
+            await self._poll_and_recover(daemon)
 
-    async def _one(self, watch: Watch) -> None:
+    async def _poll_and_recover(self, daemon: SimulatedDaemon) -> None:
         self.clock.passed += timedelta(minutes=31 if self.rng.random() < 0.7 else 5)
         self.spoiler.begin()
-        report = await watch.poll()
+        report = await daemon.poll()
         self.spoiler.end()
-        self._weigh(report)
+        self._check(report)
         self.refused += not report.outcome.is_good
-        seeming, ways = frozenset(self.spoiler.seeming), tuple(self.spoiler.ways)
-        for _ in range(SOON):
-            if report.outcome.is_good and not report.holds and await self._believes_the_truth():
+        for _ in range(POLLS_TO_RECOVER):
+            if report.outcome.is_good and not report.holds and await self._stores_the_truth():
                 return
             self.clock.passed += timedelta(minutes=31)
-            report = await watch.poll()
-            self._weigh(report, seeming, ways)
-        raise Objection(f"{ways}: not over after {SOON} good polls: {report}")
+            report = await daemon.poll()
+            self._check(report)
+        raise BrokenPromise(
+            f"{self.spoiler.mutations}: not over after {POLLS_TO_RECOVER} good polls: {report}"
+        )
 
-    def _weigh(
-        self,
-        report: PollReport,
-        seeming: frozenset[str] | None = None,
-        ways: tuple[str, ...] | None = None,
-    ) -> None:
-        """Whatever is announced, some sound row must have said."""
-        ways = tuple(self.spoiler.ways) if ways is None else ways
-        seeming = frozenset(self.spoiler.seeming) if seeming is None else seeming
+    def _check(self, report: PollReport) -> None:
+        """Check that every announced change was in some sound row."""
+        mutations = self.spoiler.mutations
         if report.reason == "bug":
-            raise Objection(f"{ways}: crashed: {report.why}")
+            raise BrokenPromise(f"{mutations}: crashed: {report.why}")
         for recorded in report.changes:
             change = recorded.change
             if not isinstance(change, ModelChange):
-                raise Objection(f"{ways}: what a credit is worth never moved: {change}")
+                raise BrokenPromise(f"{mutations}: the value of a credit never changed: {change}")
             sides = [side for side in (change.before, change.after) if side is not None]
             if not ANNOUNCED_BY_DEFAULT & set(change.kinds):
-                self.tidied += 1
+                self.unannounced += 1
                 continue
-            names = {identity(side.record.description) for side in sides}
-            if not names & seeming:
-                raise Objection(f"{ways}: announced, and no sound row said so: {told(change)}")
-            self.wrong += 1
+            keys = {identity_key(side.record.description) for side in sides}
+            if not keys & self.spoiler.claimed:
+                raise BrokenPromise(
+                    f"{mutations}: announced, and no sound row said so: {describe(change)}"
+                )
+            self.announced += 1
 
-    async def _believes_the_truth(self) -> bool:
-        believed = await self.store.believed()
-        return believed is not None and {it.record for it in believed.models} == self.truth
+    async def _stores_the_truth(self) -> bool:
+        stored = await self.store.snapshot()
+        return stored is not None and {it.record for it in stored.models} == self.truth
 
 
 def is_sound(row: object) -> bool:
-    """Whether a row is what the API documents: what is told of is there, and of its type.
+    """Whether a row is as the API documents it: what is announced is there, with the right type.
 
-    Amounts may come as numbers or as texts, as they do; what is only a label may be missing.
+    Amounts may be numbers or texts, as in the real listing; what is only a label may be missing.
     """
     if not isinstance(row, dict):
         return False
@@ -212,10 +210,10 @@ def _is_amount(value: object) -> bool:
     return isinstance(value, str | int | float) and not isinstance(value, bool)
 
 
-def _seems_to_say(made: Spoiled, good: bytes) -> set[str]:
-    """The identities of sound rows in a spoiled reply that are not in the good one.
+def _claimed_by(made: SpoiledReply, good: bytes) -> set[str]:
+    """The identity keys of sound rows in a spoiled reply that are not in the good one.
 
-    What a flipped bit makes of a price is a price like any other; nobody can tell.
+    A flipped bit can make another price of a price; no reader can recognise that.
     """
     if made.encoding:
         return set()
@@ -227,31 +225,31 @@ def _seems_to_say(made: Spoiled, good: bytes) -> set[str]:
         return set()
     before = json.loads(good)["data"]["records"]
     return {
-        identity(row["modelDescription"]) for row in rows if row not in before and is_sound(row)
+        identity_key(row["modelDescription"]) for row in rows if row not in before and is_sound(row)
     }
 
 
-async def _world(seed: int, _limits: Limits) -> World:
-    with scratch() as place:
+async def _run_seed(seed: int, _budget: Budget) -> Tally:
+    with temporary_directory() as place:
         async with open_store(place / "state.db") as store, AsyncExitStack() as stack:
-            world = _World(seed, store)
-            watch = world.watch(_Shelf(world.catalogue, world.source, world.spoiler))
-            await watch.poll()
-            await world.replies(watch, REPLIES_EACH - OVER_HTTP)
-            server = await stack.enter_async_context(RawServer(world.spoiler.manner))
+            world = _GarbageWorld(seed, store)
+            daemon = world.daemon(_SpoiledClient(world.catalogue, world.source, world.spoiler))
+            await daemon.poll()
+            await world.read_spoiled(daemon, REPLIES_EACH - OVER_HTTP)
+            server = await stack.enter_async_context(RawServer(world.spoiler.raw_reply))
             source = world.source.model_copy(update={"url": server.url})
 
-            async def pause(_: timedelta) -> None:
+            async def no_pause(_: timedelta) -> None:
                 return
 
-            client = await stack.enter_async_context(open_client(source, PollSettings(), pause))
-            await world.replies(world.watch(client), OVER_HTTP)
+            client = await stack.enter_async_context(open_client(source, PollSettings(), no_pause))
+            await world.read_spoiled(world.daemon(client), OVER_HTTP)
     figures = {
         "polls refused": world.refused,
-        "changes remembered, told to nobody by default": world.tidied,
-        "changes told that a spoiled row stated soundly": world.wrong,
+        "changes recorded, not announced by default": world.unannounced,
+        "changes announced that a spoiled row stated soundly": world.announced,
     }
-    return World(world.spoiler.spoiled, figures)
+    return Tally(world.spoiler.spoiled, figures)
 
 
-GARBAGE = Trial("garbage", "spoiled replies", 10_000, 2, _world, growth=GROWTH)
+GARBAGE = Trial("garbage", "spoiled replies", 10_000, 2, _run_seed, growth=GROWTH)

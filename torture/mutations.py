@@ -1,7 +1,6 @@
-"""Replies made wrong by chance: each takes the bytes of a good one and spoils them.
+"""Random mutations of good replies: of their bytes, JSON, encoding and compression.
 
-Knows JSON, encodings and compression, and every way in which they break. Refuses to know who reads
-the result; whether it still says something is judged elsewhere.
+Whether a spoiled reply still says something is decided in `torture.garbage`.
 """
 
 from __future__ import annotations
@@ -17,10 +16,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from random import Random
 
-__all__ = ["MUTATIONS", "Spoiled", "spoil"]
+__all__ = ["MUTATIONS", "SpoiledReply", "spoil"]
 
 MEBIBYTE = 2**20
-# More than is read of any reply.
+# More than the client reads of a reply.
 TOO_MUCH = 17 * MEBIBYTE
 _MARK = "\x00here\x00"
 _SWAPS: tuple[Any, ...] = (
@@ -59,38 +58,38 @@ _HUGE = (
 
 
 @dataclass(frozen=True, slots=True)
-class Spoiled:
-    """A body as it goes over the wire, and what its Content-Encoding says of it."""
+class SpoiledReply:
+    """A body as it is sent, and its Content-Encoding."""
 
     body: bytes
     encoding: str = ""
 
 
-Mutation: TypeAlias = "Callable[[Random, bytes], Spoiled]"
+Mutation: TypeAlias = "Callable[[Random, bytes], SpoiledReply]"
 
 
-def spoil(rng: Random, good: bytes) -> tuple[str, Spoiled]:
-    """A good body spoiled in one way, and the name of that way."""
-    (name,) = rng.choices(list(MUTATIONS), [often for often, _ in MUTATIONS.values()])
+def spoil(rng: Random, good: bytes) -> tuple[str, SpoiledReply]:
+    """The name of a mutation, and a good body with it."""
+    (name,) = rng.choices(list(MUTATIONS), [weight for weight, _ in MUTATIONS.values()])
     return name, MUTATIONS[name][1](rng, good)
 
 
-def _flipped(rng: Random, good: bytes) -> Spoiled:
-    return Spoiled(_with_flips(rng, good))
+def _flipped(rng: Random, good: bytes) -> SpoiledReply:
+    return SpoiledReply(_with_flips(rng, good))
 
 
-def _flipped_packed(rng: Random, good: bytes) -> Spoiled:
-    packed = _packed(rng, good)
-    return Spoiled(_with_flips(rng, packed.body), packed.encoding)
+def _flipped_compressed(rng: Random, good: bytes) -> SpoiledReply:
+    compressed = _compressed(rng, good)
+    return SpoiledReply(_with_flips(rng, compressed.body), compressed.encoding)
 
 
-def _cut(rng: Random, good: bytes) -> Spoiled:
-    whole = rng.choice([Spoiled(good), _packed(rng, good)])
-    return Spoiled(whole.body[: rng.randrange(len(whole.body))], whole.encoding)
+def _cut(rng: Random, good: bytes) -> SpoiledReply:
+    whole = rng.choice([SpoiledReply(good), _compressed(rng, good)])
+    return SpoiledReply(whole.body[: rng.randrange(len(whole.body))], whole.encoding)
 
 
-def _swapped(rng: Random, good: bytes) -> Spoiled:
-    """One value of another type, or one that is not there, or one too many."""
+def _swapped(rng: Random, good: bytes) -> SpoiledReply:
+    """One value of another type, missing, or repeated."""
     whole = json.loads(good)
     holder, key = rng.choice(list(_places(whole)))
     match rng.randrange(6):
@@ -104,25 +103,25 @@ def _swapped(rng: Random, good: bytes) -> Spoiled:
             holder.insert(key, holder[key])
         case _:
             holder[key] = rng.choice(_SWAPS)
-    return Spoiled(json.dumps(whole).encode())
+    return SpoiledReply(json.dumps(whole).encode())
 
 
-def _huge(rng: Random, good: bytes) -> Spoiled:
-    return Spoiled(_with(rng, good, rng.choice(_HUGE)))
+def _huge(rng: Random, good: bytes) -> SpoiledReply:
+    return SpoiledReply(_with(rng, good, rng.choice(_HUGE)))
 
 
-def _deep(rng: Random, good: bytes) -> Spoiled:
+def _deep(rng: Random, good: bytes) -> SpoiledReply:
     depth = rng.choice([100, 900, 1100, 50_000, 500_000])
     opening, closing = rng.choice([("[", "]"), ('{"a":', "}")])
     inside = "1" if opening == '{"a":' else ""
     end = closing * depth if rng.random() < 0.7 else ""
-    return Spoiled(_with(rng, good, f"{opening * depth}{inside}{end}"))
+    return SpoiledReply(_with(rng, good, f"{opening * depth}{inside}{end}"))
 
 
-def _recoded(rng: Random, good: bytes) -> Spoiled:
-    """Another character set, or bytes that are none."""
+def _recoded(rng: Random, good: bytes) -> SpoiledReply:
+    """Another character set, or bytes of none."""
     text = good.decode()
-    return Spoiled(
+    return SpoiledReply(
         rng.choice(
             [
                 text.encode("utf-16"),
@@ -140,39 +139,39 @@ def _recoded(rng: Random, good: bytes) -> Spoiled:
     )
 
 
-def _mislabelled(rng: Random, good: bytes) -> Spoiled:
-    """Something else than Content-Encoding says."""
+def _mislabelled(rng: Random, good: bytes) -> SpoiledReply:
+    """Another compression than Content-Encoding names."""
     packed = gzip.compress(good, mtime=0)
     return rng.choice(
         [
-            Spoiled(good, "gzip"),
-            Spoiled(good, "deflate"),
-            Spoiled(packed),
-            Spoiled(packed, "deflate"),
-            Spoiled(packed, "br"),
-            Spoiled(gzip.compress(packed, mtime=0), "gzip"),
-            Spoiled(packed + packed, "gzip"),
-            Spoiled(packed + b"rest", "gzip"),
-            Spoiled(packed, "gzip, gzip"),
-            Spoiled(b"", "gzip"),
-            Spoiled(b"", "deflate"),
+            SpoiledReply(good, "gzip"),
+            SpoiledReply(good, "deflate"),
+            SpoiledReply(packed),
+            SpoiledReply(packed, "deflate"),
+            SpoiledReply(packed, "br"),
+            SpoiledReply(gzip.compress(packed, mtime=0), "gzip"),
+            SpoiledReply(packed + packed, "gzip"),
+            SpoiledReply(packed + b"rest", "gzip"),
+            SpoiledReply(packed, "gzip, gzip"),
+            SpoiledReply(b"", "gzip"),
+            SpoiledReply(b"", "deflate"),
         ]
     )
 
 
-def _bomb(rng: Random, _: bytes) -> Spoiled:
+def _bomb(rng: Random, _: bytes) -> SpoiledReply:
     size = rng.choice([TOO_MUCH, 64 * MEBIBYTE])
-    return Spoiled(_bombs(size, rng.choice([b" ", b"[", b"[],", b'"a'])), "gzip")
+    return SpoiledReply(_bombs(size, rng.choice([b" ", b"[", b"[],", b'"a'])), "gzip")
 
 
-def _endless(rng: Random, good: bytes) -> Spoiled:
+def _endless(rng: Random, good: bytes) -> SpoiledReply:
     more = rng.choice([b" ", b"[", b"0,", b'{"a":'])
-    return Spoiled(good[:-1] + more * (TOO_MUCH // len(more)))
+    return SpoiledReply(good[:-1] + more * (TOO_MUCH // len(more)))
 
 
-def _odd_envelope(rng: Random, good: bytes) -> Spoiled:
+def _odd_envelope(rng: Random, good: bytes) -> SpoiledReply:
     data = json.loads(good)["data"]
-    return Spoiled(
+    return SpoiledReply(
         json.dumps(
             rng.choice(
                 [
@@ -194,10 +193,10 @@ def _odd_envelope(rng: Random, good: bytes) -> Spoiled:
     )
 
 
-# How often each, and how.
+# Each with its weight.
 MUTATIONS: dict[str, tuple[int, Mutation]] = {
     "bits flipped": (15, _flipped),
-    "bits flipped, compressed": (15, _flipped_packed),
+    "bits flipped, compressed": (15, _flipped_compressed),
     "cut": (12, _cut),
     "type swapped": (28, _swapped),
     "huge number": (10, _huge),
@@ -217,10 +216,10 @@ def _with_flips(rng: Random, body: bytes) -> bytes:
     return bytes(flipped)
 
 
-def _packed(rng: Random, good: bytes) -> Spoiled:
+def _compressed(rng: Random, good: bytes) -> SpoiledReply:
     if rng.random() < 0.7:
-        return Spoiled(gzip.compress(good, mtime=0), "gzip")
-    return Spoiled(zlib.compress(good), "deflate")
+        return SpoiledReply(gzip.compress(good, mtime=0), "gzip")
+    return SpoiledReply(zlib.compress(good), "deflate")
 
 
 def _with(rng: Random, good: bytes, text: str) -> bytes:
@@ -232,7 +231,7 @@ def _with(rng: Random, good: bytes, text: str) -> bytes:
 
 
 def _places(value: Any) -> Iterator[tuple[Any, Any]]:
-    """Every place in a document that holds a value."""
+    """Every place in a document with a value: its container and its key."""
     keys = list(value) if isinstance(value, dict) else range(len(value))
     for key in keys:
         yield value, key

@@ -1,7 +1,7 @@
-"""Outage: whatever the watcher leans on is gone for days of simulated time, and comes back.
+"""Outage: something that the daemon needs is missing for days of simulated time, and comes back.
 
-The API, its name, the receivers, the clock, the disk, the state and its lock. Each ends with
-everything told. Refuses to know how any of it is done in the watcher.
+The API, its name, the receivers, the clock, the disk, the state and its lock. After each of them
+every change is announced and every message sent.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from functools import partial
 from typing import TYPE_CHECKING, TypeAlias
 
 from torture.disks import no_larger_files, small_disk
-from torture.failing import WAYS_DOWN, Names, client_by_name
-from torture.inbox import HttpInbox, Mood
-from torture.place import scratch
-from torture.stage import DAY, HOUR, Stage
-from torture.trial import Objection, Trial, World
+from torture.failures import FAILURES, Resolver, client_with_resolver
+from torture.inboxes import Answer, HttpInbox
+from torture.machine import temporary_directory
+from torture.outage_world import DAY, HOUR, OutageWorld
+from torture.trial import BrokenPromise, Tally, Trial
 from watcher.config.settings import PollSettings, Settings
 from watcher.notify.receiver import open_receiver
 from watcher.poller import PollOutcome
@@ -30,185 +30,189 @@ from watcher.store.store import open_store
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from torture.trial import Limits
-    from torture.watch import Watch
+    from torture.daemon import SimulatedDaemon
+    from torture.trial import Budget
 
 __all__ = ["OUTAGE", "SCENARIOS"]
 
 MODELS = 40
-# Where it is not the polls that matter.
-SELDOM = Settings(poll=PollSettings(interval=timedelta(minutes=30)))
+# For scenarios that are not about polls.
+RARE_POLLS = Settings(poll=PollSettings(interval=timedelta(minutes=30)))
 
 
-Scenario: TypeAlias = "Callable[[Stage], Awaitable[None]]"
+Scenario: TypeAlias = "Callable[[OutageWorld], Awaitable[None]]"
 
 
-async def _api_down(stage: Stage) -> None:
-    """The API is down for one to four days, in all the ways there are."""
-    async with stage.life() as (store, watch):
-        await stage.pass_time(watch, 6 * HOUR)
-        until = stage.clock.passed + stage.rng.randint(1, 4) * DAY
-        while stage.clock.passed < until:
-            stage.shelf.way = stage.rng.choice(WAYS_DOWN)
-            await stage.pass_time(watch, stage.rng.randint(1, 8) * HOUR)
-        stage.shelf.way = None
-        await stage.come_to_rest(store, watch)
-        await stage.reckon(store)
+async def _api_down(world: OutageWorld) -> None:
+    """The API is down for one to four days, in every way."""
+    async with world.process() as (store, daemon):
+        await world.pass_time(daemon, 6 * HOUR)
+        until = world.clock.passed + world.rng.randint(1, 4) * DAY
+        while world.clock.passed < until:
+            world.api.failure = world.rng.choice(FAILURES)
+            await world.pass_time(daemon, world.rng.randint(1, 8) * HOUR)
+        world.api.failure = None
+        await world.come_to_rest(store, daemon)
+        await world.check(store)
 
 
-async def _no_name(stage: Stage) -> None:
+async def _no_name(world: OutageWorld) -> None:
     """The API's name cannot be resolved for one to four days; the rest is a real socket."""
-    names = Names()
-    async with Simulator(stage.ledger.catalogue.rows) as simulator:
-        stage.ledger.catalogue = simulator.catalogue
-        async with client_by_name(simulator, names) as stage.client, stage.life() as (store, watch):
-            await stage.pass_time(watch, 3 * HOUR)
-            names.broken, asked = True, names.asked
-            await stage.pass_time(watch, stage.rng.randint(1, 4) * DAY)
-            if names.asked == asked:
-                raise Objection("the name was never asked for")
-            stage.must_have_felt("transport")
-            names.broken = False
-            await stage.come_to_rest(store, watch)
-            await stage.reckon(store)
+    resolver = Resolver()
+    async with Simulator(world.ledger.catalogue.rows) as simulator:
+        world.ledger.catalogue = simulator.catalogue
+        async with (
+            client_with_resolver(simulator, resolver) as world.client,
+            world.process() as (store, daemon),
+        ):
+            await world.pass_time(daemon, 3 * HOUR)
+            resolver.broken, requests = True, resolver.requests
+            await world.pass_time(daemon, world.rng.randint(1, 4) * DAY)
+            if resolver.requests == requests:
+                raise BrokenPromise("the name was never resolved")
+            world.check_failed_for("transport")
+            resolver.broken = False
+            await world.come_to_rest(store, daemon)
+            await world.check(store)
 
 
-async def _receivers_down(stage: Stage) -> None:
-    """Both receivers fail for days, in every way by turns; refused is what a person retries."""
-    stage.settings = SELDOM
+async def _receivers_down(world: OutageWorld) -> None:
+    """Both receivers fail for days, in every way in turn; a person retries dead messages."""
+    world.settings = RARE_POLLS
     async with AsyncExitStack() as stack:
         inboxes = [await stack.enter_async_context(HttpInbox(name)) for name in ("team", "rough")]
-        stage.inboxes = inboxes
-        stage.receivers = [open_receiver(it.name, it.url) for it in inboxes]
-        async with stage.life() as (store, watch):
-            await stage.pass_time(watch, 2 * HOUR)
-            bad = [mood for mood in Mood if mood is not Mood.ACCEPTS]
-            stage.rng.shuffle(bad)
-            for mood in bad:
-                stage.rng.choice(inboxes).mood = partial(_stay, mood)
-                await stage.pass_time(watch, stage.rng.randint(3, 12) * HOUR)
+        world.inboxes = inboxes
+        world.receivers = [open_receiver(it.name, it.url) for it in inboxes]
+        async with world.process() as (store, daemon):
+            await world.pass_time(daemon, 2 * HOUR)
+            bad = [answer for answer in Answer if answer is not Answer.ACCEPTS]
+            world.rng.shuffle(bad)
+            for answer in bad:
+                world.rng.choice(inboxes).next_answer = partial(_always, answer)
+                await world.pass_time(daemon, world.rng.randint(3, 12) * HOUR)
             for inbox in inboxes:
-                inbox.mood = partial(_stay, Mood.ACCEPTS)
-            await stage.pass_time(watch, DAY)
-            await stage.retry_the_dead(store, watch)
-            await stage.come_to_rest(store, watch)
-            await stage.reckon(store)
+                inbox.next_answer = partial(_always, Answer.ACCEPTS)
+            await world.pass_time(daemon, DAY)
+            await world.retry_dead_messages(store, daemon)
+            await world.come_to_rest(store, daemon)
+            await world.check(store)
 
 
-def _stay(mood: Mood) -> Mood:
-    return mood
+def _always(answer: Answer) -> Answer:
+    return answer
 
 
-async def _clock_jumps(stage: Stage) -> None:
-    """The wall clock is set forth and back, by minutes and by days, in good times and in bad."""
-    stage.settings = SELDOM
-    async with stage.life() as (store, watch):
-        for _ in range(stage.rng.randint(4, 10)):
-            await stage.pass_time(watch, stage.rng.randint(1, 12) * HOUR)
-            stage.shelf.way = stage.rng.choice([None, None, WAYS_DOWN[0]])
-            for inbox in stage.inboxes:
-                inbox.mood = partial(_stay, stage.rng.choice([Mood.ACCEPTS, Mood.FAILS]))
-            await stage.pass_time(watch, stage.rng.randint(1, 6) * HOUR)
-            far = stage.rng.choice([timedelta(minutes=7), 3 * HOUR, 2 * DAY, 6 * DAY])
-            stage.clock.ahead += far * stage.rng.choice([-1, 1])
-        stage.shelf.way = None
-        for inbox in stage.inboxes:
-            inbox.mood = partial(_stay, Mood.ACCEPTS)
-        await watch.run(DAY)
-        # Set forth by more than `give_up_after`, the clock makes dead letters of what failed.
-        await stage.retry_the_dead(store, watch)
-        await stage.come_to_rest(store, watch)
-        await stage.reckon(store)
+async def _clock_jumps(world: OutageWorld) -> None:
+    """The wall clock is set forward and back, by minutes and by days, with failures and without."""
+    world.settings = RARE_POLLS
+    async with world.process() as (store, daemon):
+        for _ in range(world.rng.randint(4, 10)):
+            await world.pass_time(daemon, world.rng.randint(1, 12) * HOUR)
+            world.api.failure = world.rng.choice([None, None, FAILURES[0]])
+            for inbox in world.inboxes:
+                answer = world.rng.choice([Answer.ACCEPTS, Answer.FAILS])
+                inbox.next_answer = partial(_always, answer)
+            await world.pass_time(daemon, world.rng.randint(1, 6) * HOUR)
+            jump = world.rng.choice([timedelta(minutes=7), 3 * HOUR, 2 * DAY, 6 * DAY])
+            world.clock.ahead += jump * world.rng.choice([-1, 1])
+        world.api.failure = None
+        for inbox in world.inboxes:
+            inbox.next_answer = partial(_always, Answer.ACCEPTS)
+        await daemon.run(DAY)
+        # A clock that is set forward by more than `give_up_after` makes failed messages dead.
+        await world.retry_dead_messages(store, daemon)
+        await world.come_to_rest(store, daemon)
+        await world.check(store)
 
 
-async def _disk_full(stage: Stage) -> None:
-    """A small disk is full for a day, from a moment on at which a message is being sent."""
-    with small_disk(stage.path.parent / "disk") as disk:
+async def _disk_full(world: OutageWorld) -> None:
+    """A small disk is full for a day, from a moment at which a message is being sent."""
+    with small_disk(world.path.parent / "disk") as disk:
         if disk is None:
-            await _disk_fails(stage)
+            await _disk_fails(world)
             return
-        stage.path = disk.where / "state.db"
-        async with stage.life() as (store, watch):
-            await stage.pass_time(watch, 3 * HOUR)
-            stage.inboxes[0].posted = disk.fill
-            await stage.pass_time(watch, DAY)
-            stage.inboxes[0].posted = lambda: None
+        world.path = disk.where / "state.db"
+        async with world.process() as (store, daemon):
+            await world.pass_time(daemon, 3 * HOUR)
+            world.inboxes[0].on_message = disk.fill
+            await world.pass_time(daemon, DAY)
+            world.inboxes[0].on_message = lambda: None
             disk.free()
-            stage.must_have_felt("state")
-            await stage.come_to_rest(store, watch)
-            await stage.reckon(store)
+            world.check_failed_for("state")
+            await world.come_to_rest(store, daemon)
+            await world.check(store)
 
 
-async def _disk_fails(stage: Stage) -> None:
-    """No file may grow, or none be written at all, from a moment on while a message is sent."""
+async def _disk_fails(world: OutageWorld) -> None:
+    """No file can grow, or none be written, from a moment at which a message is being sent."""
     with ExitStack() as quota:
 
-        def strike() -> None:
-            stage.inboxes[0].posted = lambda: None
-            size = stage.path.stat().st_size if stage.rng.random() < 0.5 else 0
+        def fail() -> None:
+            world.inboxes[0].on_message = lambda: None
+            size = world.path.stat().st_size if world.rng.random() < 0.5 else 0
             quota.enter_context(no_larger_files(size))
 
-        async with stage.life() as (store, watch):
-            await stage.pass_time(watch, 3 * HOUR)
-            stage.inboxes[0].posted = strike
-            await stage.pass_time(watch, DAY)
+        async with world.process() as (store, daemon):
+            await world.pass_time(daemon, 3 * HOUR)
+            world.inboxes[0].on_message = fail
+            await world.pass_time(daemon, DAY)
             quota.close()
-            stage.inboxes[0].posted = lambda: None
-            stage.must_have_felt("state")
-            await stage.come_to_rest(store, watch)
-            await stage.reckon(store)
+            world.inboxes[0].on_message = lambda: None
+            world.check_failed_for("state")
+            await world.come_to_rest(store, daemon)
+            await world.check(store)
 
 
-async def _read_only(stage: Stage) -> None:
-    """The state cannot be written when the watcher starts: it says so, and goes on afterwards."""
-    with small_disk(stage.path.parent / "disk") as disk:
+async def _read_only(world: OutageWorld) -> None:
+    """The state cannot be written when the daemon starts: it is refused, and works afterwards."""
+    with small_disk(world.path.parent / "disk") as disk:
         if disk is not None:
-            stage.path = disk.where / "state.db"
-        async with stage.life() as (_, watch):
-            await stage.pass_time(watch, 6 * HOUR)
-        stage.market.stir(0.9)
+            world.path = disk.where / "state.db"
+        async with world.process() as (_, daemon):
+            await world.pass_time(daemon, 6 * HOUR)
+        world.market.edit_at_random(0.9)
         if disk is not None:
             disk.remount("ro")
-            await _must_refuse(stage, StateError)
+            await _check_refusal(world, StateError)
             disk.remount("rw")
-        async with stage.life() as (store, watch):
-            await stage.pass_time(watch, 6 * HOUR)
-            await stage.come_to_rest(store, watch)
-            await stage.reckon(store)
+        async with world.process() as (store, daemon):
+            await world.pass_time(daemon, 6 * HOUR)
+            await world.come_to_rest(store, daemon)
+            await world.check(store)
 
 
-async def _lock_held(stage: Stage) -> None:
-    """Another process holds the state, and later a tool holds the database, for a while."""
-    async with stage.life() as (_, watch):
-        await stage.pass_time(watch, 3 * HOUR)
-        await _must_refuse(stage, InUseError)
-        await stage.pass_time(watch, 3 * HOUR)
-    async with stage.life() as (store, watch):
-        if stage.rng.random() < 0.25:
-            await _poll_beside_a_tool(stage, watch)
-        await stage.pass_time(watch, 3 * HOUR)
-        await stage.come_to_rest(store, watch)
-        await stage.reckon(store)
+async def _lock_held(world: OutageWorld) -> None:
+    """Another process holds the state's lock, and later a tool the database's, for a while."""
+    async with world.process() as (_, daemon):
+        await world.pass_time(daemon, 3 * HOUR)
+        await _check_refusal(world, InUseError)
+        await world.pass_time(daemon, 3 * HOUR)
+    async with world.process() as (store, daemon):
+        if world.rng.random() < 0.25:
+            await _poll_while_locked(world, daemon)
+        await world.pass_time(daemon, 3 * HOUR)
+        await world.come_to_rest(store, daemon)
+        await world.check(store)
 
 
-async def _poll_beside_a_tool(stage: Stage, watch: Watch) -> None:
-    """A tool that is in a transaction: whoever writes waits for it, and then says so."""
-    with closing(sqlite3.connect(stage.path, isolation_level=None)) as tool:
+async def _poll_while_locked(world: OutageWorld, daemon: SimulatedDaemon) -> None:
+    """A tool is in a transaction: a poll waits for it, and then fails."""
+    with closing(sqlite3.connect(world.path, isolation_level=None)) as tool:
         tool.execute("BEGIN IMMEDIATE")
-        stage.market.stir(0.9)
-        report = await watch.poll()
+        world.market.edit_at_random(0.9)
+        report = await daemon.poll()
         tool.execute("ROLLBACK")
     if report.outcome not in {PollOutcome.FAILED, PollOutcome.QUIET}:
-        raise Objection(f"a locked database was written: {report.outcome}")
+        raise BrokenPromise(f"a locked database was written: {report.outcome}")
 
 
-async def _must_refuse(stage: Stage, error: type[StateError]) -> None:
+async def _check_refusal(world: OutageWorld, error: type[StateError]) -> None:
     try:
-        async with open_store(stage.path):
+        async with open_store(world.path):
             pass
     except error:
         return
-    raise Objection(f"the state was opened where {error.__name__} was due")
+    raise BrokenPromise(f"the state was opened where {error.__name__} was expected")
 
 
 SCENARIOS: tuple[Scenario, ...] = (
@@ -223,24 +227,24 @@ SCENARIOS: tuple[Scenario, ...] = (
 )
 
 
-async def _world(seed: int, _: Limits) -> World:
+async def _run_seed(seed: int, _: Budget) -> Tally:
     scenario = SCENARIOS[seed % len(SCENARIOS)]
-    with scratch() as place:
+    with temporary_directory() as place:
         catalogue = Catalogue(generate(seed, size=MODELS))
-        stage = Stage(seed, place / "state.db", catalogue)
+        world = OutageWorld(seed, place / "state.db", catalogue)
         try:
-            await scenario(stage)
-        except Objection as objection:
-            raise Objection(f"{scenario.__name__.strip('_')}: {objection}") from objection
-    repeated = sum(inbox.repeated for inbox in stage.inboxes)
+            await scenario(world)
+        except BrokenPromise as broken:
+            raise BrokenPromise(f"{scenario.__name__.strip('_')}: {broken}") from broken
+    repeated = sum(inbox.repeated for inbox in world.inboxes)
     figures = {
-        "simulated days": stage.clock.passed / DAY,
-        "changes announced": stage.judge.heard,
-        "messages": sum(len(inbox.taken) for inbox in stage.inboxes),
-        "of them again": repeated,
-        "dead letters retried": stage.retried,
+        "simulated days": world.clock.passed / DAY,
+        "changes announced": world.checker.checked,
+        "messages": sum(len(inbox.received) for inbox in world.inboxes),
+        "repeated messages": repeated,
+        "dead messages retried": world.retried,
     }
-    return World(1, figures)
+    return Tally(1, figures)
 
 
-OUTAGE = Trial("outage", "outages", 160, 4, _world)
+OUTAGE = Trial("outage", "outages", 160, 4, _run_seed)

@@ -1,7 +1,4 @@
-"""What trials came to, as a table, and as a page for the documentation.
-
-Refuses to know how anything is tried.
-"""
+"""The results of trials as a table, and as a page for the documentation."""
 
 from __future__ import annotations
 
@@ -21,9 +18,9 @@ if TYPE_CHECKING:
 __all__ = ["fields", "from_fields", "machine", "report", "table"]
 
 HEADINGS = ("trial", "runs", "of", "seeds", "took", "findings")
-_HEAD = """# Proof under fire
+_HEAD = """# Proof: trials for bad days
 
-What was promised for bad days, tried by `make torture`. This page is the report of the last run and
+What is promised for bad days, tried by `make torture`. This page is the report of the last run and
 is written by `python -m torture --report docs/proof.md`.
 
 {at:%Y-%m-%d %H:%M} UTC, {machine}. {seconds:.0f} s for all together, {jobs} trials at once.
@@ -32,44 +29,47 @@ long form.
 
 {table}
 
-The same seeds give the same worlds, but for *kill*, where the operating system has a say.
-`python -m torture NAME --seed N` begins with seed N. A short form of each is in the test suite."""
+The same seeds do the same again, except in *kill*, which depends on the operating system too.
+`python -m torture NAME --seed N` begins with seed N. A short form of each trial is in the test
+suite."""
 _WHAT = {
     "kill": (
-        "The real daemon in a process of its own, a simulated API and two receivers over sockets"
-        " (one of which has bad moments), SIGKILL while it starts, reads or tells, and a new start."
-        " In the end every change that was made was announced, a message came twice only where it"
-        " was in flight, under the same id and to the letter, and the database is sound."
+        "The real daemon in a process of its own, with a simulated API and two receivers over"
+        " sockets (one of which fails now and then). It is ended by SIGKILL while it starts, reads"
+        " or sends, and started again. At the end every change was announced, a message came twice"
+        " only where its acknowledgement had not been recorded, with the same id and the same text,"
+        " messages came in order, and the database is sound."
     ),
     "torn": (
-        "The real client, poller, intake and store; the catalogue is edited between any two"
-        " replies. A run is one reading of the whole catalogue during which it was edited. Each"
-        " announcement is held against a ledger of what stood there and when: nothing was announced"
-        " that was not so, and in the end what was announced led to the truth."
+        "The real client, poller and store; the catalogue is edited between any two replies. A run"
+        " is one sweep during which it was edited. Each announced change is checked against a"
+        " ledger of what was listed when: nothing was announced that did not happen, and at the end"
+        " the announced changes lead to the truth."
     ),
     "garbage": (
-        "Good replies spoiled by chance: flipped bits, cut short, types swapped, huge numbers, deep"
-        " nesting, wrong encodings, compressed bombs, endless bodies, slow drips and broken HTTP"
+        "Good replies spoiled at random: flipped bits, cut short, types swapped, huge numbers, deep"
+        " nesting, wrong encodings, compressed bombs, endless bodies, slow bodies and broken HTTP"
         " (4 of 100 over a real socket). Nothing crashed, nothing was announced that no sound row"
-        " said, and all was as before after good polls. A flipped bit that makes another sound"
-        " price of a price is announced: nobody can tell. It is counted."
+        " said, and good polls restored everything. A flipped bit that makes another sound price of"
+        " a price is announced, since no reader can recognise that. It is counted."
     ),
     "outage": (
-        "Each run is one of eight, by its seed: the API down in nineteen ways by turns, its name"
-        " not resolved, the receivers failing in six ways by turns (a dead letter is retried, as a"
-        " person does), the wall clock set forth and back by up to six days at a time, a full disk"
-        " (a file system of 2 MB), a disk that fails or lets no file grow, a read-only state, and"
-        " the state's lock or the database held by another. Each ended with everything told."
+        "Each run is one of eight, by its seed: the API down in nineteen ways in turn, its name"
+        " not resolved, the receivers failing in six ways in turn (a dead message is retried, as a"
+        " person would), the wall clock set forward and back by up to six days at a time, a full"
+        " disk (a file system of 2 MB), a disk that fails or lets no file grow, a read-only state,"
+        " and the state's lock or the database held by another process. After each, every change"
+        " was announced and every message sent."
     ),
     "soak": (
-        "One watcher by an injected clock over 570 models, ten times the real rate of change, two"
-        " receivers, pruning as by default. At rest, now and then, what is believed is held"
-        " against the catalogue. Bounds: memory grows by less than 24 MiB, the state stays under"
-        " 20 MB, no query takes longer than 50 ms at its best."
+        "One daemon in simulated time over 570 models, at ten times the real rate of change, two"
+        " receivers, retention as by default. Now and then, at rest, the state is compared with the"
+        " catalogue. Bounds: memory grows by less than 24 MiB, the state stays under 20 MB, no"
+        " query takes longer than 50 ms at its best."
     ),
     "year": (
-        "The same market, looked at every half hour only: as many changes, so what a year leaves in"
-        " the state is there after a sixth of the polls. The bounds are the same."
+        "The same market, polled only every half hour: as many changes, so the state has a year of"
+        " them after a sixth of the polls. The bounds are the same."
     ),
 }
 
@@ -87,13 +87,13 @@ def table(results: Iterable[Result]) -> str:
 
 
 def report(results: Sequence[Result], at: datetime, seconds: float, jobs: int) -> str:
-    """The page: what was run on what and when, what came of it, and what each trial is."""
+    """The page: what was run, when and on which machine, the results, and what each trial is."""
     head = _HEAD.format(at=at, machine=machine(), seconds=seconds, jobs=jobs, table=table(results))
     return "\n".join([head, *(line for result in results for line in _section(result)), ""])
 
 
 def machine() -> str:
-    """What it ran on."""
+    """The machine, and how busy it was."""
     versions = f"Python {platform.python_version()}, SQLite {sqlite3.sqlite_version}"
     load = f"load {os.getloadavg()[0]:.1f} at the end"
     return f"{os.cpu_count()} cores, {platform.system()} {platform.machine()}, {versions}, {load}"

@@ -1,7 +1,4 @@
-"""A trial: worlds made from seeds, one after the other, until a count or a time is reached.
-
-Knows counting, time and findings. Refuses to know what is tried.
-"""
+"""A trial: runs from one seed after another, until a count or a time is reached."""
 
 from __future__ import annotations
 
@@ -11,28 +8,28 @@ from dataclasses import dataclass, field
 from time import monotonic
 from typing import TYPE_CHECKING, TypeAlias
 
-from torture.place import high_water, resident
+from torture.machine import peak_memory, resident_memory
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
-__all__ = ["Finding", "Limits", "Objection", "Result", "Trial", "World", "conduct"]
+__all__ = ["BrokenPromise", "Budget", "Finding", "Result", "Tally", "Trial", "run_trial"]
 
-# Whatever is broken shows in the first few.
+# A trial stops here: the first findings show what is broken.
 MOST_FINDINGS = 5
 SAY_EVERY = 15.0
 
 
-class Objection(Exception):  # noqa: N818 - not an error of the trial: what it looks for
+class BrokenPromise(Exception):  # noqa: N818 - not an error of the trial, but a finding
     """The watcher did what it promised never to do, or failed to do what it promised."""
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
-    """How much one world may do: so many runs, and no new ones after `until` (`monotonic`).
+class Budget:
+    """How much one seed may do: so many runs, and no new ones after `until` (`monotonic`).
 
-    A world of few runs does not look at the time: the same seed then gives the same world. One of
-    many tells `progress` now and then how many it has done.
+    A seed with few runs ignores the time, so that it always does the same. One with many calls
+    `progress` from time to time with the runs it has done.
     """
 
     runs: int
@@ -46,10 +43,11 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
-class World:
-    """What one world came to: runs counted, figures, and what was wrong though it went on.
+class Tally:
+    """What one seed gave: its runs, figures, and what was wrong without stopping it.
 
-    Figures of several worlds are added up, but of those that begin with "most" the most is taken.
+    Figures of several seeds are added up, except that of names beginning with "most" the largest
+    counts.
     """
 
     runs: int
@@ -57,30 +55,30 @@ class World:
     wrong: tuple[str, ...] = ()
 
 
-# One world, from its seed.
-Worldly: TypeAlias = "Callable[[int, Limits], Awaitable[World]]"
+# Does the runs of one seed.
+RunSeed: TypeAlias = "Callable[[int, Budget], Awaitable[Tally]]"
 
 
 @dataclass(frozen=True, slots=True)
 class Trial:
     """What is tried. `count` of `unit` is the long form; `share` is its part of the time given.
 
-    `abreast` worlds are under way at once. `growth` is by how many MiB this process may grow from a
-    tenth of the count on to its end; `None` where its memory is not the watcher's.
+    `parallel` seeds run at once. `growth`: by how many MiB this process may grow from a tenth of
+    the count to its end; `None` where its memory is not the watcher's.
     """
 
     name: str
     unit: str
     count: int
     share: float
-    world: Worldly
-    abreast: int = 1
+    run_seed: RunSeed
+    parallel: int = 1
     growth: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """Something wrong, and the seed that brings it about again."""
+    """Something wrong, and the seed that shows it again."""
 
     seed: int
     what: str
@@ -88,7 +86,7 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What a trial came to."""
+    """What a trial gave."""
 
     trial: Trial
     wanted: int
@@ -100,73 +98,73 @@ class Result:
 
 
 @dataclass(slots=True)
-class _Score:
-    """What has been counted so far, over all the worlds under way."""
+class _Sum:
+    """The sum of all seeds so far."""
 
     next_seed: int
     said_at: float
     runs: int = 0
-    begun_with: float = 0
+    memory_at_a_tenth: float = 0
     findings: list[Finding] = field(default_factory=list)
     figures: dict[str, float] = field(default_factory=dict)
 
-    def add(self, world: World, seed: int) -> None:
-        self.runs += world.runs
-        self.findings += [Finding(seed, what) for what in world.wrong]
-        for name, value in world.figures.items():
+    def add(self, tally: Tally, seed: int) -> None:
+        self.runs += tally.runs
+        self.findings += [Finding(seed, what) for what in tally.wrong]
+        for name, value in tally.figures.items():
             before = self.figures.get(name, 0)
             most = name.startswith("most")
             self.figures[name] = max(before, value) if most else before + value
 
 
-async def conduct(
+async def run_trial(
     trial: Trial, *, seed: int, count: int, seconds: float, say: Callable[[str], None]
 ) -> Result:
-    """Try world after world from `seed` on, until `count` is reached, or the time is up."""
+    """Run seed after seed from `seed` on, until `count` is reached, or the time is up."""
     started = monotonic()
-    score = _Score(seed, said_at=started)
+    so_far = _Sum(seed, said_at=started)
     until = started + seconds
 
     def progress(more: int) -> None:
-        if monotonic() - score.said_at > SAY_EVERY:
-            score.said_at = monotonic()
-            say(f"{trial.name}: {score.runs + more:,} of {count:,} {trial.unit}")
+        if monotonic() - so_far.said_at > SAY_EVERY:
+            so_far.said_at = monotonic()
+            say(f"{trial.name}: {so_far.runs + more:,} of {count:,} {trial.unit}")
 
     async def work() -> None:
-        while score.runs < count and monotonic() < until and len(score.findings) < MOST_FINDINGS:
-            number, score.next_seed = score.next_seed, score.next_seed + 1
-            await _one(trial, number, Limits(count - score.runs, until, progress), score)
-            if not score.begun_with and score.runs >= count / 10:
-                score.begun_with = resident()
+        while so_far.runs < count and monotonic() < until and len(so_far.findings) < MOST_FINDINGS:
+            number, so_far.next_seed = so_far.next_seed, so_far.next_seed + 1
+            await _run_seed(trial, number, Budget(count - so_far.runs, until, progress), so_far)
+            if not so_far.memory_at_a_tenth and so_far.runs >= count / 10:
+                so_far.memory_at_a_tenth = resident_memory()
             progress(0)
 
-    await asyncio.gather(*(work() for _ in range(trial.abreast)))
-    _look_at_memory(trial, score)
+    await asyncio.gather(*(work() for _ in range(trial.parallel)))
+    _check_memory(trial, so_far)
     return Result(
         trial=trial,
         wanted=count,
-        runs=score.runs,
-        seeds=range(seed, score.next_seed),
+        runs=so_far.runs,
+        seeds=range(seed, so_far.next_seed),
         took=monotonic() - started,
-        findings=tuple(score.findings),
-        figures=dict(score.figures),
+        findings=tuple(so_far.findings),
+        figures=dict(so_far.figures),
     )
 
 
-async def _one(trial: Trial, seed: int, limits: Limits, score: _Score) -> None:
+async def _run_seed(trial: Trial, seed: int, budget: Budget, so_far: _Sum) -> None:
     try:
-        score.add(await trial.world(seed, limits), seed)
-    except Objection as objection:
-        score.findings.append(Finding(seed, str(objection)))
+        so_far.add(await trial.run_seed(seed, budget), seed)
+    except BrokenPromise as broken:
+        so_far.findings.append(Finding(seed, str(broken)))
     except Exception as error:  # noqa: BLE001 - a crash is a finding like any other
         where = "".join(traceback.format_exception(error)[-3:])
-        score.findings.append(Finding(seed, f"crashed: {where}"))
+        so_far.findings.append(Finding(seed, f"crashed: {where}"))
 
 
-def _look_at_memory(trial: Trial, score: _Score) -> None:
-    if trial.growth is None or not score.begun_with:
+def _check_memory(trial: Trial, so_far: _Sum) -> None:
+    if trial.growth is None or not so_far.memory_at_a_tenth:
         return
-    grown, last = resident() - score.begun_with, score.next_seed - 1
+    grown, last = resident_memory() - so_far.memory_at_a_tenth, so_far.next_seed - 1
     wrong = (f"memory grew by {grown:.0f} MiB up to this seed",) if grown > trial.growth else ()
-    figures = {"memory grew by, MiB": grown, "most memory there ever was, MiB": high_water()}
-    score.add(World(0, figures, wrong), last)
+    figures = {"memory grew by, MiB": grown, "most memory there ever was, MiB": peak_memory()}
+    so_far.add(Tally(0, figures, wrong), last)

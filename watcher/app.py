@@ -1,16 +1,8 @@
-"""The composition root: builds every part from the settings and hands them to each other.
+"""The composition root: builds every part from the settings and hands the parts to each other.
 
-Knows who needs whom and how all of it stops. Refuses to know what any part does.
-
-Everybody who hears of what the daemon does: metrics, alarms, a monitor, systemd, three pages.
-
-Refuses to know what any of them makes of it, and what is done with the configuration.
-
-`run` as a service: the daemon over one open state, through reloads, and all that watches it.
-
-A composition root. The state, the watchdog, the lookout and the pages live as long as the process;
-everything made from the configuration is one generation, replaced whole between two polls. Refuses
-to know what any part does.
+`run` is the daemon, `check` one poll and one round of sending. The state, the watchdog, the alarm
+service and the pages live as long as the process. Everything made from the configuration is one
+generation, replaced whole between two polls when a new configuration is taken into use.
 """
 
 from __future__ import annotations
@@ -31,27 +23,26 @@ import structlog
 from pydantic import ValidationError
 
 from watcher.catalog.changes import Notice, NoticeKind, RecordedChange
-from watcher.catalog.confirm import Policy
+from watcher.catalog.confirm import ConfirmRules
 from watcher.config.errors import ConfigError
 from watcher.config.reload import compare
 from watcher.config.routes import MatchSettings
-from watcher.config.rules import matcher, receiver_names, routing_rules
+from watcher.config.rules import matcher, routing_rules
 from watcher.kie.client import open_client
-from watcher.monitor.alarms import AlarmKind
-from watcher.monitor.alarms import Policy as AlarmPolicy
-from watcher.monitor.alerting import LastWords, Lookout, offer
+from watcher.monitor.alarms import AlarmKind, AlarmRules
+from watcher.monitor.alerting import AlarmService, LastWords, send_directly
 from watcher.monitor.heartbeat import open_heartbeat
 from watcher.monitor.systemd import LONGEST_ROUND, Supervisor, Watchdog, longest_poll
 from watcher.notify.receiver import Outcome, TerminalReceiver, Verdict, open_receiver
-from watcher.outbox import Gatherer, Outbox, TellingRules, new_alert_id
-from watcher.poller import Poller, PollReport, Rules
+from watcher.outbox import Batcher, MessageRules, Outbox, new_alert_id
+from watcher.poller import Poller, PollReport, PollRules
 from watcher.render.message import render
 from watcher.routing.match import Matcher
 from watcher.routing.rules import RoutingRules, Silence
 from watcher.schedule import first_of
 from watcher.store.connection import UnusableError
 from watcher.store.requests import AcceptHolds, StartOver
-from watcher.store.retention import keep_tidy, kept_for, tidy
+from watcher.store.retention import prune_once, prune_regularly, retention_of
 from watcher.store.store import Store, open_store
 from watcher.worker import forbid_core_dumps
 
@@ -60,19 +51,356 @@ if TYPE_CHECKING:
     from random import Random
 
     from watcher.config.settings import Settings
-    from watcher.monitor.alarms import Trouble
+    from watcher.monitor.alarms import Alarm
     from watcher.monitor.heartbeat import Heartbeat
     from watcher.monitor.metrics import Metrics
     from watcher.notify.receiver import Receiver
-    from watcher.outbox import Attempt
+    from watcher.outbox import SendAttempt
     from watcher.store.requests import Request
-    from watcher.store.values import Keep, StoredSilence
+    from watcher.store.values import Retention, StoredSilence
 
 log = structlog.get_logger()
 
-# What is in hand when asked to stop gets this long: a transaction needs milliseconds, a message
+# What is under way when asked to stop gets this long: a transaction needs milliseconds, a message
 # that is being accepted a second or two. Whatever takes longer is done again at the next start.
 GRACE = timedelta(seconds=3)
+
+
+# Run
+
+
+def utc_now() -> datetime:
+    """The time, aware and in UTC: the clock that everything gets unless a test brings its own."""
+    return datetime.now(UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Clock:
+    """What time it is, and how many of its seconds pass in one of ours: one, except in the demo."""
+
+    now: Callable[[], datetime] = utc_now
+    pace: float = 1.0
+
+
+def _no_new_settings() -> Settings:
+    raise ConfigError(())
+
+
+@dataclass(frozen=True, slots=True)
+class Reloads:
+    """When a new configuration is asked for, and where it comes from.
+
+    `load` reads and checks it and raises `ConfigError`; `configure_log` makes the log follow it.
+    """
+
+    requested: asyncio.Event = field(default_factory=asyncio.Event)
+    load: Callable[[], Settings] = _no_new_settings
+    configure_log: Callable[[Settings], None] = lambda _: None
+
+
+async def run(
+    settings: Settings,
+    *,
+    stop: asyncio.Event,
+    terminal: TextIO,
+    reloads: Reloads | None = None,
+    environment: Mapping[str, str] = MappingProxyType({}),
+    receivers: tuple[Receiver, ...] | None = None,
+    clock: Clock | None = None,
+    rng: Random | None = None,
+) -> None:
+    """Poll, record and send until `stop` is set; what is under way then is finished or undone.
+
+    `environment` says who supervises (`NOTIFY_SOCKET`, `WATCHDOG_USEC`); `receivers` stand in for
+    those of the settings. Raises `StateError` where the state cannot be used, and `ListenError`
+    where `web.listen` cannot be listened at.
+    """
+    # Before the state is locked: what is wrong with a receiver must not affect it.
+    first = Generation(settings, receivers or open_receivers(settings, terminal))
+    context = _Context(
+        stop, reloads or Reloads(), terminal, clock or Clock(), rng or SystemRandom()
+    )
+    last_words = LastWords(
+        settings.state.path,
+        _alarm_rules(settings),
+        lambda name, notice: send_directly(first.receivers, name, notice, context.rng),
+    )
+    async with AsyncExitStack() as stack:
+        try:
+            store = await stack.enter_async_context(open_store(settings.state.path))
+        except UnusableError as error:
+            await last_words.say(error, context.clock.now())
+            raise
+        daemon = _Daemon(store, context, first, environment)
+        await daemon.run(stack, last_words.withdraw())
+
+
+@dataclass(frozen=True, slots=True)
+class _Context:
+    """What the daemon gets from outside, for as long as it runs."""
+
+    stop: asyncio.Event
+    reloads: Reloads
+    terminal: TextIO
+    clock: Clock
+    rng: Random
+
+
+@dataclass(slots=True)
+class Generation:
+    """What is made from one configuration, and ends with the next reload."""
+
+    settings: Settings
+    receivers: tuple[Receiver, ...]
+    parts: Parts | None = None
+    heartbeat: Heartbeat | None = None
+    tasks: list[asyncio.Task[None]] = field(default_factory=list)
+
+
+class _Daemon:
+    """One process: what lives as long as it does, and the current generation."""
+
+    def __init__(
+        self,
+        store: Store,
+        context: _Context,
+        first: Generation,
+        environment: Mapping[str, str],
+    ) -> None:
+        self._store = store
+        self._context = context
+        self._observers = Observers(
+            store, first, environment, now=context.clock.now, rng=context.rng
+        )
+
+    async def run(self, stack: AsyncExitStack, known: Alarm | None) -> None:
+        """Run one generation after another until stopped; `known` was raised before this start."""
+        observers, stop = self._observers, self._context.stop
+        await observers.alarm_service.restore()
+        if known is not None:
+            observers.alarm_service.adopt(known)
+        await observers.open_pages(stack)
+        lasting = [
+            asyncio.create_task(observers.watchdog.run(stop)),
+            asyncio.create_task(observers.alarm_service.run(stop)),
+            asyncio.create_task(
+                prune_regularly(self._store, observers.retention, self._context.clock.now, stop)
+            ),
+        ]
+        settings = observers.generation.settings
+        log.info("watcher.started", source=settings.source.url, state=str(settings.state.path))
+        observers.supervisor.ready()
+        try:
+            following: Generation | None = observers.generation
+            while following is not None:
+                observers.generation = following
+                following = await self._run_generation(following)
+        finally:
+            stop.set()
+            observers.supervisor.stopping()
+            await _end(lasting)
+        log.info("watcher.stopped")
+
+    async def _run_generation(self, current: Generation) -> Generation | None:
+        """Run until stopped (`None`) or reloaded, which gives the next generation."""
+        ended, observers = asyncio.Event(), self._observers
+        async with AsyncExitStack() as stack:
+            current.parts = await stack.enter_async_context(
+                open_parts(
+                    current.settings,
+                    self._store,
+                    current.receivers,
+                    stop=ended,
+                    now=self._context.clock.now,
+                    rng=self._context.rng,
+                    pace=self._context.clock.pace,
+                    listeners=observers.listeners,
+                )
+            )
+            current.tasks = [
+                asyncio.create_task(
+                    current.parts.poller.run(ended, observers.polled, observers.check_in_poller)
+                ),
+                asyncio.create_task(current.parts.outbox.run(ended)),
+            ]
+            await observers.open_heartbeat(stack, ended)
+            try:
+                return await self._next_generation(current)
+            finally:
+                ended.set()
+                await _end(current.tasks)
+                observers.ended(current)
+
+    async def _next_generation(self, current: Generation) -> Generation | None:
+        """Wait for a stop, a reload that is good, or a task that ended, which only errors do."""
+        stop, reload = self._context.stop, self._context.reloads.requested
+        broken = asyncio.Event()
+        for task in current.tasks:
+            task.add_done_callback(lambda _: broken.set())
+        while not stop.is_set():
+            await first_of(stop, reload, broken, within=None)
+            if broken.is_set():
+                return None
+            if reload.is_set() and not stop.is_set():
+                reload.clear()
+                following = await _reload(current, self._context, self._observers)
+                if following is not None:
+                    return following
+        return None
+
+
+class Observers:
+    """All that is informed of what the daemon does: metrics, alarms, monitor, systemd, pages.
+
+    `generation` is the current one; a reload replaces it.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        first: Generation,
+        environment: Mapping[str, str],
+        *,
+        now: Callable[[], datetime],
+        rng: Random,
+    ) -> None:
+        """`environment` names who supervises; `now` gives aware UTC times."""
+        self.generation = first
+        self.supervisor = Supervisor.from_environment(environment)
+        self.watchdog = Watchdog.from_environment(self.supervisor, environment)
+        self._store = store
+        self._now = now
+        self._rng = rng
+        self._metrics: Metrics | None = None
+        self.alarm_service = AlarmService(
+            store,
+            _alarm_rules(first.settings),
+            send=self._send_directly,
+            now=now,
+            on_notice=self._on_alarm_notice,
+            on_queued=self._wake_outbox,
+        )
+
+    @property
+    def listeners(self) -> Listeners:
+        """What is called by the batcher and the outbox."""
+        return Listeners(self._attempted, self._check_in_outbox, self._deferred, self._netted)
+
+    def polled(self, report: PollReport) -> None:
+        """Inform everybody of a poll."""
+        if report.changes or report.notices:
+            self._wake_outbox()
+        if self._metrics is not None:
+            self._metrics.polled(report)
+            self._metrics.suppressed("silence", report.suppressed)
+        if self.generation.heartbeat is not None:
+            self.generation.heartbeat.polled(report)
+        self.alarm_service.polled(report)
+        at = self._now().strftime("%H:%M UTC")
+        self.supervisor.status(f"Last poll {at}: {report.outcome.value}, {report.holds} holds")
+
+    def configured(self, problem: str | None) -> None:
+        """Inform everybody that a new configuration is in use (`None`), or was refused and why."""
+        self.alarm_service.configured(problem)
+        if self._metrics is not None:
+            self._metrics.configured(problem is None, self._now())
+        if problem is not None:
+            self.supervisor.status(f"Reload refused: {problem}")
+
+    def ended(self, generation: Generation) -> None:
+        """Expect nothing more of a generation."""
+        for receiver in generation.receivers:
+            self.watchdog.check_in(f"outbox:{receiver.name}", None)
+
+    def retention(self) -> Retention | None:
+        """How long things are kept; nothing counts as old by a clock that jumped."""
+        if any(alarm.kind is AlarmKind.CLOCK for alarm in self.alarm_service.raised):
+            return None
+        return retention_of(self.generation.settings)
+
+    def check_in_poller(self, wait: timedelta) -> None:
+        """Tell the watchdog in how long the next poll begins."""
+        settings = self.generation.settings
+        self.watchdog.check_in("poller", wait + longest_poll(settings.source, settings.poll))
+
+    def _check_in_outbox(self, who: str, wait: timedelta | None) -> None:
+        within = None if wait is None else wait + LONGEST_ROUND
+        self.watchdog.check_in(f"outbox:{who}", within)
+
+    async def open_heartbeat(self, stack: AsyncExitStack, ended: asyncio.Event) -> None:
+        """Ping a monitor, where one is configured, until `ended` is set."""
+        current, metrics = self.generation, self._metrics
+        wanted = current.settings.heartbeat
+        if wanted is None:
+            return
+        current.heartbeat = await stack.enter_async_context(
+            open_heartbeat(
+                wanted.url.get_secret_value(),
+                every=wanted.every if isinstance(wanted.every, timedelta) else None,
+                after=(lambda _: None) if metrics is None else metrics.pinged,
+            )
+        )
+        current.tasks.append(asyncio.create_task(current.heartbeat.run(ended)))
+
+    async def open_pages(self, stack: AsyncExitStack) -> None:
+        """Serve the pages, where that is wanted; what they need is loaded only then."""
+        web = self.generation.settings.web
+        if web.listen is None:
+            return
+        from watcher.monitor.metrics import Metrics  # noqa: PLC0415
+        from watcher.monitor.web import ReadinessLimits, Sources, pages, serve  # noqa: PLC0415
+
+        self._metrics = Metrics(self.generation.settings.receiver_names())
+        self._metrics.configured(ok=True, at=self._now())
+
+        def limits() -> ReadinessLimits:
+            settings = self.generation.settings
+            return ReadinessLimits(settings.poll.full_sweep_every, settings.receiver_names())
+
+        def deferring() -> frozenset[str]:
+            parts = self.generation.parts
+            return frozenset() if parts is None else parts.batcher.deferring
+
+        sources = Sources(
+            self._store.status,
+            self._metrics,
+            limits,
+            self._now,
+            alarms=lambda: self.alarm_service.raised,
+            overdue=lambda: self.watchdog.overdue,
+            deferring=deferring,
+        )
+        address = await stack.enter_async_context(
+            serve(web.listen, pages(sources), allow_remote=web.allow_remote)
+        )
+        log.info("web.listening", address=address)
+
+    def _attempted(self, attempt: SendAttempt) -> None:
+        if self._metrics is not None:
+            self._metrics.attempted(attempt)
+        self.alarm_service.attempted(attempt)
+
+    def _deferred(self, why: str, count: int) -> None:
+        if self._metrics is not None:
+            self._metrics.deferred(why, count)
+
+    def _netted(self, count: int) -> None:
+        if self._metrics is not None:
+            self._metrics.suppressed("netted", count)
+
+    def _wake_outbox(self) -> None:
+        if self.generation.parts is not None:
+            self.generation.parts.outbox.wake()
+
+    def _on_alarm_notice(self, notice: Notice) -> None:
+        if self.generation.heartbeat is not None:
+            self.generation.heartbeat.alarmed(notice)
+
+    async def _send_directly(self, name: str, notice: Notice) -> bool:
+        return await send_directly(self.generation.receivers, name, notice, self._rng)
+
+
+# Check
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,35 +417,10 @@ class CheckReport:
 
     @property
     def ok(self) -> bool:
-        """Whether the poll was good and nothing was turned down."""
+        """Whether the poll was good and every message was accepted."""
         outcomes = chain.from_iterable(self.deliveries.values())
         accepted = all(outcome.verdict is Verdict.ACCEPTED for outcome in outcomes)
         return self.poll.outcome.is_good and accepted
-
-
-@dataclass(frozen=True, slots=True)
-class Parts:
-    """What polls and what sends, over one state."""
-
-    store: Store
-    poller: Poller
-    gatherer: Gatherer
-    outbox: Outbox
-
-
-@dataclass(frozen=True, slots=True)
-class Listeners:
-    """Who hears of what happens at the outbox: see there, and at the gatherer, for each."""
-
-    tried: Callable[[Attempt], None] = lambda _: None
-    sign: Callable[[str, timedelta | None], None] = lambda _who, _within: None
-    deferred: Callable[[str, int], None] = lambda _why, _count: None
-    netted: Callable[[int], None] = lambda _: None
-
-
-def utc_now() -> datetime:
-    """The time, aware and in UTC: the clock that everything gets unless a test brings its own."""
-    return datetime.now(UTC)
 
 
 async def check(
@@ -132,13 +435,13 @@ async def check(
     rng = rng or SystemRandom()
     async with (
         open_store(settings.state.path) as store,
-        opened_parts(settings, store, receivers, now=now, rng=rng) as parts,
+        open_parts(settings, store, receivers, now=now, rng=rng) as parts,
     ):
-        # Left while another command held the state; nobody else may come to take it.
+        # Left while another command held the state; no daemon may come to take them.
         await parts.outbox.take_requests()
         report = await parts.poller.poll()
         delivered = await parts.outbox.deliver_all()
-        await tidy(store, kept_for(settings), now())
+        await prune_once(store, retention_of(settings), now())
         return CheckReport(report, delivered)
 
 
@@ -158,7 +461,7 @@ async def try_receivers(
     alert_id = new_alert_id(rng or SystemRandom())
     sample = Notice(NoticeKind.SAMPLE, now(), {})
 
-    async def attempt(receiver: Receiver) -> tuple[str, Outcome, timedelta]:
+    async def send(receiver: Receiver) -> tuple[str, Outcome, timedelta]:
         message = render([sample], receiver.service, alert_id)
         started = perf_counter()
         outcome = await receiver.send(
@@ -166,11 +469,34 @@ async def try_receivers(
         )
         return receiver.name, outcome, timedelta(seconds=perf_counter() - started)
 
-    return list(await asyncio.gather(*map(attempt, wanted)))
+    return list(await asyncio.gather(*map(send, wanted)))
+
+
+# Build
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What polls and what sends, over one state."""
+
+    store: Store
+    poller: Poller
+    batcher: Batcher
+    outbox: Outbox
+
+
+@dataclass(frozen=True, slots=True)
+class Listeners:
+    """What the batcher and the outbox call; see there for each."""
+
+    attempted: Callable[[SendAttempt], None] = lambda _: None
+    check_in: Callable[[str, timedelta | None], None] = lambda _who, _within: None
+    deferred: Callable[[str, int], None] = lambda _why, _count: None
+    netted: Callable[[int], None] = lambda _: None
 
 
 @asynccontextmanager
-async def opened_parts(
+async def open_parts(
     settings: Settings,
     store: Store,
     receivers: Sequence[Receiver],
@@ -193,16 +519,16 @@ async def opened_parts(
 
     async with open_client(settings.source, settings.poll, pause) as client:
         routing = routing_rules(settings)
-        rules = Rules(_policy(settings), routing, silence_meant)
+        rules = PollRules(_confirm_rules(settings), routing, parse_silence)
         poller = Poller(client, store, settings.poll, rules, now=now, rng=rng, pace=pace)
 
-        def asked(requests: Sequence[Request]) -> None:
+        def wake_poller(requests: Sequence[Request]) -> None:
             if any(isinstance(request, AcceptHolds | StartOver) for request in requests):
                 poller.wake()
 
-        gatherer = Gatherer(
+        batcher = Batcher(
             store,
-            _telling_rules(settings, routing),
+            _message_rules(settings, routing),
             now=now,
             rng=rng,
             deferred=listeners.deferred,
@@ -211,16 +537,16 @@ async def opened_parts(
         outbox = Outbox(
             store,
             receivers,
-            gatherer,
+            batcher,
             give_up_after=settings.delivery.give_up_after,
             now=now,
             rng=rng,
             pace=pace,
-            asked=asked,
-            after=listeners.tried,
-            sign=listeners.sign,
+            requested=wake_poller,
+            attempted=listeners.attempted,
+            check_in=listeners.check_in,
         )
-        yield Parts(store, poller, gatherer, outbox)
+        yield Parts(store, poller, batcher, outbox)
 
 
 def open_receivers(settings: Settings, terminal: TextIO) -> tuple[Receiver, ...]:
@@ -235,10 +561,34 @@ def open_receivers(settings: Settings, terminal: TextIO) -> tuple[Receiver, ...]
     )
 
 
-def _telling_rules(settings: Settings, routing: RoutingRules) -> TellingRules:
-    return TellingRules(
+def parse_silence(stored: StoredSilence) -> Silence:
+    """A silence with its matcher parsed; one that cannot be parsed holds nothing back."""
+    try:
+        parsed, until_at = _parse_matcher(json.dumps(stored.spec)), stored.until_at
+    except ValidationError:
+        # It was checked when it was requested, so another version of the program wrote it.
+        parsed, until_at = Matcher(), stored.since_at
+    return Silence(
+        id=stored.id,
+        matcher=parsed,
+        since_at=stored.since_at,
+        until_at=until_at,
+        reason=stored.reason,
+        drop=stored.dropping,
+        ended_at=stored.ended_at,
+    )
+
+
+# Cached, because a regular expression is tried on hard texts each time it is parsed.
+@lru_cache(maxsize=512)
+def _parse_matcher(spec: str) -> Matcher:
+    return matcher(MatchSettings.model_validate(json.loads(spec)))
+
+
+def _message_rules(settings: Settings, routing: RoutingRules) -> MessageRules:
+    return MessageRules(
         routing,
-        silence_meant,
+        parse_silence,
         templates={
             name: receiver.template_text
             for name, receiver in settings.receivers.items()
@@ -248,33 +598,9 @@ def _telling_rules(settings: Settings, routing: RoutingRules) -> TellingRules:
     )
 
 
-def silence_meant(stored: StoredSilence) -> Silence:
-    """A silence with its matcher understood; one that cannot be understood holds nothing back."""
-    try:
-        matched, until_at = _matcher(json.dumps(stored.spec)), stored.until_at
-    except ValidationError:
-        # Checked when it was asked for; written by another version of the program, then.
-        matched, until_at = Matcher(), stored.since_at
-    return Silence(
-        id=stored.id,
-        matcher=matched,
-        since_at=stored.since_at,
-        until_at=until_at,
-        reason=stored.reason,
-        drop=stored.dropping,
-        ended_at=stored.ended_at,
-    )
-
-
-# A regular expression is tried on nasty texts each time it is read.
-@lru_cache(maxsize=512)
-def _matcher(spec: str) -> Matcher:
-    return matcher(MatchSettings.model_validate(json.loads(spec)))
-
-
-def _policy(settings: Settings) -> Policy:
+def _confirm_rules(settings: Settings) -> ConfirmRules:
     confirm = settings.confirm
-    return Policy(
+    return ConfirmRules(
         removals=confirm.removals,
         implausible=confirm.implausible,
         implausible_factor=confirm.implausible_factor,
@@ -283,378 +609,52 @@ def _policy(settings: Settings) -> Policy:
     )
 
 
-async def wind_up(works: Sequence[asyncio.Task[None]]) -> None:
-    """Let works that were told to stop end, within `GRACE`; raises what ended one of them."""
-    if works:
-        await asyncio.wait(works, timeout=GRACE.total_seconds())
-    for work in works:
-        # Never in the middle of a transaction: the store finishes those, cancelled or not.
-        work.cancel()
-    for result in await asyncio.gather(*works, return_exceptions=True):
-        if isinstance(result, Exception):
-            raise result
-
-
-@dataclass(slots=True)
-class Generation:
-    """What holds until the next reload."""
-
-    settings: Settings
-    receivers: tuple[Receiver, ...]
-    parts: Parts | None = None
-    heartbeat: Heartbeat | None = None
-    works: list[asyncio.Task[None]] = field(default_factory=list)
-
-
-class Onlookers:
-    """Those of one process. `generation` is what they ask of the moment; a reload replaces it."""
-
-    def __init__(
-        self,
-        store: Store,
-        first: Generation,
-        environment: Mapping[str, str],
-        *,
-        clock: Callable[[], datetime],
-        rng: Random,
-    ) -> None:
-        """`environment` names who supervises; `clock` gives aware UTC times."""
-        self.generation = first
-        self.supervisor = Supervisor.of(environment)
-        self.watchdog = Watchdog.of(self.supervisor, environment)
-        self._store = store
-        self._clock = clock
-        self._rng = rng
-        self._metrics: Metrics | None = None
-        self.lookout = self._new_lookout()
-
-    @property
-    def listeners(self) -> Listeners:
-        """What hears of the outbox."""
-        return Listeners(self._tried, self._sign_outbox, self._deferred, self._netted)
-
-    def polled(self, report: PollReport) -> None:
-        """Everybody who is to hear of a poll."""
-        now = self.generation
-        if now.parts is not None and (report.changes or report.notices):
-            now.parts.outbox.wake()
-        if self._metrics is not None:
-            self._metrics.polled(report)
-            self._metrics.suppressed("silence", report.suppressed)
-        if now.heartbeat is not None:
-            now.heartbeat.polled(report)
-        self.lookout.polled(report)
-        at = self._clock().strftime("%H:%M UTC")
-        self.supervisor.status(f"Last poll {at}: {report.outcome.value}, {report.holds} holds")
-
-    def configured(self, problem: str | None) -> None:
-        """Hear that a new configuration was taken (`None`), or refused and why."""
-        self.lookout.reloaded(problem)
-        if self._metrics is not None:
-            self._metrics.configured(problem is None, self._clock())
-        if problem is not None:
-            self.supervisor.status(f"Reload refused: {problem}")
-
-    def rest(self, generation: Generation) -> None:
-        """Expect nothing more of a generation that has ended."""
-        for receiver in generation.receivers:
-            self.watchdog.sign(f"outbox:{receiver.name}", None)
-
-    def keep(self) -> Keep | None:
-        """How long things are kept; nothing is old by a clock that jumped."""
-        if any(alarm.kind is AlarmKind.CLOCK for alarm in self.lookout.alarms):
-            return None
-        return kept_for(self.generation.settings)
-
-    def sign_poller(self, wait: timedelta) -> None:
-        """Hear in how long the next poll begins."""
-        settings = self.generation.settings
-        self.watchdog.sign("poller", wait + longest_poll(settings.source, settings.poll))
-
-    def _sign_outbox(self, who: str, wait: timedelta | None) -> None:
-        within = None if wait is None else wait + LONGEST_ROUND
-        self.watchdog.sign(f"outbox:{who}", within)
-
-    async def open_heartbeat(self, stack: AsyncExitStack, ended: asyncio.Event) -> None:
-        """Tell a monitor, where one is wanted, until `ended` is set."""
-        now = self.generation
-        wanted = now.settings.heartbeat
-        if wanted is None:
-            return
-        every = wanted.every if isinstance(wanted.every, timedelta) else None
-        metrics = self._metrics
-        now.heartbeat = await stack.enter_async_context(
-            open_heartbeat(
-                wanted.url.get_secret_value(),
-                every=every,
-                after=(lambda _: None) if metrics is None else metrics.beat,
-            )
-        )
-        now.works.append(asyncio.create_task(now.heartbeat.run(ended)))
-
-    async def open_pages(self, stack: AsyncExitStack) -> None:
-        """Serve the pages, where that is wanted; what they need is loaded only then."""
-        web = self.generation.settings.web
-        if web.listen is None:
-            return
-        from watcher.monitor.metrics import Metrics  # noqa: PLC0415
-        from watcher.monitor.web import Limits, Sources, pages, serve  # noqa: PLC0415
-
-        self._metrics = Metrics(receiver_names(self.generation.settings))
-        self._metrics.configured(ok=True, at=self._clock())
-
-        def limits() -> Limits:
-            settings = self.generation.settings
-            return Limits(settings.poll.full_sweep_every, receiver_names(settings))
-
-        def deferring() -> frozenset[str]:
-            parts = self.generation.parts
-            return frozenset() if parts is None else parts.gatherer.deferring
-
-        sources = Sources(
-            self._store.status,
-            self._metrics,
-            limits,
-            self._clock,
-            alarms=lambda: self.lookout.alarms,
-            silent=lambda: self.watchdog.silent,
-            deferring=deferring,
-        )
-        where = await stack.enter_async_context(
-            serve(web.listen, pages(sources), allow_remote=web.allow_remote)
-        )
-        log.info("web.listening", address=where)
-
-    def _tried(self, attempt: Attempt) -> None:
-        """Everybody who is to hear of a try at a receiver."""
-        if self._metrics is not None:
-            self._metrics.attempted(attempt)
-            if attempt.waited is not None:
-                self._metrics.told(attempt.receiver, attempt.waited)
-        self.lookout.attempted(attempt)
-
-    def _deferred(self, why: str, count: int) -> None:
-        if self._metrics is not None:
-            self._metrics.deferred(why, count)
-
-    def _netted(self, count: int) -> None:
-        if self._metrics is not None:
-            self._metrics.suppressed("netted", count)
-
-    def _new_lookout(self) -> Lookout:
-        def heard(notice: Notice) -> None:
-            if self.generation.heartbeat is not None:
-                self.generation.heartbeat.heard(notice)
-
-        def queued() -> None:
-            if self.generation.parts is not None:
-                self.generation.parts.outbox.wake()
-
-        return Lookout(
-            self._store,
-            alarm_policy(self.generation.settings),
-            send=self._send_directly,
-            now=self._clock,
-            heard=heard,
-            queued=queued,
-        )
-
-    async def _send_directly(self, name: str, notice: Notice) -> bool:
-        """Offer a notice past the outbox: the state may be what is wrong."""
-        return await offer(self.generation.receivers, name, notice, self._rng)
-
-
-def alarm_policy(settings: Settings) -> AlarmPolicy:
-    """Who is told of troubles, and after how long."""
-    return AlarmPolicy(
+def _alarm_rules(settings: Settings) -> AlarmRules:
+    return AlarmRules(
         operators=settings.operator,
-        receivers=receiver_names(settings),
-        # One failed poll of a slow watcher is no blindness.
+        receivers=settings.receiver_names(),
+        # One failed poll of a slow watcher does not make it blind.
         blind_after=max(settings.operator_after, 2 * settings.poll.interval),
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Time:
-    """What time it is, and how many of its seconds pass in one of ours: one, but for a demo."""
-
-    now: Callable[[], datetime] = utc_now
-    pace: float = 1.0
+# Reload
 
 
-def _nothing_new() -> Settings:
-    raise ConfigError(())
-
-
-@dataclass(frozen=True, slots=True)
-class Reloads:
-    """When a new configuration is asked for, and how it is had.
-
-    `load` reads and checks it and raises `ConfigError`; `relog` makes the log follow.
-    """
-
-    asked: asyncio.Event = field(default_factory=asyncio.Event)
-    load: Callable[[], Settings] = _nothing_new
-    relog: Callable[[Settings], None] = lambda _: None
-
-
-async def run(
-    settings: Settings,
-    *,
-    stop: asyncio.Event,
-    terminal: TextIO,
-    reloads: Reloads | None = None,
-    environment: Mapping[str, str] = MappingProxyType({}),
-    receivers: tuple[Receiver, ...] | None = None,
-    time: Time | None = None,
-    rng: Random | None = None,
-) -> None:
-    """Poll, remember and tell until `stop` is set; what is in hand then is finished or undone.
-
-    `environment` says who supervises (`NOTIFY_SOCKET`, `WATCHDOG_USEC`); `receivers` stand in for
-    those of the settings. Raises `StateError` where the state cannot be used, and `ListenError`
-    where `web.listen` cannot be listened at.
-    """
-    # Before the state is locked: what is wrong with a receiver must not touch it.
-    first = Generation(settings, receivers or open_receivers(settings, terminal))
-    world = _World(stop, reloads or Reloads(), terminal, time or Time(), rng or SystemRandom())
-    last_words = LastWords(
-        settings.state.path,
-        alarm_policy(settings),
-        lambda name, notice: offer(first.receivers, name, notice, world.rng),
-    )
-    async with AsyncExitStack() as stack:
-        try:
-            store = await stack.enter_async_context(open_store(settings.state.path))
-        except UnusableError as error:
-            await last_words.say(error, world.now())
-            raise
-        service = _Service(store, world, first, environment)
-        await service.run(stack, last_words.take_back())
-
-
-@dataclass(frozen=True, slots=True)
-class _World:
-    """What comes from outside."""
-
-    stop: asyncio.Event
-    reloads: Reloads
-    terminal: TextIO
-    time: Time
-    rng: Random
-
-    def now(self) -> datetime:
-        return self.time.now()
-
-
-class _Service:
-    """One process: what lives as long as it does, and the generation of the moment."""
-
-    def __init__(
-        self,
-        store: Store,
-        world: _World,
-        first: Generation,
-        environment: Mapping[str, str],
-    ) -> None:
-        self._store = store
-        self._world = world
-        self._onlookers = Onlookers(store, first, environment, clock=world.now, rng=world.rng)
-
-    async def run(self, stack: AsyncExitStack, told: Trouble | None) -> None:
-        """Generation after generation, until stopped; `told` is a trouble known from before."""
-        await self._onlookers.lookout.restore()
-        if told is not None:
-            self._onlookers.lookout.recall(told)
-        await self._onlookers.open_pages(stack)
-        stop, settings = self._world.stop, self._onlookers.generation.settings
-        lasting = [
-            asyncio.create_task(self._onlookers.watchdog.run(stop)),
-            asyncio.create_task(self._onlookers.lookout.run(stop)),
-            asyncio.create_task(
-                keep_tidy(self._store, self._onlookers.keep, self._world.now, stop)
-            ),
-        ]
-        log.info("watcher.started", source=settings.source.url, state=str(settings.state.path))
-        self._onlookers.supervisor.ready()
-        try:
-            following: Generation | None = self._onlookers.generation
-            while following is not None:
-                self._onlookers.generation = following
-                following = await self._generation(following)
-        finally:
-            stop.set()
-            self._onlookers.supervisor.stopping()
-            await wind_up(lasting)
-        log.info("watcher.stopped")
-
-    async def _generation(self, now: Generation) -> Generation | None:
-        """Run until stopped (`None`) or until a new configuration was taken: the next one."""
-        ended = asyncio.Event()
-        async with AsyncExitStack() as stack:
-            now.parts = await stack.enter_async_context(
-                opened_parts(
-                    now.settings,
-                    self._store,
-                    now.receivers,
-                    stop=ended,
-                    now=self._world.now,
-                    rng=self._world.rng,
-                    pace=self._world.time.pace,
-                    listeners=self._onlookers.listeners,
-                )
-            )
-            now.works = [
-                asyncio.create_task(self._polling(now.parts, ended)),
-                asyncio.create_task(now.parts.outbox.run(ended)),
-            ]
-            await self._onlookers.open_heartbeat(stack, ended)
-            try:
-                return await self._until_told(now)
-            finally:
-                ended.set()
-                await wind_up(now.works)
-                self._onlookers.rest(now)
-
-    async def _polling(self, parts: Parts, ended: asyncio.Event) -> None:
-        onlookers = self._onlookers
-        await parts.poller.run(ended, onlookers.polled, onlookers.sign_poller)
-
-    async def _until_told(self, now: Generation) -> Generation | None:
-        """Wait for a stop, a reload that is good, or a work that ended, which only errors do."""
-        stop, reload = self._world.stop, self._world.reloads.asked
-        broken = asyncio.Event()
-        for work in now.works:
-            work.add_done_callback(lambda _: broken.set())
-        while not stop.is_set():
-            await first_of(stop, reload, broken, within=None)
-            if broken.is_set():
-                return None
-            if reload.is_set() and not stop.is_set():
-                reload.clear()
-                if (following := await self._reloaded(now)) is not None:
-                    return following
+async def _reload(
+    current: Generation, context: _Context, observers: Observers
+) -> Generation | None:
+    """The next generation; `None` where the new configuration is refused. Informs observers."""
+    observers.supervisor.reloading()
+    try:
+        # Reading, checking and opening receivers takes a moment that the loop need not wait.
+        loaded = await asyncio.to_thread(context.reloads.load)
+        change = compare(current.settings, loaded)
+        receivers = await asyncio.to_thread(open_receivers, change.settings, context.terminal)
+    except ConfigError as error:
+        problem = f"{len(error.problems)} in the configuration: {error.problems[0]}"
+        log.warning("config.refused", problems=[str(each) for each in error.problems])
+        observers.configured(problem)
         return None
+    finally:
+        observers.supervisor.ready()
+    context.reloads.configure_log(change.settings)
+    log.info("config.reloaded", changed=change.changed, waiting=change.waiting)
+    observers.configured(None)
+    observers.alarm_service.use_rules(_alarm_rules(change.settings))
+    return Generation(change.settings, receivers)
 
-    async def _reloaded(self, now: Generation) -> Generation | None:
-        """The next generation, where the new configuration is good; says so either way."""
-        self._onlookers.supervisor.reloading()
-        try:
-            # Reading, checking and opening receivers takes a moment that the loop need not wait.
-            loaded = await asyncio.to_thread(self._world.reloads.load)
-            change = compare(now.settings, loaded)
-            receivers = await asyncio.to_thread(
-                open_receivers, change.settings, self._world.terminal
-            )
-        except ConfigError as error:
-            problem = f"{len(error.problems)} in the configuration: {error.problems[0]}"
-            log.warning("config.refused", problems=[str(each) for each in error.problems])
-            self._onlookers.configured(problem)
-            return None
-        finally:
-            self._onlookers.supervisor.ready()
-        self._world.reloads.relog(change.settings)
-        log.info("config.reloaded", changed=change.changed, waiting=change.waiting)
-        self._onlookers.configured(None)
-        self._onlookers.lookout.follow(alarm_policy(change.settings))
-        return Generation(change.settings, receivers)
+
+# Stop
+
+
+async def _end(tasks: Sequence[asyncio.Task[None]]) -> None:
+    """Let tasks that were told to stop end, within `GRACE`; raises what ended one of them."""
+    if tasks:
+        await asyncio.wait(tasks, timeout=GRACE.total_seconds())
+    for task in tasks:
+        # Never in the middle of a transaction: the store finishes those, cancelled or not.
+        task.cancel()
+    for result in await asyncio.gather(*tasks, return_exceptions=True):
+        if isinstance(result, Exception):
+            raise result

@@ -1,7 +1,7 @@
-"""The demo: the real daemon against the simulator's market, alerts on the terminal as they happen.
+"""The demo: the real daemon against the simulator's market, with messages on the terminal.
 
-A composition root like `daemon`, with time run faster. Refuses to know anything the daemon does:
-what it says at the end is read from the store, like everything an operator can ask.
+A composition root like `app`, with faster time. What it reports at the end is read from the state,
+as a command would read it.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, TextIO
 
-from watcher.app import Time, run
+from watcher.app import Clock, run
 from watcher.config.settings import Settings
 from watcher.notify.receiver import TerminalReceiver
 from watcher.schedule import first_of
@@ -28,7 +28,6 @@ from watcher.store.values import MessageState
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from watcher.catalog.changes import RecordedChange
     from watcher.notify.receiver import Outcome
 
 MODELS = 570
@@ -36,11 +35,11 @@ SEED = 11
 # At speed 1 a second of the demo is an hour of the market.
 HOUR = 3600.0
 NOON = 12
-# The last scene is told the next morning, and the last digest two hours later.
+# The last change is announced the next morning, and the last digest is sent two hours later.
 END = timedelta(seconds=46)
 
-_PHONE, _LETTER = "phone", "letter"
-# The story of the simulator is written for these times.
+_PHONE, _MAIL = "phone", "mail"
+# The simulator's demo script is written for these times.
 SETTINGS: Mapping[str, Any] = {
     "poll": {
         "interval": "1h",
@@ -50,8 +49,8 @@ SETTINGS: Mapping[str, Any] = {
         "max_backoff": "2h",
     },
     "confirm": {"removals": "5h", "implausible": "8h", "collapse": "20h"},
-    # Never opened: the demo brings receivers of its own by these names.
-    "receivers": {_PHONE: {"url": "json://localhost"}, _LETTER: {"url": "json://localhost"}},
+    # Never opened: the demo has receivers of its own with these names.
+    "receivers": {_PHONE: {"url": "json://localhost"}, _MAIL: {"url": "json://localhost"}},
     "routes": [
         {
             "name": "what matters",
@@ -59,7 +58,7 @@ SETTINGS: Mapping[str, Any] = {
             "receivers": [_PHONE],
             "continue": "true",
         },
-        {"name": "daily", "match": {}, "receivers": [_LETTER], "digest": "0 9 * * *"},
+        {"name": "daily", "match": {}, "receivers": [_MAIL], "digest": "0 9 * * *"},
     ],
     "quiet_hours": [{"name": "nights", "from": "22:00", "to": "07:00", "receivers": [_PHONE]}],
 }
@@ -67,7 +66,10 @@ SETTINGS: Mapping[str, Any] = {
 
 @dataclass(frozen=True, slots=True)
 class DemoReport:
-    """What the demo came to: what the market did, what was found, and what was said of it."""
+    """How many steps the market played, and what the watcher found and sent.
+
+    `changes`: announced changes by their first kind; `quiet`: changes that were only recorded.
+    """
 
     played: int
     requests: int
@@ -76,38 +78,38 @@ class DemoReport:
     unsent: int
 
     def lines(self) -> list[str]:
-        """The account, for people."""
+        """The report, for people."""
         kinds = ", ".join(f"{count} {kind}" for kind, count in self.changes.items())
         return [
             f"The market did {self.played} things; the watcher made {self.requests} requests.",
             f"It found {sum(self.changes.values())} changes ({kinds})",
-            f"and {'told all of them' if not self.unsent else f'could not tell {self.unsent}'}.",
-            f"It kept {self.quiet} to itself, where only labels or listings were tidied,",
-            "and said nothing of the model that came back, the absurd price that was put right,",
-            "the page torn in the middle, and the outage: none of these changed a price.",
-            "The phone slept from 22:00 to 07:00 and then had one message of what the night came",
-            "to; of the price that drifted it heard in steps of 5 %. The letter came at 09:00.",
+            f"and {'sent all of them' if not self.unsent else f'could not send {self.unsent}'}.",
+            f"It only recorded {self.quiet} others, where a label or a listing was corrected,",
+            "and announced nothing for the model that came back, the implausible price that was",
+            "corrected, the sweep during which rows moved, and the outage: no price changed.",
+            "The phone was quiet from 22:00 to 07:00 and then got the net effect of the night in",
+            "one message, and the price that drifted in steps of 5 %. The e-mail came at 09:00.",
         ]
 
 
 async def demo(speed: float, *, terminal: TextIO, stop: asyncio.Event | None = None) -> DemoReport:
-    """Play the market once, `speed` times as fast as it is written, and report."""
+    """Play the demo script once, `speed` times as fast as it is written, and report."""
     stop = stop or asyncio.Event()
     rows = generate(seed=SEED, size=MODELS)
-    time = _time(HOUR * speed)
+    clock = _clock(HOUR * speed)
     played: list[str] = []
 
-    def tell(line: str) -> None:
-        played.append(line)
-        print(f"{time.now():%a %H:%M}  market · {line}", file=terminal, flush=True)
+    def on_step(description: str) -> None:
+        played.append(description)
+        print(f"{clock.now():%a %H:%M}  market · {description}", file=terminal, flush=True)
 
     with tempfile.TemporaryDirectory(prefix="kie-watcher-demo-") as folder:
         async with Simulator(rows) as simulator:
             settings = _settings(simulator.url, Path(folder) / "demo.db")
-            receivers = tuple(_Paper(terminal, name, time) for name in (_PHONE, _LETTER))
-            market = Market(simulator, demo_script(rows), speed, tell=tell)
+            receivers = tuple(_NamedTerminal(terminal, name, clock) for name in (_PHONE, _MAIL))
+            market = Market(simulator, demo_script(rows), speed, on_step=on_step)
             daemon = asyncio.create_task(
-                run(settings, stop=stop, terminal=terminal, receivers=receivers, time=time)
+                run(settings, stop=stop, terminal=terminal, receivers=receivers, clock=clock)
             )
             started = perf_counter()
             try:
@@ -120,14 +122,13 @@ async def demo(speed: float, *, terminal: TextIO, stop: asyncio.Event | None = N
             return await _report(settings.state.path, len(played), len(simulator.requests))
 
 
-class _Paper(TerminalReceiver):
-    """A receiver that prints under its name and the hour."""
+class _NamedTerminal(TerminalReceiver):
+    """A receiver on the terminal that prints its name and the time before each message."""
 
-    def __init__(self, stream: TextIO, name: str, time: Time) -> None:
+    def __init__(self, stream: TextIO, name: str, clock: Clock) -> None:
         super().__init__(stream, name=name, indent="    ")
-        self._head = f"  to the {name} ▸"
-        self._paper = stream
-        self._time = time
+        self._heading = f"  to the {name} ▸"
+        self._clock = clock
 
     async def send(
         self,
@@ -137,15 +138,15 @@ class _Paper(TerminalReceiver):
         markup: str | None = None,
         picture: bytes | None = None,
     ) -> Outcome:
-        print(f"{self._time.now():%a %H:%M}{self._head}", file=self._paper)
+        print(f"{self._clock.now():%a %H:%M}{self._heading}", file=self._stream)
         return await super().send(title, body, alert_id, markup, picture)
 
 
-def _time(pace: float) -> Time:
-    """A clock that starts at noon and runs `pace` times as fast as ours."""
+def _clock(pace: float) -> Clock:
+    """A clock that starts at noon and runs `pace` times as fast as real time."""
     noon = datetime.now(UTC).replace(hour=NOON, minute=0, second=0, microsecond=0)
     started = perf_counter()
-    return Time(lambda: noon + timedelta(seconds=(perf_counter() - started) * pace), pace)
+    return Clock(lambda: noon + timedelta(seconds=(perf_counter() - started) * pace), pace)
 
 
 def _settings(url: str, state: Path) -> Settings:
@@ -156,16 +157,12 @@ async def _report(state: Path, played: int, requests: int) -> DemoReport:
     async with open_reader(state) as views:
         changes = await views.changes(since=datetime.min.replace(tzinfo=UTC))
         outbox = await views.outbox()
-    told = [it for it in changes if set(it.change.kinds) & Settings().announce]
+    announced = [it for it in changes if set(it.change.kinds) & Settings().announce]
     unsent = sum(message.state is not MessageState.SENT for message in outbox.messages)
     return DemoReport(
         played=played,
         requests=requests,
-        changes=_by_leading_kind(told),
-        quiet=len(changes) - len(told),
+        changes=dict(Counter(it.change.kinds[0].value for it in announced).most_common()),
+        quiet=len(changes) - len(announced),
         unsent=unsent + sum(waiting.items for waiting in outbox.waiting),
     )
-
-
-def _by_leading_kind(changes: list[RecordedChange]) -> dict[str, int]:
-    return dict(Counter(it.change.kinds[0].value for it in changes).most_common())

@@ -1,7 +1,6 @@
-"""Where log lines go and what they look like; nothing secret and nothing that acts gets through.
+"""Logging: where lines go and what they look like, with no secret and no control character.
 
-Knows structlog and the loggers of other people's libraries, and gives all of them one way out.
-Refuses to know what is worth saying.
+structlog and the loggers of the standard library, which other libraries use, have one way out.
 """
 
 from __future__ import annotations
@@ -11,6 +10,7 @@ import logging
 import os
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from logging.handlers import SysLogHandler
 from typing import TYPE_CHECKING, Any, TextIO
 
 import structlog
@@ -24,27 +24,21 @@ if TYPE_CHECKING:
 
     from watcher.safe_text import Redactor
 
-_LEVELS = {
-    "debug": logging.DEBUG,
-    "info": logging.INFO,
-    "warning": logging.WARNING,
-    "error": logging.ERROR,
-}
-# They log every failed send, with addresses in it; the outbox says the same once, in better words.
-_HEARD_ONLY_AT_DEBUG = ("apprise", "urllib3", "requests")
+# They log every failed send, with addresses in it; the outbox logs the same once, without them.
+_ONLY_AT_DEBUG = ("apprise", "urllib3", "requests")
 _FROM_WARNINGS_ON = ("asyncio", "aiohttp", "aiosqlite")
 _COLOURS = {"debug": "2", "warning": "33", "error": "31", "critical": "31"}
-# syslog's, by which `journalctl --priority` chooses.
-_PRIORITIES = {"debug": 7, "info": 6, "warning": 4, "error": 3, "critical": 2}
 
 
 def configure(level: str, format: str, redactor: Redactor, stream: TextIO) -> None:  # noqa: A002
     """Send every log line of the process to `stream`, from now on.
 
     `level` is debug, info, warning or error. `format` is readable, json, or auto: readable where
-    `stream` is a terminal, JSON elsewhere. Where journald reads `stream`, it is told each line's
-    priority and keeps the time itself. May be called again, and then replaces what it set up.
+    `stream` is a terminal, JSON elsewhere. Where journald reads `stream`, each line begins with
+    its priority and has no time, which journald adds. May be called again, and then replaces what
+    it set up.
     """
+    number = logging.getLevelNamesMapping()[level.upper()]
     readable = format == "readable" or (format == "auto" and stream.isatty())
     colour = stream.isatty() and not os.environ.get("NO_COLOR")
     renderer: Processor = _Readable(colour) if readable else structlog.processors.JSONRenderer()
@@ -57,14 +51,14 @@ def configure(level: str, format: str, redactor: Redactor, stream: TextIO) -> No
             *([] if to_journal else timestamp),
             structlog.processors.StackInfoRenderer(),
             structlog.processors.format_exc_info,
-            _Cleaning(redactor),
-            _ForJournal(renderer) if to_journal else renderer,
+            _Redact(redactor),
+            _WithPriority(renderer) if to_journal else renderer,
         ],
-        wrapper_class=structlog.make_filtering_bound_logger(_LEVELS[level]),
+        wrapper_class=structlog.make_filtering_bound_logger(number),
         logger_factory=structlog.PrintLoggerFactory(stream),
         cache_logger_on_first_use=False,
     )
-    _take_over(_LEVELS[level])
+    _route_standard_logging(number)
 
 
 def _goes_to_journal(stream: TextIO, environment: Mapping[str, str]) -> bool:
@@ -79,41 +73,41 @@ def _goes_to_journal(stream: TextIO, environment: Mapping[str, str]) -> bool:
     return environment.get("JOURNAL_STREAM") == f"{file.st_dev}:{file.st_ino}"
 
 
-def _take_over(level: int) -> None:
-    """Route the standard library's loggers through structlog, and hush the talkative ones."""
-    loudest = logging.DEBUG if level == logging.DEBUG else logging.WARNING
-    relay = _Relay(loudest)
+def _route_standard_logging(level: int) -> None:
+    """Route the standard library's loggers through structlog; libraries log from warnings on."""
+    lowest = logging.DEBUG if level == logging.DEBUG else logging.WARNING
+    relay = _ToStructlog(lowest)
     root = logging.getLogger()
     # Apprise's logger does not pass on to the root: its DEBUG records are kept for outcomes.
     for logger in (root, logging.getLogger("apprise")):
-        for old in [handler for handler in logger.handlers if isinstance(handler, _Relay)]:
+        for old in [handler for handler in logger.handlers if isinstance(handler, _ToStructlog)]:
             logger.removeHandler(old)
         logger.addHandler(relay)
     logging.getLogger("apprise").propagate = False
-    root.setLevel(loudest)
+    root.setLevel(lowest)
     for name in _FROM_WARNINGS_ON:
-        logging.getLogger(name).setLevel(loudest)
+        logging.getLogger(name).setLevel(lowest)
     logging.captureWarnings(capture=True)
 
 
-class _Relay(logging.Handler):
-    """Hands a record of the standard library to structlog, where everything is cleaned."""
+class _ToStructlog(logging.Handler):
+    """Hands a record of the standard library to structlog, where everything is redacted."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        if record.name.partition(".")[0] in _HEARD_ONLY_AT_DEBUG and self.level > logging.DEBUG:
+        if record.name.partition(".")[0] in _ONLY_AT_DEBUG and self.level > logging.DEBUG:
             return
         try:
             log = structlog.get_logger(source=record.name)
-            log.log(_known_level(record.levelno), _text(record), exc_info=record.exc_info)
-        except Exception:  # noqa: BLE001 - a log line must never end what it tells of
+            log.log(_standard_level(record.levelno), _text(record), exc_info=record.exc_info)
+        except Exception:  # noqa: BLE001 - a log line must never end what it is about
             self.handleError(record)
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's name
-        """Say nothing: logging's own way would print the record, uncleaned."""
+        """Do nothing: logging's own way would print the record, not redacted."""
 
 
-def _known_level(number: int) -> int:
-    """Libraries add levels between the known ones; each counts as the one below it."""
+def _standard_level(number: int) -> int:
+    """Libraries add levels between the standard ones; each counts as the one below it."""
     return min(max(number // 10 * 10, logging.DEBUG), logging.CRITICAL)
 
 
@@ -124,8 +118,8 @@ def _text(record: logging.LogRecord) -> str:
         return str(record.msg)
 
 
-class _Cleaning:
-    """Makes every value of an event safe to show: no secret in it, and no control character."""
+class _Redact:
+    """Makes every key and value of an event safe to show."""
 
     def __init__(self, redactor: Redactor) -> None:
         self._redactor = redactor
@@ -139,7 +133,7 @@ class _Cleaning:
         if value is None or isinstance(value, bool | int | float):
             return value
         if key in {"exception", "stack"}:
-            # Indented, so that no line of a foreign text can pass for a log line of its own.
+            # Indented, so that no line of a foreign text looks like a log line of its own.
             lines = self._clean(str(value)).split("\n")
             return "\n".join(f"  {one_line(line)}" for line in lines)
         if isinstance(value, datetime):
@@ -166,25 +160,25 @@ class _Readable:
     def __call__(self, _logger: Any, _method: str, event: MutableMapping[str, Any]) -> str:
         level, time = str(event.pop("level")), event.pop("timestamp", None)
         line = f"{time} " if time else ""
-        line += f"{self._painted(level)} {event.pop('event')}"
+        line += f"{self._coloured(level)} {event.pop('event')}"
         below = [event.pop(key) for key in ("stack", "exception") if event.get(key)]
         values = "".join(f" {key}={_shown(value)}" for key, value in event.items())
         return "\n".join([line + values, *below])
 
-    def _painted(self, level: str) -> str:
+    def _coloured(self, level: str) -> str:
         colour = _COLOURS.get(level) if self._colour else None
         return f"\x1b[{colour}m{level:<7}\x1b[0m" if colour else f"{level:<7}"
 
 
-class _ForJournal:
-    """An event as `renderer` shows it, each line with the priority that journald takes off."""
+class _WithPriority:
+    """An event as `renderer` shows it, each line with the priority that journald takes from it."""
 
     def __init__(self, renderer: Processor) -> None:
         self._renderer = renderer
 
     def __call__(self, logger: Any, method: str, event: MutableMapping[str, Any]) -> str:
         # Every line: to journald each is an entry, and an exception has many.
-        prefix = f"<{_PRIORITIES[event['level']]}>"
+        prefix = f"<{SysLogHandler.priority_names[event['level']]}>"
         rendered = str(self._renderer(logger, method, event))
         return "\n".join(f"{prefix}{line}" for line in rendered.split("\n"))
 

@@ -1,14 +1,8 @@
-"""From what waits for a receiver to messages that never change again.
+"""From queued deliveries to messages that are sent: one task for each receiver.
 
-release → look up → word → fix. Knows what of a receiver's deliveries has been put off. Refuses to
-know how a message is sent, and what becomes of it.
-
-From what is recorded to what is told: one worker per receiver, until accepted or dead.
-
-Knows the order: gather → send → mark. A message is fixed
-before it is first tried, so that a retry says the same under the same id; it is marked sent only
-after it was accepted, so a crash in between repeats it and never loses it. Refuses to know SQL and
-Apprise.
+batch (release → enrich → render → store) → send → mark. A message is stored before it is first
+tried and never changes after that, so that a retry sends the same text under the same id. It is
+marked as sent only after it was accepted, so a crash in between repeats it and never loses it.
 """
 
 from __future__ import annotations
@@ -24,14 +18,14 @@ import structlog
 
 from watcher.catalog.changes import Kind, ModelChange, RecordedChange
 from watcher.notify.receiver import Verdict
-from watcher.render.enrichment import tell
+from watcher.render.enrichment import enrich
 from watcher.render.message import render
 from watcher.routing.calendar import quiet_until
 from watcher.routing.release import release
 from watcher.routing.rules import Flap
 from watcher.schedule import first_of, next_attempt
 from watcher.store.connection import ConflictError, StateError
-from watcher.store.values import Draft, Settlement
+from watcher.store.values import Draft, ReleaseEffects
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -39,10 +33,10 @@ if TYPE_CHECKING:
     from random import Random
 
     from watcher.notify.receiver import Outcome, Receiver
+    from watcher.render.enrichment import MessageItem
     from watcher.render.message import Message
-    from watcher.render.news import Telling
-    from watcher.routing.net_effect import Digest
-    from watcher.routing.plan import Past
+    from watcher.routing.net_effect import DigestSummary
+    from watcher.routing.plan import ModelHistory
     from watcher.routing.release import Batch, QueuedItem, Release
     from watcher.routing.rules import RoutingRules, Silence
     from watcher.store.requests import Request
@@ -54,35 +48,39 @@ log = structlog.get_logger()
 # No vowels: an id never spells a word; no 0/o, 1/l: it can be read out.
 _ALERT_ID_LETTERS = "23456789bcdfghjkmnpqrstvwxyz"
 _ALERT_ID_LENGTH = 8
-# What is due by the clock must not make a worker spin.
-_SOONEST = timedelta(seconds=0.1)
+# What is due by the clock must not make a task spin.
+_SHORTEST_WAIT = timedelta(seconds=0.1)
+# How often the requests of commands (retry, discard) are taken, and the name of that task.
+_REQUESTS_EVERY = timedelta(seconds=2)
+_REQUESTS = "requests"
+_PAUSE_AFTER_ERROR = timedelta(seconds=30)
 
 
 @dataclass(frozen=True, slots=True)
-class TellingRules:
-    """What the configuration says about when something is told.
+class MessageRules:
+    """What the configuration says about when something is sent, and in which form.
 
-    `silence` reads a stored silence's matcher, which is written as a configuration writes one;
-    `templates` are the receivers' own, by name, and `charts` names those who like pictures.
+    `parse_silence` reads a stored silence, whose matcher is written as in a configuration;
+    `templates` are the receivers' own, by name; `charts` names the receivers that get charts.
     """
 
     routing: RoutingRules
-    silence: Callable[[StoredSilence], Silence]
+    parse_silence: Callable[[StoredSilence], Silence]
     templates: Mapping[str, str] = field(default_factory=dict)
     charts: frozenset[str] = frozenset()
 
 
-class Gatherer:
-    """Makes messages of what is due. `now` gives aware UTC times.
+class Batcher:
+    """Makes messages of the deliveries that are due. `now` gives aware UTC times.
 
-    `deferred` hears why deliveries are put off (`quiet`, `digest`, `silence`, `flap`) and how many,
-    `netted` how many came to nothing.
+    `deferred` is called with the reason why deliveries are deferred (`quiet`, `digest`, `silence`,
+    `flap`) and how many they are, `netted` with how many were dropped because they cancelled out.
     """
 
     def __init__(
         self,
         store: Store,
-        rules: TellingRules,
+        rules: MessageRules,
         *,
         now: Callable[[], datetime],
         rng: Random,
@@ -95,64 +93,73 @@ class Gatherer:
         self._rng = rng
         self._deferred = deferred
         self._netted = netted
-        self._put_off: dict[str, frozenset[int]] = defaultdict(frozenset)
+        # By receiver, the deliveries that were deferred when last released.
+        self._deferred_ids: dict[str, frozenset[int]] = defaultdict(frozenset)
 
     @property
     def deferring(self) -> frozenset[str]:
-        """The receivers for which something is put off on purpose."""
-        return frozenset(name for name, items in self._put_off.items() if items)
+        """The receivers for which something is deferred on purpose."""
+        return frozenset(name for name, ids in self._deferred_ids.items() if ids)
 
-    def rests_until(self, receiver: str, message: StoredMessage, now: datetime) -> datetime:
-        """Until when a message that failed is not tried again, for somebody may be asleep.
+    def resumes_at(self, receiver: str, message: StoredMessage, now: datetime) -> datetime:
+        """When a failed message may be tried again: not in quiet hours, somebody may be asleep.
 
-        What was first tried in a quiet window broke through it, and goes on; so does what a person
-        opened again.
+        A message first tried in quiet hours was urgent enough for them, and is tried again in
+        them; so is one that a person retried in them.
         """
         routing = self._rules.routing
         until = quiet_until(routing.quiet, routing.zone, receiver, now)
-        began = quiet_until(routing.quiet, routing.zone, receiver, message.opened_at)
-        return now if until is None or began is not None or not message.attempts else until
+        opened_in_quiet = quiet_until(routing.quiet, routing.zone, receiver, message.opened_at)
+        if until is None or opened_in_quiet is not None or not message.attempts:
+            return now
+        return until
 
-    async def gather(self, receiver: Receiver) -> tuple[StoredMessage | None, timedelta | None]:
-        """Make messages of what is due; the first of them, or how long until something may be."""
+    async def next_message(
+        self, receiver: Receiver
+    ) -> tuple[StoredMessage | None, timedelta | None]:
+        """Make messages of what is due; returns the first, or how long until one may be due."""
         while True:
             now = self._now()
-            found = await self._release(receiver.name, now)
+            released = await self._release(receiver.name, now)
             try:
-                messages = await self._fix(receiver, found, now)
+                messages = await self._create_messages(receiver, released, now)
             except ConflictError as conflict:
-                # A person may have discarded some of it meanwhile: gather it anew.
-                log.debug("message.fixed_anew", receiver=receiver.name, why=str(conflict))
+                # A person may have discarded some of it meanwhile.
+                log.debug("message.batched_again", receiver=receiver.name, why=str(conflict))
                 continue
             if messages:
                 return messages[0], None
-            return None, None if found.next_at is None else max(found.next_at - now, _SOONEST)
+            if released.next_at is None:
+                return None, None
+            return None, max(released.next_at - now, _SHORTEST_WAIT)
 
     async def _release(self, receiver: str, now: datetime) -> Release:
-        items = await self._store.gathered(receiver)
+        items = await self._store.queued(receiver)
         silences = await self._store.silences()
-        found = release(
+        released = release(
             items,
             self._rules.routing,
             receiver=receiver,
             now=now,
-            silences=tuple(map(self._rules.silence, silences)),
+            silences=tuple(map(self._rules.parse_silence, silences)),
             digests=await self._store.digests(receiver),
         )
-        self._count(receiver, items, found)
-        return found
+        self._count_deferred(receiver, items, released)
+        return released
 
-    def _count(self, receiver: str, items: Iterable[QueuedItem], found: Release) -> None:
-        """Note what is put off from now on; what was before has been counted."""
-        done = {number for batch in found.batches for number in batch.deliveries}
-        left = [it for it in items if it.delivery_id not in done.union(found.netted)]
-        before = self._put_off[receiver]
+    def _count_deferred(
+        self, receiver: str, items: Iterable[QueuedItem], released: Release
+    ) -> None:
+        """Report what is deferred from now on; what was deferred before has been counted."""
+        done = {number for batch in released.batches for number in batch.deliveries}
+        left = [it for it in items if it.delivery_id not in done.union(released.netted)]
+        before = self._deferred_ids[receiver]
         new = [it for it in left if it.delivery_id not in before]
-        for why, count in Counter(map(self._why, new)).items():
-            self._deferred(why, count)
-        self._put_off[receiver] = frozenset(it.delivery_id for it in left)
+        for reason, count in Counter(map(self._deferral_reason, new)).items():
+            self._deferred(reason, count)
+        self._deferred_ids[receiver] = frozenset(it.delivery_id for it in left)
 
-    def _why(self, item: QueuedItem) -> str:
+    def _deferral_reason(self, item: QueuedItem) -> str:
         route = self._rules.routing.route(item.route)
         if item.silence_id is not None:
             return "silence"
@@ -160,50 +167,51 @@ class Gatherer:
             return "digest"
         return "flap" if item.flap is Flap.HELD else "quiet"
 
-    async def _fix(
-        self, receiver: Receiver, found: Release, now: datetime
+    async def _create_messages(
+        self, receiver: Receiver, released: Release, now: datetime
     ) -> tuple[StoredMessage, ...]:
-        """Word each batch as one message that never changes again."""
-        drafts = [await self._draft(receiver, batch) for batch in found.batches]
-        settlement = Settlement(found.netted, found.anchors, found.digests)
-        fixed: tuple[StoredMessage, ...] = ()
+        """Store one message for each batch, and what else was released."""
+        drafts = [await self._draft(receiver, batch) for batch in released.batches]
+        effects = ReleaseEffects(released.netted, released.anchors, released.digests)
+        messages: tuple[StoredMessage, ...] = ()
         if drafts:
-            fixed = await self._store.fix_messages(receiver.name, drafts, now, settlement)
-        elif settlement:
-            await self._store.settle(receiver.name, settlement, now)
-        if found.netted:
-            self._netted(len(found.netted))
-        return fixed
+            messages = await self._store.create_messages(receiver.name, drafts, now, effects)
+        elif effects:
+            await self._store.record_release(receiver.name, effects, now)
+        if released.netted:
+            self._netted(len(released.netted))
+        return messages
 
     async def _draft(self, receiver: Receiver, batch: Batch) -> Draft:
         alert_id = new_alert_id(self._rng)
-        prices = await self._prices(batch)
-        tellings = await self._tellings(batch, prices)
-        worded = await self._worded(receiver, tellings, alert_id, batch.digest)
+        model_ids = {it.model_id for it in _model_changes(batch) if it.model_id is not None}
+        histories = await self._store.histories(model_ids)
+        items = await self._enriched(batch, histories)
+        message = await self._rendered(receiver, items, alert_id, batch.digest)
         return Draft(
             alert_id,
-            worded.title,
-            worded.body,
+            message.title,
+            message.body,
             receiver.service.markup.value,
             batch.deliveries,
-            await self._picture(receiver, batch, prices),
+            await self._picture(receiver, batch, histories),
         )
 
-    async def _worded(
+    async def _rendered(
         self,
         receiver: Receiver,
-        tellings: Sequence[Telling],
+        items: Sequence[MessageItem],
         alert_id: str,
-        digest: Digest | None,
+        digest: DigestSummary | None,
     ) -> Message:
-        """In the words of the receiver's own template, where it has one."""
+        """By the receiver's own template, where it has one."""
         template = self._rules.templates.get(receiver.name)
         if template is None:
-            return render(tellings, receiver.service, alert_id, digest)
-        from watcher.render.templates.message import message  # noqa: PLC0415 - few receivers have one
+            return render(items, receiver.service, alert_id, digest)
+        from watcher.render.templates.template import render_or_fall_back  # noqa: PLC0415 - few receivers have one
 
-        return await message(
-            tellings,
+        return await render_or_fall_back(
+            items,
             receiver.service,
             alert_id,
             template=template,
@@ -212,51 +220,34 @@ class Gatherer:
         )
 
     async def _picture(
-        self, receiver: Receiver, batch: Batch, prices: Mapping[int, Past]
+        self, receiver: Receiver, batch: Batch, histories: Mapping[int, ModelHistory]
     ) -> bytes | None:
-        """The chart of what moved, for a receiver that wants one; none where it fails."""
+        """The chart of the prices that moved, for a receiver that gets charts."""
         if receiver.name not in self._rules.charts:
             return None
-        from watcher.render.charts.chart import drawn, moved  # noqa: PLC0415
+        from watcher.render.charts.chart import chart_series, draw_chart  # noqa: PLC0415
 
-        points = {number: past.prices for number, past in prices.items()}
-        series = moved(batch.contents, points)
-        return await drawn(series, self._now()) if series else None
+        points = {number: history.prices for number, history in histories.items()}
+        series = chart_series(batch.contents, points)
+        return await draw_chart(series, self._now()) if series else None
 
-    async def _prices(self, batch: Batch) -> dict[int, Past]:
-        numbers = {it.model_id for it in _model_changes(batch) if it.model_id is not None}
-        return await self._store.pasts(numbers)
-
-    async def _tellings(self, batch: Batch, pasts: Mapping[int, Past]) -> tuple[Telling, ...]:
-        """Look up what is known beside the changes of a message."""
-        prices = {number: past.prices for number, past in pasts.items()}
-        gone = any(Kind.REMOVED in change.kinds for change in _model_changes(batch))
-        on_sale = await self._store.on_sale() if gone else ()
-        cut = {number for number, past in pasts.items() if not past.whole}
-        return tell(batch, prices, on_sale, self._rules.routing.usage, cut=cut)
-
-
-def _model_changes(batch: Batch) -> list[ModelChange]:
-    changes = [it.change for it in batch.contents if isinstance(it, RecordedChange)]
-    return [change for change in changes if isinstance(change, ModelChange)]
-
-
-def new_alert_id(rng: Random) -> str:
-    """A short name for a message, the same in every try: for people to quote and to search for."""
-    return "".join(rng.choices(_ALERT_ID_LETTERS, k=_ALERT_ID_LENGTH))
-
-
-# How often requests of other commands (retry, discard) are looked for.
-_REQUESTS = "requests"
-_LOOK_FOR_REQUESTS = timedelta(seconds=2)
-_PAUSE_AFTER_TROUBLE = timedelta(seconds=30)
+    async def _enriched(
+        self, batch: Batch, histories: Mapping[int, ModelHistory]
+    ) -> tuple[MessageItem, ...]:
+        """The contents of a batch, each with what else is known of it."""
+        prices = {number: history.prices for number, history in histories.items()}
+        some_removed = any(Kind.REMOVED in change.kinds for change in _model_changes(batch))
+        on_sale = await self._store.on_sale() if some_removed else ()
+        cut = {number for number, history in histories.items() if not history.is_complete}
+        return enrich(batch, prices, on_sale, self._rules.routing.usage, cut=cut)
 
 
 @dataclass(frozen=True, slots=True)
-class Attempt:
-    """One try at one receiver: what came of it, how long it took, whether it was the last.
+class SendAttempt:
+    """One attempt to send a message to its receiver, and its outcome.
 
-    `waited` is how long after it was worded the message was accepted; `None` where it was not.
+    `died`: the message is given up. `waited` is how long after the message was made it was
+    accepted; `None` where it was not.
     """
 
     receiver: str
@@ -270,7 +261,7 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class _Answer:
-    """What a receiver said to a message."""
+    """A receiver's answer to a message, until it is stored."""
 
     message_id: int
     outcome: Outcome
@@ -280,32 +271,33 @@ class _Answer:
 class Outbox:
     """Sends what the store holds for each receiver.
 
-    `now` gives aware UTC times, and `pace` says how many of its seconds pass in one of ours.
-    `after` hears of every try, `sign` in how long each worker begins again (`None`: when there is
-    news): a sign of life. `asked` hears what people asked of the state meanwhile, once that is
-    done.
+    `now` gives aware UTC times, and `pace` says how many of its seconds pass in a real one.
+    `attempted` is called after every attempt. `check_in` is called with the name of a task and
+    how long it is until its next round (`None`: until there is something new): whoever watches
+    the tasks sees from it that they are alive. `requested` is called with the requests that were
+    applied.
     """
 
     def __init__(
         self,
         store: Store,
         receivers: Sequence[Receiver],
-        gatherer: Gatherer,
+        batcher: Batcher,
         *,
         give_up_after: timedelta,
         now: Callable[[], datetime],
         rng: Random,
         pace: float = 1.0,
-        after: Callable[[Attempt], None] = lambda _: None,
-        sign: Callable[[str, timedelta | None], None] = lambda _who, _within: None,
-        asked: Callable[[Sequence[Request]], None] = lambda _: None,
+        attempted: Callable[[SendAttempt], None] = lambda _: None,
+        check_in: Callable[[str, timedelta | None], None] = lambda _name, _within: None,
+        requested: Callable[[Sequence[Request]], None] = lambda _: None,
     ) -> None:
-        self._after = after
-        self._asked = asked
-        self._sign = sign
+        self._attempted = attempted
+        self._check_in = check_in
+        self._requested = requested
         self._store = store
         self._receivers = tuple(receivers)
-        self._gatherer = gatherer
+        self._batcher = batcher
         self._give_up_after = give_up_after
         self._now = now
         self._rng = rng
@@ -315,83 +307,75 @@ class Outbox:
         self._unmarked: dict[str, _Answer] = {}
 
     def wake(self) -> None:
-        """Say that there is something new to send."""
+        """Let every receiver's task look at once whether there is something to send."""
         for news in self._news.values():
             news.set()
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Serve every receiver until `stop` is set; a slow one holds up none of the others."""
-        async with asyncio.TaskGroup() as workers:
+        """Serve every receiver until `stop` is set; a slow one delays none of the others."""
+        async with asyncio.TaskGroup() as tasks:
             for receiver in self._receivers:
-                workers.create_task(self._serve(receiver, stop))
-            workers.create_task(self._serve_requests(stop))
+                tasks.create_task(self._serve(receiver, stop))
+            tasks.create_task(self._serve_requests(stop))
 
     async def deliver_all(self) -> dict[str, tuple[Outcome, ...]]:
-        """One round for `check`: try what is due of every receiver once, side by side."""
-        async with asyncio.TaskGroup() as round_:
-            tasks = {r.name: round_.create_task(self._one_round(r)) for r in self._receivers}
+        """One round for `check`: try once whatever is due, all receivers at the same time."""
+        async with asyncio.TaskGroup() as group:
+            tasks = {r.name: group.create_task(self._one_round(r)) for r in self._receivers}
         return {name: task.result() for name, task in tasks.items()}
 
     async def deliver(self, receiver: Receiver) -> tuple[Outcome | None, timedelta | None]:
         """Send the receiver's next message, where one is due.
 
-        Returns what came of it (`None`: nothing was tried) and how long until there is something
-        to do again (`None`: only when there is news).
+        Returns the outcome (`None`: nothing was tried) and how long until there is something to
+        do again (`None`: until there is something new).
         """
         message = await self._store.open_message(receiver.name)
         if message is None:
-            message, wait = await self._gatherer.gather(receiver)
+            message, wait = await self._batcher.next_message(receiver)
             if message is None:
                 return None, wait
-        rest = self._gatherer.rests_until(receiver.name, message, self._now()) - self._now()
-        early = max(self._early(message), rest)
-        if early > timedelta(0):
-            return None, early
+        now = self._now()
+        resumes_at = self._batcher.resumes_at(receiver.name, message, now)
+        wait = max(_time_until_due(message, now), resumes_at - now)
+        if wait > timedelta(0):
+            return None, wait
         return await self._attempt(receiver, message)
-
-    def _early(self, message: StoredMessage) -> timedelta:
-        """How long until the message is due."""
-        now, planned_at = self._now(), message.opened_at
-        if message.last_attempt_at is not None:
-            planned_at = max(planned_at, message.last_attempt_at)
-        # Planned later than now, it was planned before the clock was set back: days may be missing
-        # until then, and nobody wants to wait for those.
-        return timedelta(0) if now < planned_at else message.next_attempt_at - now
 
     async def _serve(self, receiver: Receiver, stop: asyncio.Event) -> None:
         news = self._news[receiver.name]
         while not stop.is_set():
             news.clear()
-            self._sign(receiver.name, timedelta(0))
+            self._check_in(receiver.name, timedelta(0))
             try:
                 _, wait = await self.deliver(receiver)
             except StateError as error:
                 log.warning("outbox.state_failed", receiver=receiver.name, why=str(error))
-                wait = _PAUSE_AFTER_TROUBLE
+                wait = _PAUSE_AFTER_ERROR
             except Exception:
                 log.exception("outbox.crashed", receiver=receiver.name)
-                wait = _PAUSE_AFTER_TROUBLE
-            self._sign(receiver.name, wait)
+                wait = _PAUSE_AFTER_ERROR
+            self._check_in(receiver.name, wait)
             await first_of(stop, news, within=None if wait is None else wait / self._pace)
 
     async def take_requests(self) -> None:
-        """Carry out what other commands asked for while this process owns the store."""
+        """Apply the requests that commands left for this process, the owner of the state."""
         try:
             taken = await self._store.take_requests()
         except StateError as error:
             log.warning("outbox.request_failed", why=str(error))
             return
-        if taken.set_aside:
-            log.warning("outbox.request_set_aside", files=list(taken.set_aside))
+        if taken.rejected:
+            log.warning("outbox.request_rejected", files=list(taken.rejected))
         if taken.applied:
             self.wake()
-            self._asked([request for request, _ in taken.applied])
+            self._requested([request for request, _ in taken.applied])
 
     async def _serve_requests(self, stop: asyncio.Event) -> None:
         while not stop.is_set():
-            self._sign(_REQUESTS, _LOOK_FOR_REQUESTS)
+            self._check_in(_REQUESTS, _REQUESTS_EVERY)
             await self.take_requests()
-            await first_of(stop, within=_LOOK_FOR_REQUESTS)
+            await first_of(stop, within=_REQUESTS_EVERY)
 
     async def _one_round(self, receiver: Receiver) -> tuple[Outcome, ...]:
         outcomes: list[Outcome] = []
@@ -406,13 +390,13 @@ class Outbox:
     async def _attempt(
         self, receiver: Receiver, message: StoredMessage
     ) -> tuple[Outcome, timedelta | None]:
-        answer = await self._offer(receiver, message)
+        answer = await self._send(receiver, message)
         outcome = answer.outcome
-        died = self._is_hopeless(message, outcome)
+        died = self._is_given_up(message, outcome)
         wait = await self._mark(message, outcome, died)
         del self._unmarked[receiver.name]
         accepted = outcome.verdict is Verdict.ACCEPTED
-        attempt = Attempt(
+        attempt = SendAttempt(
             receiver=receiver.name,
             alert_id=message.alert_id,
             outcome=outcome,
@@ -422,11 +406,11 @@ class Outbox:
             waited=self._now() - message.created_at if accepted else None,
         )
         self._log(attempt)
-        self._after(attempt)
+        self._attempted(attempt)
         return outcome, wait
 
-    async def _offer(self, receiver: Receiver, message: StoredMessage) -> _Answer:
-        """Send the message, unless it was answered already and the state could not take that in.
+    async def _send(self, receiver: Receiver, message: StoredMessage) -> _Answer:
+        """Send the message, unless it was answered already and the answer could not be stored.
 
         A disk that is full for days must not send the same message every half minute.
         """
@@ -442,13 +426,13 @@ class Outbox:
         answer = self._unmarked[receiver.name] = _Answer(message.id, outcome, took)
         return answer
 
-    def _is_hopeless(self, message: StoredMessage, outcome: Outcome) -> bool:
+    def _is_given_up(self, message: StoredMessage, outcome: Outcome) -> bool:
         if outcome.verdict is Verdict.RETRY:
             return self._now() - message.opened_at >= self._give_up_after
         return outcome.verdict is Verdict.REFUSED
 
     async def _mark(self, message: StoredMessage, outcome: Outcome, died: bool) -> timedelta | None:
-        """Record what came of a try; how long until the receiver's next one."""
+        """Store the outcome of an attempt; returns how long until the receiver's next one."""
         now = self._now()
         if outcome.verdict is Verdict.ACCEPTED:
             await self._store.mark_sent(message.id, now)
@@ -460,8 +444,8 @@ class Outbox:
         await self._store.mark_failed(message.id, outcome.reason, now, now + wait)
         return wait
 
-    def _log(self, attempt: Attempt) -> None:
-        """Say each message's end; of a failing receiver only that it fails, and that it is back."""
+    def _log(self, attempt: SendAttempt) -> None:
+        """Log each message's end; of a failing receiver only the first failure and the recovery."""
         fields = {
             "receiver": attempt.receiver,
             "alert": attempt.alert_id,
@@ -479,3 +463,22 @@ class Outbox:
             emit = log.debug if attempt.receiver in self._failing else log.warning
             emit("message.failed", why=attempt.outcome.reason, **fields)
             self._failing.add(attempt.receiver)
+
+
+def new_alert_id(rng: Random) -> str:
+    """A short name for a message, the same in every attempt, that people can quote and search."""
+    return "".join(rng.choices(_ALERT_ID_LETTERS, k=_ALERT_ID_LENGTH))
+
+
+def _model_changes(batch: Batch) -> list[ModelChange]:
+    changes = [it.change for it in batch.contents if isinstance(it, RecordedChange)]
+    return [change for change in changes if isinstance(change, ModelChange)]
+
+
+def _time_until_due(message: StoredMessage, now: datetime) -> timedelta:
+    planned_at = message.opened_at
+    if message.last_attempt_at is not None:
+        planned_at = max(planned_at, message.last_attempt_at)
+    # Planned later than now, it was planned before the clock was set back. The time until then may
+    # be days, which nobody wants to wait for.
+    return timedelta(0) if now < planned_at else message.next_attempt_at - now

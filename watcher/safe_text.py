@@ -1,10 +1,8 @@
-"""Which characters may reach a terminal or a log: those that only draw.
+"""Texts that are safe to show: only characters that draw, and no known secret in any spelling.
 
-Knows control characters, escapes and text direction. Refuses to know what a text says.
-
-What must never be shown: known secrets, in every spelling in which they may turn up in a text.
-
-Knows how a secret is quoted, split and escaped. Refuses to know where secrets come from.
+A secret is hidden as a whole and in its pieces, as it may be quoted, escaped or encoded in a log
+line. `split_secret` and `ORDINARY_WORDS` say, for the whole program, what the pieces of a URL are
+and which of them are no secrets.
 """
 
 from __future__ import annotations
@@ -15,50 +13,51 @@ import re
 import unicodedata
 from base64 import b64encode
 from typing import TYPE_CHECKING
-from urllib.parse import quote, quote_plus, unquote
+from urllib.parse import quote, quote_plus, unquote, unquote_plus
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+
+MASK = "***"
+# A shorter piece is a port, a `to=`, a `yes`: hiding it would make every log unreadable.
+SHORTEST_PART = 6
+# Hiding these would protect nothing, and hide half of what a person looks for in a log.
+ORDINARY_WORDS = frozenset(
+    {"html", "text", "markdown", "truncate", "upstream", "insecure", "starttls", "webhook"}
+    | {"webhooks", "services", "localhost"}
+    # Mail is often from `watcher@…`; events are named for it.
+    | {"watcher", "kie-watcher"}
+)
+_OPTION_NAMES = frozenset({"overflow", "redirect", "format", "verify"})
+_PUBLIC = ORDINARY_WORDS | _OPTION_NAMES | {"127.0.0.1"}
+
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
+# A piece between two of these may itself be several pieces, and be shown as one.
+_COARSE = re.compile(r"[/?&=]+")
+_FINE = re.compile(r"[/?#&=@:;,\s<>\"']+")
 
 # Stands in names that were made harmless, to keep `@` from calling anyone; it does nothing else.
 _ZERO_WIDTH_SPACE = "\u200b"
 
 
 def printable(text: str) -> str:
-    r"""The text with every line break kept and the rest that is not drawn spelled out: `\x1b`."""
+    r"""The text with its line breaks kept and what else is not drawn escaped: `\x1b`."""
     return "\n".join(one_line(line) for line in text.replace("\r\n", "\n").split("\n"))
 
 
 def one_line(text: str) -> str:
-    """The text as one line: line breaks are spelled out like every other undrawn character."""
+    """The text as one line: line breaks are escaped like every other character not drawn."""
     if text.isprintable():
         return text
-    return "".join(char if _is_drawn(char) else _spelled(char) for char in text)
+    return "".join(
+        char if _is_drawn(char) else char.encode("unicode_escape").decode("ascii") for char in text
+    )
 
 
 def _is_drawn(char: str) -> bool:
     # Not printable are controls, invisible formatting (bidi overrides too), line separators,
     # surrogates, private and unassigned characters; and spaces, of which every sort only draws.
     return char.isprintable() or char == _ZERO_WIDTH_SPACE or unicodedata.category(char) == "Zs"
-
-
-def _spelled(char: str) -> str:
-    return char.encode("unicode_escape").decode("ascii")
-
-
-# A shorter part is a port, a `to=`, a `yes`: hiding it would make every log unreadable.
-SHORTEST_PART = 6
-MASK = "***"
-
-_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
-_BETWEEN_PARTS = re.compile(r"[/?#&=@:;,\s<>\"']+")
-# Hiding these would hide nothing, and half of what a person looks for in a log.
-_NOT_SECRET = frozenset(
-    {"localhost", "127.0.0.1", "webhook", "webhooks", "services", "markdown"}
-    # Mail is often from `watcher@…`; events are named for it.
-    | {"watcher", "kie-watcher"}
-    | {"truncate", "upstream", "insecure", "starttls", "overflow", "redirect", "format", "verify"}
-)
 
 
 class Redactor:
@@ -69,7 +68,7 @@ class Redactor:
     """
 
     def __init__(self, secrets: Iterable[str]) -> None:
-        """`secrets` may be whole URLs, tokens or passwords; empty ones are passed over."""
+        """`secrets` may be whole URLs, tokens or passwords; empty ones are ignored."""
         spellings = {
             spelling
             for secret in secrets
@@ -85,6 +84,13 @@ class Redactor:
         return self._known.sub(MASK, text) if self._known.pattern else text
 
 
+def split_secret(text: str) -> set[str]:
+    """The text of a URL and every piece of it, as written and percent-decoded."""
+    parts = {text, *_COARSE.split(text), *_FINE.split(text)}
+    decoded = {decode(part) for part in parts for decode in (unquote, unquote_plus)}
+    return parts | decoded | {piece for part in decoded for piece in _FINE.split(part)}
+
+
 def _parts(secret: str) -> Iterator[str]:
     if not secret:
         return
@@ -92,13 +98,19 @@ def _parts(secret: str) -> Iterator[str]:
     bare = _SCHEME.sub("", secret, count=1)
     if credentials := _credentials(bare):
         yield credentials
+    # Decoded as well, for what is percent-encoded twice.
     for text in {bare, unquote(bare)}:
-        if len(text) >= SHORTEST_PART:
-            yield text
-        for part in _BETWEEN_PARTS.split(text):
-            if len(part) >= SHORTEST_PART and part.lower() not in _NOT_SECRET:
+        for part in split_secret(text):
+            if len(part) >= SHORTEST_PART and (part == text or not _is_public(part)):
                 yield part
-                yield unquote(part)
+
+
+def _is_public(part: str) -> bool:
+    """Whether it is public words, perhaps with pieces too short to hide: `localhost:8080`."""
+    pieces = set(_FINE.split(part.lower()))
+    return not pieces.isdisjoint(_PUBLIC) and all(
+        len(piece) < SHORTEST_PART for piece in pieces - _PUBLIC
+    )
 
 
 def _credentials(bare: str) -> str:

@@ -1,28 +1,31 @@
-"""When to try again: after a poll, after failed polls, and after a message was not accepted.
+"""How long to wait: until the next poll, after failed polls, and before a message is sent again.
 
-Knows how waiting grows and how chance spreads it. Refuses to know the clock and what is waited
-for; chance comes in as an argument.
-
-Waiting without sleeping: for events, and not longer than a time.
-
-Refuses to know what is waited for.
+Waits grow with every failure and are spread by chance, which comes in as an argument. A server's
+Retry-After is respected up to one day, here and nowhere else.
 """
 
 from __future__ import annotations
 
 import asyncio
-from datetime import timedelta
+import re
+from datetime import UTC, timedelta
 from decimal import Decimal
+from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from datetime import datetime
     from random import Random
 
-LONGEST_RETRY_AFTER = timedelta(days=1)
+# What asks for longer is tried again anyway.
+MAX_RETRY_AFTER = timedelta(days=1)
 FIRST_RETRY = timedelta(seconds=5)
-SLOWEST_RETRY = timedelta(minutes=15)
-# Beyond this many doublings every limit is reached, and a duration would overflow.
-MOST_DOUBLINGS = 40
+MAX_RETRY = timedelta(minutes=15)
+# After this many doublings every limit is reached, and a duration would overflow.
+MAX_DOUBLINGS = 40
+
+# Some services write fractions of a second, which the RFC does not know.
+_SECONDS = re.compile(r"\d+(\.\d*)?|\.\d+", re.ASCII)
 
 
 def backoff(
@@ -36,9 +39,9 @@ def backoff(
 ) -> timedelta:
     """How long to wait before the next poll, after `failures` failed ones in a row.
 
-    With none, the interval give or take the share `jitter`. Else something from the interval to
-    its 2^failures-fold, at most `limit` and never under the interval. `retry_after` is what the
-    server asked for: kept even where it is beyond `limit`, up to a day.
+    After none, the interval plus or minus the share `jitter`. Otherwise between the interval and
+    2^failures times the interval, at most `limit` and never less than the interval. `retry_after`
+    is what the server asked for: respected even beyond `limit`, up to `MAX_RETRY_AFTER`.
     """
     if failures <= 0:
         spread = float(jitter)
@@ -46,25 +49,44 @@ def backoff(
     else:
         longest = _doubled(interval, failures, limit)
         wait = interval + max(longest - interval, timedelta()) * rng.random()
-    return max(wait, _asked_for(retry_after))
+    return max(wait, _capped(retry_after))
 
 
 def next_attempt(attempts: int, retry_after: timedelta | None, rng: Random) -> timedelta:
-    """How long to wait before a message is tried again, after `attempts` (1 or more) failures.
+    """How long to wait before a message is sent again, after `attempts` (1 or more) failures.
 
-    From 5 s doubling to 15 min, spread by chance; `retry_after` is the least, up to a day.
+    From 5 s doubling to 15 min, spread by chance; at least `retry_after`, up to `MAX_RETRY_AFTER`.
     """
-    longest = _doubled(FIRST_RETRY, max(attempts, 1), SLOWEST_RETRY)
-    return max(longest * rng.uniform(0.5, 1), _asked_for(retry_after))
+    longest = _doubled(FIRST_RETRY, max(attempts, 1), MAX_RETRY)
+    return max(longest * rng.uniform(0.5, 1), _capped(retry_after))
+
+
+def parse_retry_after(text: str | None, now: datetime) -> timedelta | None:
+    """How long a Retry-After header asks to wait: seconds or a date (RFC 9110 section 10.2.3).
+
+    From zero to `MAX_RETRY_AFTER`; `None` where there is no header, or one that cannot be read.
+    """
+    if text is None:
+        return None
+    text = text.strip()
+    if _SECONDS.fullmatch(text):
+        # So many digits are more than any limit, and more may be too many for a duration.
+        return min(timedelta(seconds=float(text[:12])), MAX_RETRY_AFTER)
+    try:
+        at = parsedate_to_datetime(text)
+    except (ValueError, OverflowError):
+        return None
+    wait = (at if at.tzinfo else at.replace(tzinfo=UTC)) - now
+    return min(max(wait, timedelta()), MAX_RETRY_AFTER)
 
 
 def _doubled(first: timedelta, times: int, limit: timedelta) -> timedelta:
-    seconds = first.total_seconds() * 2.0 ** min(times, MOST_DOUBLINGS)
+    seconds = first.total_seconds() * 2.0 ** min(times, MAX_DOUBLINGS)
     return timedelta(seconds=min(seconds, limit.total_seconds()))
 
 
-def _asked_for(retry_after: timedelta | None) -> timedelta:
-    return min(retry_after or timedelta(), LONGEST_RETRY_AFTER)
+def _capped(retry_after: timedelta | None) -> timedelta:
+    return min(retry_after or timedelta(), MAX_RETRY_AFTER)
 
 
 async def first_of(*events: asyncio.Event, within: timedelta | None) -> None:

@@ -1,1 +1,1 @@
-"""What the listing means, as values: records, identity, changes and when they are believed."""
+"""What the listing means, as values: records, identity, changes, and which changes count."""

@@ -1,19 +1,20 @@
 """What can happen to a model, as values: kinds, changes, notices, and their public JSON shape.
 
-The vocabulary that `diff` speaks, `confirm` judges, `store` keeps and `rendering` words. Refuses
-to know how a change is found or told.
+These are the values that `diff` finds, `confirm` confirms or holds, `routing` sends to receivers,
+`store` keeps and `render` puts into words.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import UTC
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from watcher.catalog.pricing import decimal_text
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
     from datetime import datetime
     from decimal import Decimal
 
@@ -41,13 +42,24 @@ class Kind(StrEnum):
     CREDIT_VALUE = "credit_value"
 
 
-# Listing tidied, or Fal's own business: remembered, and told only to those who ask for it.
-_QUIET = {Kind.CORRECTED, Kind.RELABELLED, Kind.FAL_UP, Kind.FAL_DOWN}
-ANNOUNCED_BY_DEFAULT: frozenset[Kind] = frozenset(Kind) - _QUIET
+PRICE_KINDS = frozenset({Kind.PRICE_UP, Kind.PRICE_DOWN})
+DISCOUNT_KINDS = frozenset({Kind.DISCOUNT_UP, Kind.DISCOUNT_DOWN})
+PROMOTION_KINDS = frozenset({Kind.PROMOTION_STARTED, Kind.PROMOTION_ENDED})
+FAL_KINDS = frozenset({Kind.FAL_UP, Kind.FAL_DOWN})
+# Corrections of the listing and Fal's own prices are kept, and sent only to those who ask for them.
+_NOT_ANNOUNCED = FAL_KINDS | {Kind.CORRECTED, Kind.RELABELLED}
+ANNOUNCED_BY_DEFAULT: frozenset[Kind] = frozenset(Kind) - _NOT_ANNOUNCED
+
+_KIND_ORDER = {kind: position for position, kind in enumerate(Kind)}
+
+
+def in_kind_order(kinds: Iterable[Kind]) -> tuple[Kind, ...]:
+    """Kinds in the order in which the enumeration lists them."""
+    return tuple(sorted(kinds, key=_KIND_ORDER.__getitem__))
 
 
 class Cause(StrEnum):
-    """Who moved a discount: Kie's price, the competitor's price, or only the listed rate."""
+    """What moved a discount: Kie's price, the competitor's price, or only the listed rate."""
 
     PRICE = "price"
     COMPETITOR = "competitor"
@@ -56,12 +68,13 @@ class Cause(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ModelChange:
-    """All that one sweep shows to be different about one model.
+    """Everything that one sweep shows to be different about one model.
 
     `before` is `None` for `new`; `after` is `None` for `removed`; for `returned`, `before` is the
     model as it was last seen. `model_id` is the store's number of the model, `None` for `new`.
-    `causes` names who moved the discount, for the discount kinds only. `first_seen_at` is the
-    sweep that first showed a change that had to be seen again; `None` where one sweep was enough.
+    `causes` says what moved the discount, for the discount kinds only. `first_seen_at` is the time
+    of the sweep that first showed a change that had to be confirmed; `None` where one sweep was
+    enough.
     """
 
     kinds: tuple[Kind, ...]
@@ -81,14 +94,14 @@ class ModelChange:
 
 @dataclass(frozen=True, slots=True)
 class CreditValueChange:
-    """USD per credit moved, for the whole catalogue."""
+    """What a credit is worth in USD changed, for the whole catalogue."""
 
     before: Decimal
     after: Decimal
 
     @property
     def kinds(self) -> tuple[Kind, ...]:
-        """Always `credit_value`; there so that every change can be asked."""
+        """Always `credit_value`; here so that every change has kinds."""
         return (Kind.CREDIT_VALUE,)
 
 
@@ -97,7 +110,7 @@ Change = ModelChange | CreditValueChange
 
 @dataclass(frozen=True, slots=True)
 class RecordedChange:
-    """A change as the store keeps it: with its number and the time of the sweep that proved it."""
+    """A change as the store keeps it: with its number and the time of the sweep that showed it."""
 
     id: int
     at: datetime
@@ -105,26 +118,26 @@ class RecordedChange:
 
 
 class NoticeKind(StrEnum):
-    """What the watcher has to say beside changes: of the catalogue as a whole, and of itself."""
+    """What the watcher reports besides changes: about the whole catalogue, and about itself."""
 
     BASELINE = "baseline"
     COLLAPSE = "collapse"
     RECOVERED = "recovered"
     SAMPLE = "sample"
-    # Of the watch itself, for operators only.
+    # About the watcher itself, for operators only.
     ALARM = "alarm"
     ALARM_OVER = "alarm_over"
 
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """Something told once that is not a change of a model.
+    """Something that is sent once and is not a change of a model.
 
     `detail` by kind: baseline `{"models": 574, "categories": {"video": 323, …}}`; collapse
     `{"missing": 410, "models": 574, "until": "2026-11-22T13:30:00Z"}`; recovered
     `{"models": 574}`; sample `{}`; alarm and alarm_over `{"alarm": "receiver", "about": "team",
     "since": "2026-11-22T13:30:00Z", "why": "the service failed (503)", "count": 0}`, where `about`
-    is the receiver it is about, else `None`, and `count` is as `watcher.alarms.Trouble` says.
+    is the receiver it is about, otherwise `None`, and `count` is as in `monitor.alarms.Alarm`.
     """
 
     kind: NoticeKind
@@ -133,10 +146,10 @@ class Notice:
 
 
 def change_percent(change: ModelChange) -> Decimal | None:
-    """How far the price per base unit moved, in percent; `None` where it did not."""
+    """How far the price per base unit moved, in percent; `None` where it did not, or from zero."""
     if change.before is None or change.after is None or Kind.UNIT in change.kinds:
         return None
-    if not {Kind.PRICE_UP, Kind.PRICE_DOWN} & set(change.kinds):
+    if PRICE_KINDS.isdisjoint(change.kinds):
         return None
     before, after = change.before.price, change.after.price
     if not before or after is None:
@@ -144,15 +157,20 @@ def change_percent(change: ModelChange) -> Decimal | None:
     return (after / before - 1) * 100
 
 
+def utc_text(at: datetime) -> str:
+    """A time as programs read it, wherever JSON is printed: `2026-11-22T07:30:00Z`."""
+    return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
 def public_fields(recorded: RecordedChange) -> dict[str, Any]:
     """One change as `changes --json` prints it: stable names, money as strings, times in UTC.
 
-    What has no meaning for a change is null, not missing: readers go through all kinds alike.
+    What has no meaning for a change is null, not missing, so that all kinds have the same fields.
     """
     change = recorded.change
     common: dict[str, Any] = {
         "id": recorded.id,
-        "at": recorded.at.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "at": utc_text(recorded.at),
         "kinds": [kind.value for kind in change.kinds],
     }
     if isinstance(change, CreditValueChange):

@@ -1,6 +1,7 @@
-"""Believe now, or wait to see it again: which changes need a later sweep to show them too.
+"""Which changes count at once, and which are held until a later sweep shows them too.
 
-Refuses to know how a change was found and who hears of it. Time comes in as an argument.
+Removals, renames, implausible prices and a collapse of the catalogue are often mistakes of the
+listing that are gone minutes later. Each waits for its time, and counts if it is still there.
 """
 
 from __future__ import annotations
@@ -11,7 +12,15 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from watcher.catalog.changes import Change, Kind, ModelChange, Notice, NoticeKind
+from watcher.catalog.changes import (
+    PRICE_KINDS,
+    Change,
+    Kind,
+    ModelChange,
+    Notice,
+    NoticeKind,
+    utc_text,
+)
 from watcher.catalog.diff import diff_model
 from watcher.catalog.pricing import decimal_text
 from watcher.catalog.record import Model
@@ -23,12 +32,12 @@ if TYPE_CHECKING:
     from watcher.catalog.diff import Differences
     from watcher.catalog.record import Record
 
-# A share of fewer models than this says nothing; an empty catalogue always does.
-FEWEST_MODELS_TO_COLLAPSE = 20
+# With fewer models than this a share of them proves nothing, unless all of them are missing.
+MIN_MODELS_FOR_COLLAPSE = 20
 
 
 class HoldReason(StrEnum):
-    """Why a change waits."""
+    """Why a change is held."""
 
     REMOVAL = "removal"
     RENAME = "rename"
@@ -38,11 +47,11 @@ class HoldReason(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Hold:
-    """One change that waits to be seen again.
+    """One change that waits for confirmation.
 
     `model_id` is the model it is about (`None` for `collapse`, which is about the catalogue);
-    `subject` is what was seen and must be seen again (the new description of a rename, the new
-    price), empty where there is nothing to compare. `until_at` is when a sweep may settle it.
+    `subject` is what a later sweep must show too (the new description of a rename, the new price),
+    empty where there is nothing to compare. From `until_at` on such a sweep confirms the change.
     """
 
     reason: HoldReason
@@ -53,8 +62,8 @@ class Hold:
 
 
 @dataclass(frozen=True, slots=True)
-class Policy:
-    """How long each sort of change waits; zero turns that waiting off. Shares are 0 to 1."""
+class ConfirmRules:
+    """How long each sort of change is held; zero turns that hold off. Shares are 0 to 1."""
 
     removals: timedelta = timedelta(minutes=10)
     implausible: timedelta = timedelta(minutes=30)
@@ -64,8 +73,8 @@ class Policy:
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
-    """What a sweep leaves: changes believed, records mended, holds open, notices to give."""
+class Confirmation:
+    """What a sweep comes to: confirmed changes, updated records, open holds, notices to send."""
 
     changes: tuple[Change, ...]
     updates: tuple[tuple[int, Record], ...]
@@ -73,171 +82,156 @@ class Verdict:
     notices: tuple[Notice, ...]
 
 
-def judge(
-    differences: Differences, open_holds: Sequence[Hold], models: int, policy: Policy, now: datetime
-) -> Verdict:
+def confirm(
+    differences: Differences,
+    open_holds: Sequence[Hold],
+    models: int,
+    rules: ConfirmRules,
+    now: datetime,
+) -> Confirmation:
     """Decide about every difference of one complete sweep, made at `now`.
 
-    `models` is how many were believed to be on sale before it. Holds that are not in the verdict
-    have ended: settled, or contradicted by this sweep.
+    `models` is how many were on sale before it. Holds that are not in the result have ended:
+    confirmed, or contradicted by this sweep.
     """
-    court = _Court(policy, now, {(hold.reason, hold.model_id): hold for hold in open_holds})
+    decisions = _Decisions(rules, now, {(hold.reason, hold.model_id): hold for hold in open_holds})
     removals = [change for change in differences.changes if _is_removal(change)]
-    collapsed = court.hear_collapse(len(removals), models)
+    collapse = decisions.check_collapse(len(removals), models)
     for change in differences.changes:
         if not isinstance(change, ModelChange):
-            court.believe(change)
+            decisions.changes.append(change)
         elif _is_removal(change):
-            court.hear_removal(change, collapsed)
+            decisions.decide_removal(change, collapse)
         elif Kind.RENAMED in change.kinds:
-            court.hear_rename(change)
-        elif _may_be_a_mistake(change, policy.implausible_factor):
-            court.hear_price(change)
+            decisions.decide_rename(change)
+        # A model that returned may well have a new price: it is not compared with the old one.
+        elif Kind.RETURNED not in change.kinds and _is_implausible(
+            change, rules.implausible_factor
+        ):
+            decisions.decide_price(change)
         else:
-            court.believe(change)
-    return court.verdict(differences.updates)
+            decisions.changes.append(change)
+    return Confirmation(
+        tuple(decisions.changes),
+        (*differences.updates, *decisions.updates),
+        tuple(decisions.holds),
+        tuple(decisions.notices),
+    )
 
 
-def is_implausible(change: ModelChange, factor: Decimal) -> bool:
-    """Whether a price moved by more than `factor`, to or from zero, or to or from nothing."""
-    if not {Kind.PRICE_UP, Kind.PRICE_DOWN} & set(change.kinds):
-        return False
-    if change.before is None or change.after is None:
-        return False
-    before, after = change.before.price, change.after.price
-    if not before or not after:
-        return True
-    return after > before * factor or before > after * factor
-
-
-class _Court:
-    """One sweep's hearing: collects what is believed, held and said."""
+class _Decisions:
+    """Decides about the differences of one sweep, and collects what follows from them."""
 
     def __init__(
         self,
-        policy: Policy,
+        rules: ConfirmRules,
         now: datetime,
         open_holds: dict[tuple[HoldReason, int | None], Hold],
     ) -> None:
-        self.policy = policy
+        self.rules = rules
         self.now = now
         self.open = open_holds
         self.collapse_ended = False
-        self.believed: list[Change] = []
-        self.mended: list[tuple[int, Record]] = []
+        self.changes: list[Change] = []
+        self.updates: list[tuple[int, Record]] = []
         self.holds: list[Hold] = []
         self.notices: list[Notice] = []
 
-    def believe(self, change: Change) -> None:
-        self.believed.append(change)
-
-    def hear_collapse(self, missing: int, models: int) -> Hold | None:
+    def check_collapse(self, missing: int, models: int) -> Hold | None:
         """Open, keep or end the hold on the whole catalogue; returns it while it is open."""
         earlier = self.open.get((HoldReason.COLLAPSE, None))
         if not self._is_collapse(missing, models):
             if earlier is not None:
                 self.collapse_ended = True
-                self._say(NoticeKind.RECOVERED, models=models - missing)
+                self._add_notice(NoticeKind.RECOVERED, models=models - missing)
             return None
-        hold = self._hold(HoldReason.COLLAPSE, None, "", self.policy.collapse)
-        if self._is_settled(hold):
+        hold = self._hold(HoldReason.COLLAPSE, None, "", self.rules.collapse)
+        if self._has_ended(hold):
             return None
         self.holds.append(hold)
         if earlier is None:
-            until = hold.until_at.strftime("%Y-%m-%dT%H:%M:%SZ")
-            self._say(NoticeKind.COLLAPSE, missing=missing, models=models, until=until)
+            until = utc_text(hold.until_at)
+            self._add_notice(NoticeKind.COLLAPSE, missing=missing, models=models, until=until)
         return hold
 
-    def hear_removal(self, change: ModelChange, collapsed: Hold | None) -> None:
-        hold = self._hold(HoldReason.REMOVAL, change.model_id, "", self.policy.removals)
-        if collapsed is not None and not self._is_accepted(hold):
-            hold = replace(hold, until_at=max(hold.until_at, collapsed.until_at))
-        if self._is_settled(hold):
-            self._believe_at_last(change, hold)
-        else:
-            self.holds.append(hold)
+    def decide_removal(self, change: ModelChange, collapse: Hold | None) -> None:
+        hold = self._hold(HoldReason.REMOVAL, change.model_id, "", self.rules.removals)
+        if collapse is not None and not self._is_accepted(hold):
+            hold = replace(hold, until_at=max(hold.until_at, collapse.until_at))
+        self._confirm_or_hold(change, hold)
 
-    def hear_rename(self, change: ModelChange) -> None:
-        wait = self.policy.removals
-        if is_implausible(change, self.policy.implausible_factor):
-            wait = max(wait, self.policy.implausible)
-        subject = change.model.record.folded
-        hold = self._hold(HoldReason.RENAME, change.model_id, subject, wait)
-        if self._is_settled(hold):
-            self._believe_at_last(change, hold)
-        else:
-            self.holds.append(hold)
+    def decide_rename(self, change: ModelChange) -> None:
+        wait = self.rules.removals
+        if _is_implausible(change, self.rules.implausible_factor):
+            wait = max(wait, self.rules.implausible)
+        subject = change.model.record.identity_key
+        self._confirm_or_hold(change, self._hold(HoldReason.RENAME, change.model_id, subject, wait))
 
-    def hear_price(self, change: ModelChange) -> None:
-        """Hold the price alone: what else is different about the model is told now."""
+    def decide_price(self, change: ModelChange) -> None:
+        """Hold only the price: what else is different about the model is a change at once."""
         assert change.before is not None, "a price moved from something"  # noqa: S101
         assert change.after is not None, "a price moved to something"  # noqa: S101
         subject = decimal_text(change.after.price) or ""
-        hold = self._hold(HoldReason.PRICE, change.model_id, subject, self.policy.implausible)
-        if self._is_settled(hold):
-            self._believe_at_last(change, hold)
+        hold = self._hold(HoldReason.PRICE, change.model_id, subject, self.rules.implausible)
+        if self._confirm_or_hold(change, hold):
             return
-        self.holds.append(hold)
         rest = _at_the_old_price(change.before.record, change.after.record)
         after = Model(rest, change.after.usd_per_credit)
-        told_now = diff_model(change.before, after, change.model_id)
-        if told_now is not None:
-            self.believe(told_now)
+        rest_change = diff_model(change.before, after, change.model_id)
+        if rest_change is not None:
+            self.changes.append(rest_change)
         elif rest != change.before.record and change.model_id is not None:
-            self.mended.append((change.model_id, rest))
+            self.updates.append((change.model_id, rest))
 
-    def verdict(self, updates: Sequence[tuple[int, Record]]) -> Verdict:
-        return Verdict(
-            tuple(self.believed),
-            (*updates, *self.mended),
-            tuple(self.holds),
-            tuple(self.notices),
-        )
-
-    def _believe_at_last(self, change: ModelChange, hold: Hold) -> None:
+    def _confirm_or_hold(self, change: ModelChange, hold: Hold) -> bool:
+        """Confirm a change whose hold has ended, or go on holding it; whether it is confirmed."""
+        if not self._has_ended(hold):
+            self.holds.append(hold)
+            return False
         waited = hold.since_at < self.now
-        self.believe(replace(change, first_seen_at=hold.since_at) if waited else change)
+        self.changes.append(replace(change, first_seen_at=hold.since_at) if waited else change)
+        return True
 
     def _is_collapse(self, missing: int, models: int) -> bool:
-        if not missing or not self.policy.collapse:
+        if not missing or not self.rules.collapse:
             return False
         if missing == models:
             return True
         share = Decimal(missing) / models
-        return models >= FEWEST_MODELS_TO_COLLAPSE and share > self.policy.collapse_share
+        return models >= MIN_MODELS_FOR_COLLAPSE and share > self.rules.collapse_share
 
     def _hold(
         self, reason: HoldReason, model_id: int | None, subject: str, wait: timedelta
     ) -> Hold:
-        """The hold on this, going on from an earlier sweep where that showed the same.
+        """The hold on this: the one of an earlier sweep where that showed the same.
 
         One that a person accepted has been given an earlier end, and keeps it.
         """
         since = self._first_seen_at(reason, model_id, subject)
         hold = Hold(reason, model_id, subject, since, since + wait)
-        earlier = self._going_on(hold)
+        earlier = self._earlier(hold)
         return (
             hold
             if earlier is None
             else replace(hold, until_at=min(hold.until_at, earlier.until_at))
         )
 
-    def _going_on(self, hold: Hold) -> Hold | None:
-        """The same hold as an earlier sweep left it, where this sweep only goes on with it."""
+    def _earlier(self, hold: Hold) -> Hold | None:
+        """The hold that an earlier sweep left, where this one is its continuation."""
         earlier = self.open.get((hold.reason, hold.model_id))
         if earlier is None or earlier.subject != hold.subject:
             return None
-        begins_anew = hold.reason is HoldReason.REMOVAL and self.collapse_ended
-        return None if begins_anew else earlier
+        starts_again = hold.reason is HoldReason.REMOVAL and self.collapse_ended
+        return None if starts_again else earlier
 
     def _is_accepted(self, removal: Hold) -> bool:
-        """Whether a person accepted a removal apart from the collapse that holds it.
+        """Whether a person accepted a removal separately from the collapse that holds it.
 
-        The last sweep gave all removals at least the end of its collapse, so one that ends before
-        that was given its end by hand.
+        The last sweep gave all removals at least the end of its collapse, so one that ends earlier
+        was given its end by a person.
         """
         collapse = self.open.get((HoldReason.COLLAPSE, None))
-        earlier = self._going_on(removal)
+        earlier = self._earlier(removal)
         if collapse is None or earlier is None:
             return False
         return earlier.until_at < collapse.until_at
@@ -246,22 +240,20 @@ class _Court:
         earlier = self.open.get((reason, model_id))
         if reason is HoldReason.REMOVAL:
             if self.collapse_ended:
-                # What is still missing after a collapse must be missed anew: the catalogue may be
+                # What is still missing after a collapse starts to wait again: the catalogue may be
                 # coming back piece by piece.
                 return self.now
-            # Whoever was thought to be renamed has been missing just as long.
+            # A model that seemed to be renamed has been missing for just as long.
             earlier = earlier or self.open.get((HoldReason.RENAME, model_id))
-            return self._not_later(earlier)
-        return self._not_later(earlier if earlier and earlier.subject == subject else None)
-
-    def _not_later(self, earlier: Hold | None) -> datetime:
+        elif earlier is not None and earlier.subject != subject:
+            earlier = None
         # A clock set back must not make a hold last longer than it would from now.
         return self.now if earlier is None else min(earlier.since_at, self.now)
 
-    def _is_settled(self, hold: Hold) -> bool:
+    def _has_ended(self, hold: Hold) -> bool:
         return hold.until_at <= self.now
 
-    def _say(self, kind: NoticeKind, **detail: object) -> None:
+    def _add_notice(self, kind: NoticeKind, **detail: object) -> None:
         self.notices.append(Notice(kind, self.now, detail))
 
 
@@ -269,9 +261,16 @@ def _is_removal(change: Change) -> bool:
     return isinstance(change, ModelChange) and Kind.REMOVED in change.kinds
 
 
-def _may_be_a_mistake(change: ModelChange, factor: Decimal) -> bool:
-    # What was away may well cost something else now; there is no yesterday to compare with.
-    return Kind.RETURNED not in change.kinds and is_implausible(change, factor)
+def _is_implausible(change: ModelChange, factor: Decimal) -> bool:
+    """Whether a price moved by more than `factor`, to or from zero, or to or from no price."""
+    if PRICE_KINDS.isdisjoint(change.kinds):
+        return False
+    if change.before is None or change.after is None:
+        return False
+    before, after = change.before.price, change.after.price
+    if not before or not after:
+        return True
+    return after > before * factor or before > after * factor
 
 
 def _at_the_old_price(before: Record, after: Record) -> Record:

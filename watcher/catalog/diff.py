@@ -1,7 +1,7 @@
-"""What differs between two snapshots, model by model, in kinds and with causes.
+"""What differs between two snapshots, model by model: kinds of change, and their causes.
 
-A cosmetic difference is told from a real one here. Refuses to know whether a difference is to be
-believed, and who wants to hear of it.
+Cosmetic differences are separated from real ones here. Whether a difference counts at once is
+decided in `confirm`.
 """
 
 from __future__ import annotations
@@ -10,27 +10,34 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
-from watcher.catalog.changes import Cause, Change, CreditValueChange, Kind, ModelChange
+from watcher.catalog.changes import (
+    Cause,
+    Change,
+    CreditValueChange,
+    Kind,
+    ModelChange,
+    in_kind_order,
+)
 from watcher.catalog.record import Model
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from watcher.catalog.matching import Matching
     from watcher.catalog.record import Record, Snapshot
 
-# A listed rate is often typed by hand as a whole number: against a recomputed one it says no more
-# than that it is within half a percent.
-_TYPED_RATE_TOLERANCE = Decimal("0.5")
+# A listed rate is often a whole number typed by hand: it agrees with a recomputed one that is
+# within half a percent of it.
+_LISTED_RATE_TOLERANCE = Decimal("0.5")
 # Listed USD is rounded to a few places.
 _LISTED_USD_TOLERANCE = Decimal("0.01")
 
-_KIND_ORDER = {kind: position for position, kind in enumerate(Kind)}
+_PROMOTION_KINDS = {Kind.PROMOTION_STARTED, Kind.PROMOTION_ENDED}
 
 
 @dataclass(frozen=True, slots=True)
 class KnownRecord:
-    """A model the store knows: its number there and its record as last believed."""
+    """A model that the store knows: its number there, and its last confirmed record."""
 
     id: int
     record: Record
@@ -38,7 +45,7 @@ class KnownRecord:
 
 @dataclass(frozen=True, slots=True)
 class Differences:
-    """What a snapshot shows: changes to tell of, and records mended without anything to tell."""
+    """What a snapshot shows: changes, and records to update by model number without a change."""
 
     changes: tuple[Change, ...]
     updates: tuple[tuple[int, Record], ...]
@@ -51,77 +58,63 @@ def diff(
     matching: Matching,
     usd_per_credit: Decimal,
 ) -> Differences:
-    """List every difference; `usd_per_credit` is what a credit was worth when `known` was believed.
+    """List every difference; `usd_per_credit` is what a credit was worth when `known` was recorded.
 
     The positions in `matching` are those of `known`, `departed` and `snapshot.records`.
     """
-    changes: list[Change] = []
-    updates: list[tuple[int, Record]] = []
-    if usd_per_credit != snapshot.usd_per_credit:
-        changes.append(CreditValueChange(usd_per_credit, snapshot.usd_per_credit))
-    for old, record in _still_there(known, snapshot, matching):
-        if old.record == record:
-            continue
-        change = diff_model(
-            Model(old.record, usd_per_credit), Model(record, snapshot.usd_per_credit), old.id
-        )
-        if change is None:
-            updates.append((old.id, record))
-        else:
-            changes.append(change)
-    changes.extend(_comings_and_goings(known, departed, snapshot, matching, usd_per_credit))
-    return Differences(tuple(changes), tuple(updates))
-
-
-def diff_model(before: Model, after: Model, model_id: int | None = None) -> ModelChange | None:
-    """All that differs about one model, or `None` where nothing is worth remembering."""
-    kinds, causes = _kinds(before, after)
-    if not kinds:
-        return None
-    return ModelChange(_ordered(kinds), before, after, causes, model_id)
-
-
-def _still_there(
-    known: Sequence[KnownRecord], snapshot: Snapshot, matching: Matching
-) -> Iterator[tuple[KnownRecord, Record]]:
-    for here, there in matching.same:
-        yield known[here], snapshot.records[there]
-
-
-def _comings_and_goings(
-    known: Sequence[KnownRecord],
-    departed: Sequence[KnownRecord],
-    snapshot: Snapshot,
-    matching: Matching,
-    usd_per_credit: Decimal,
-) -> Iterator[ModelChange]:
-    def after(there: int) -> Model:
-        return Model(snapshot.records[there], snapshot.usd_per_credit)
 
     def before(model: KnownRecord) -> Model:
         return Model(model.record, usd_per_credit)
 
+    def after(there: int) -> Model:
+        return Model(snapshot.records[there], snapshot.usd_per_credit)
+
+    changes: list[Change] = []
+    updates: list[tuple[int, Record]] = []
+    if usd_per_credit != snapshot.usd_per_credit:
+        changes.append(CreditValueChange(usd_per_credit, snapshot.usd_per_credit))
+    for here, there in matching.same:
+        old, record = known[here], snapshot.records[there]
+        if old.record == record:
+            continue
+        change = diff_model(before(old), after(there), old.id)
+        if change is None:
+            updates.append((old.id, record))
+        else:
+            changes.append(change)
     for here, there in matching.renamed:
-        yield _with(Kind.RENAMED, before(known[here]), after(there), known[here].id)
+        old = known[here]
+        changes.append(diff_with_kind(Kind.RENAMED, before(old), after(there), old.id))
     for here, there in matching.returned:
-        yield _with(Kind.RETURNED, before(departed[here]), after(there), departed[here].id)
+        old = departed[here]
+        changes.append(diff_with_kind(Kind.RETURNED, before(old), after(there), old.id))
     for here in matching.gone:
-        yield ModelChange((Kind.REMOVED,), before(known[here]), None, {}, known[here].id)
-    for there in matching.appeared:
-        yield ModelChange((Kind.NEW,), None, after(there))
+        old = known[here]
+        changes.append(ModelChange((Kind.REMOVED,), before(old), None, {}, old.id))
+    changes.extend(ModelChange((Kind.NEW,), None, after(there)) for there in matching.appeared)
+    return Differences(tuple(changes), tuple(updates))
 
 
-def _with(kind: Kind, before: Model, after: Model, model_id: int) -> ModelChange:
-    """A model found again, with whatever else is different about it."""
+def diff_model(before: Model, after: Model, model_id: int | None = None) -> ModelChange | None:
+    """Everything that differs about one model, or `None` where nothing is worth recording."""
+    kinds, causes = _kinds(before, after)
+    if not kinds:
+        return None
+    return ModelChange(in_kind_order(kinds), before, after, causes, model_id)
+
+
+def diff_with_kind(kind: Kind, before: Model, after: Model, model_id: int | None) -> ModelChange:
+    """A model that was renamed or that returned, with whatever else is different about it."""
     kinds, causes = _kinds(before, after)
     if kind is Kind.RENAMED:
-        # The new spelling is the news itself, not a label mended besides.
+        # The new spelling is the rename itself, not a corrected label as well.
         kinds.discard(Kind.RELABELLED)
-    return ModelChange(_ordered({kind} | kinds), before, after, causes, model_id)
+    return ModelChange(in_kind_order({kind} | kinds), before, after, causes, model_id)
 
 
 def _kinds(listed_before: Model, after: Model) -> tuple[set[Kind], Mapping[Kind, Cause]]:
-    # What a credit is worth is told once for the whole catalogue: compare at today's worth.
+    # A new credit value is one change for the whole catalogue: both sides are compared at the
+    # value of today.
     before = Model(listed_before.record, after.usd_per_credit)
     price = _price_kind(before, after)
     found = (
@@ -136,12 +129,9 @@ def _kinds(listed_before: Model, after: Model) -> tuple[set[Kind], Mapping[Kind,
     if discount is not None:
         kinds.add(discount)
         causes[discount] = _cause(before, after, discount)
-    if not kinds - {Kind.RELABELLED, *_PROMOTION} and _was_corrected(listed_before, after):
+    if not kinds - {Kind.RELABELLED, *_PROMOTION_KINDS} and _was_corrected(listed_before, after):
         kinds.add(Kind.CORRECTED)
     return kinds, causes
-
-
-_PROMOTION = {Kind.PROMOTION_STARTED, Kind.PROMOTION_ENDED}
 
 
 def _price_kind(before: Model, after: Model) -> Kind | None:
@@ -150,15 +140,15 @@ def _price_kind(before: Model, after: Model) -> Kind | None:
         labelled_only = (not mine or not theirs) and before.record.credits == after.record.credits
         return None if labelled_only else Kind.UNIT
     old, new = before.price, after.price
-    if old == new or _same_but_for_rounding(before, after):
+    if old == new or _equal_within_rounding(before, after):
         return None
     if old is None:
         return Kind.PRICE_UP
     return Kind.PRICE_UP if new is not None and new > old else Kind.PRICE_DOWN
 
 
-def _same_but_for_rounding(before: Model, after: Model) -> bool:
-    """Whether a price in credits and one known only from rounded USD say the same."""
+def _equal_within_rounding(before: Model, after: Model) -> bool:
+    """Whether a price in credits and one known only from rounded USD are the same price."""
     if (before.record.credits is None) == (after.record.credits is None):
         return False
     if before.price is None or after.price is None:
@@ -185,9 +175,9 @@ def _label_kind(before: Record, after: Record, price: Kind | None) -> Kind | Non
     theirs = (after.anchor, after.provider, after.interface, after.description)
     if mine != theirs:
         return Kind.RELABELLED
-    # A unit that moved the price is the news itself.
-    told = price is not None and before.unit.quantity != after.unit.quantity
-    if before.unit.label == after.unit.label or price is Kind.UNIT or told:
+    # A unit that moved the price is a change of price, not of a label.
+    moved_price = price is not None and before.unit.quantity != after.unit.quantity
+    if before.unit.label == after.unit.label or price is Kind.UNIT or moved_price:
         return None
     return Kind.RELABELLED
 
@@ -195,31 +185,31 @@ def _label_kind(before: Record, after: Record, price: Kind | None) -> Kind | Non
 def _discount_kind(listed_before: Model, before: Model, after: Model) -> Kind | None:
     old, new = before.discount or Decimal(0), after.discount or Decimal(0)
     same_basis = (before.recomputed_discount is None) == (after.recomputed_discount is None)
-    tolerance = Decimal(0) if same_basis else _TYPED_RATE_TOLERANCE
+    tolerance = Decimal(0) if same_basis else _LISTED_RATE_TOLERANCE
     if abs(new - old) <= tolerance or _follows_credit_value(listed_before, after, old, new):
         return None
     return Kind.DISCOUNT_UP if new > old else Kind.DISCOUNT_DOWN
 
 
 def _follows_credit_value(before: Model, after: Model, old: Decimal, new: Decimal) -> bool:
-    """Whether a listed rate moved just as the worth of a credit made it."""
+    """Whether a listed rate moved only because the value of a credit did."""
     if before.usd_per_credit == after.usd_per_credit or after.recomputed_discount is not None:
         return False
     expected = 100 - (100 - old) * after.usd_per_credit / before.usd_per_credit
-    return abs(new - expected) <= _TYPED_RATE_TOLERANCE
+    return abs(new - expected) <= _LISTED_RATE_TOLERANCE
 
 
 def _cause(before: Model, after: Model, kind: Kind) -> Cause:
-    """Who moved the discount; where both prices did, the one that moved it further."""
+    """What moved the discount; where both prices did, the one that moved it further."""
     price_moved, fal_moved = before.usd != after.usd, before.record.fal != after.record.fal
     if price_moved and fal_moved:
-        return _weightier_cause(before, after, kind)
+        return _larger_cause(before, after, kind)
     if price_moved:
         return Cause.PRICE
     return Cause.COMPETITOR if fal_moved else Cause.LISTING
 
 
-def _weightier_cause(before: Model, after: Model, kind: Kind) -> Cause:
+def _larger_cause(before: Model, after: Model, kind: Kind) -> Cause:
     old, new = before.recomputed_discount, after.recomputed_discount
     if old is None or new is None or after.usd is None or not before.record.fal:
         return Cause.COMPETITOR
@@ -230,21 +220,17 @@ def _weightier_cause(before: Model, after: Model, kind: Kind) -> Cause:
 
 
 def _was_corrected(before: Model, after: Model) -> bool:
-    """Whether only the listed USD price or rate was mended, for a reason of its own."""
+    """Whether the listed USD price or rate changed, but no price in credits."""
     old, new = before.record, after.record
     if (old.credits is None) != (new.credits is None):
         return True
-    if before.usd_per_credit != after.usd_per_credit and _lists_its_worth(after):
+    if before.usd_per_credit != after.usd_per_credit and _listed_usd_agrees(after):
         return False
     return (old.usd_listed, old.rate) != (new.usd_listed, new.rate)
 
 
-def _lists_its_worth(model: Model) -> bool:
+def _listed_usd_agrees(model: Model) -> bool:
     listed, worth = model.record.usd_listed, model.usd
     if listed is None or worth is None:
         return True
     return abs(listed - worth) <= worth * _LISTED_USD_TOLERANCE
-
-
-def _ordered(kinds: set[Kind]) -> tuple[Kind, ...]:
-    return tuple(sorted(kinds, key=_KIND_ORDER.__getitem__))

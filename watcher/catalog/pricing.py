@@ -1,11 +1,7 @@
-"""Amounts of the listing as exact decimals: what can be read safely, and what cannot.
+"""The amounts and units of the listing: what its free text says, as exact values.
 
-Refuses to know what an amount is the price of.
-
-What a price is for: a quantity of a base unit, out of the listing's free text.
-
-Part of the domain: `per 2 images`, `per 1M tokens` and `per vedio` become values. Refuses to know
-prices.
+`"0,325"` becomes a decimal; `per 2 images`, `per 1M tokens` and `per vedio` become a quantity of a
+base unit. What can be read in more than one way is refused, not guessed.
 """
 
 from __future__ import annotations
@@ -19,14 +15,55 @@ from functools import lru_cache
 from rapidfuzz.distance import OSA
 
 MAX_PRICE = Decimal(10) ** 12
-SMALLEST_PRICE = Decimal(10) ** -12
-LONGEST_AMOUNT = 60
+MIN_PRICE = Decimal(10) ** -12
+MAX_PRICE_LENGTH = 60
+MAX_QUANTITY = Decimal(10) ** 12
 
 _PLAIN_NUMBER = re.compile(r"\d+(\.\d*)?|\.\d+")
 _GROUPED_NUMBER = re.compile(r"\d{1,3}(,\d{3})+\.\d+")
 _DECIMAL_COMMA = re.compile(r"\d+,\d+")
 _AMBIGUOUS_COMMA = re.compile(r"[1-9]\d{0,2},\d{3}")
 _EXPONENT_NUMBER = re.compile(r"(\d+\.?\d*|\.\d+)[eE][+-]?\d{1,2}")
+
+_MAGNITUDES = {
+    "k": 10**3,
+    "thousand": 10**3,
+    "m": 10**6,
+    "mio": 10**6,
+    "million": 10**6,
+    "b": 10**9,
+    "billion": 10**9,
+}
+_BASE_UNITS = (
+    "audio",
+    "character",
+    "generation",
+    "image",
+    "megapixel",
+    "minute",
+    "request",
+    "second",
+    "token",
+    "upscale",
+    "video",
+)
+# Spellings in the listing that differ by more than one letter from the word that they mean.
+_SPELLINGS = {
+    "char": "character",
+    "chars": "character",
+    "sec": "second",
+    "secs": "second",
+    "s": "second",
+    "min": "minute",
+    "mins": "minute",
+    "vedio": "video",
+    "vedios": "video",
+    "img": "image",
+}
+# Shorter words are one letter away from too many others.
+_MIN_LENGTH_OF_MISSPELLING = 4
+
+_NUMBER_AND_SUFFIX = re.compile(r"(\d+(?:\.\d+)?)\s*([a-z]*)")
 
 
 class NotUnderstoodError(ValueError):
@@ -46,14 +83,14 @@ def parse_price(value: object) -> Decimal | None:
         msg = f"{type(value).__name__} is not a price"
         raise NotUnderstoodError(msg)
     text = unicodedata.normalize("NFKC", str(value)).strip()
-    if len(text) > LONGEST_AMOUNT:
+    if len(text) > MAX_PRICE_LENGTH:
         msg = f"a price of {len(text)} characters"
         raise NotUnderstoodError(msg)
     return _parse_price_text(text) if text else None
 
 
 def parse_rate(value: object) -> Decimal | None:
-    """Percent below Fal; negative where Kie is dearer. What cannot be read is unknown."""
+    """Percent below Fal; negative where Kie is more expensive. `None` where it cannot be read."""
     negative = str(value).strip().startswith("-")
     magnitude = str(value).strip()[1:] if negative else value
     try:
@@ -84,7 +121,7 @@ def _parse_price_text(text: str) -> Decimal:
         msg = f"{text[:40]!r} is not a price"
         raise NotUnderstoodError(msg)
     price = Decimal(text)
-    if price and not SMALLEST_PRICE <= price <= MAX_PRICE:
+    if price and not MIN_PRICE <= price <= MAX_PRICE:
         msg = f"{text[:40]!r} is out of range"
         raise NotUnderstoodError(msg)
     return _normal(price)
@@ -96,63 +133,18 @@ def _normal(number: Decimal) -> Decimal:
     return reduced.quantize(Decimal(1)) if reduced.as_tuple().exponent > 0 else reduced  # type: ignore[operator]
 
 
-_MAGNITUDES = {
-    "k": 10**3,
-    "thousand": 10**3,
-    "m": 10**6,
-    "mio": 10**6,
-    "million": 10**6,
-    "b": 10**9,
-    "billion": 10**9,
-}
-_BASE_UNITS = (
-    "audio",
-    "character",
-    "generation",
-    "image",
-    "megapixel",
-    "minute",
-    "request",
-    "second",
-    "token",
-    "upscale",
-    "video",
-)
-# Spellings seen in the listing that are further than one letter from what they mean.
-_SPELLINGS = {
-    "char": "character",
-    "chars": "character",
-    "sec": "second",
-    "secs": "second",
-    "s": "second",
-    "min": "minute",
-    "mins": "minute",
-    "vedio": "video",
-    "vedios": "video",
-    "img": "image",
-}
-# Too short a word is one letter away from too many others.
-_SHORTEST_MISSPELLING = 4
-
-_AMOUNT = re.compile(r"(\d+(?:\.\d+)?)\s*([a-z]*)")
-MAX_QUANTITY = Decimal(10) ** 12
-
-
 @dataclass(frozen=True, slots=True)
 class Unit:
-    """`quantity` × `base`, with the listing's own words in `label`; base `""` is unknown."""
+    """`quantity` times `base`; `label` is the listing's own text. Base `""` is unknown."""
 
     label: str
     quantity: Decimal
     base: str
 
 
-UNKNOWN_UNIT = Unit("", Decimal(1), "")
-
-
 @lru_cache(maxsize=1024)
 def parse_unit(label: str) -> Unit:
-    """Read a unit such as ` per 1000 characters`. Never raises: a new word is its own base unit."""
+    """Read a unit such as ` per 1000 characters`. Never raises: an unknown word is a base unit."""
     label = label.strip()
     words = unicodedata.normalize("NFKC", label).casefold().replace(",", "").split()
     if words and words[0] in {"per", "/", "a", "each"}:
@@ -160,13 +152,13 @@ def parse_unit(label: str) -> Unit:
     quantity, words = _take_quantity(words)
     base = _base_unit(words)
     if not base and quantity != 1:
-        # The listing sells nothing but tokens by bare thousands and millions ("per million").
+        # Only tokens are listed by thousands and millions without a word ("per million").
         base = "token"
     return Unit(label, quantity, base)
 
 
 def _take_quantity(words: list[str]) -> tuple[Decimal, list[str]]:
-    """Split leading amounts from the thing: `["1m", "tokens"]` is 10^6 and tokens."""
+    """Split the leading numbers from the unit: `["1m", "tokens"]` is 10^6 and tokens."""
     quantity = Decimal(1)
     rest = list(words)
     while rest:
@@ -181,12 +173,12 @@ def _take_quantity(words: list[str]) -> tuple[Decimal, list[str]]:
 
 
 def _factor(word: str) -> tuple[Decimal | None, str]:
-    """The number a word stands for, and what of the word is left over (`10s` is 10 and `s`)."""
-    amount = _AMOUNT.fullmatch(word)
-    if amount is None:
+    """The number that a word stands for, and the rest of the word (`10s` is 10 and `s`)."""
+    found = _NUMBER_AND_SUFFIX.fullmatch(word)
+    if found is None:
         spelled = _nearest(word, ("million", "thousand", "billion"))
         return (Decimal(_MAGNITUDES[spelled]), "") if spelled in _MAGNITUDES else (None, "")
-    number, suffix = Decimal(amount[1]), amount[2]
+    number, suffix = Decimal(found[1]), found[2]
     if suffix in _MAGNITUDES:
         return number * _MAGNITUDES[suffix], ""
     return number, suffix
@@ -207,8 +199,8 @@ def _singular(word: str) -> str:
 
 
 def _nearest(word: str, known: tuple[str, ...]) -> str:
-    """The known word at most one typing mistake away, else the word itself."""
-    if word in known or len(word) < _SHORTEST_MISSPELLING:
+    """The one known word at most one typing mistake away; otherwise the word itself."""
+    if word in known or len(word) < _MIN_LENGTH_OF_MISSPELLING:
         return word
     near = [candidate for candidate in known if OSA.distance(word, candidate, score_cutoff=1) <= 1]
     return near[0] if len(near) == 1 else word

@@ -1,7 +1,7 @@
-"""What a row of the API means: prices, units, records and the snapshot they make.
+"""What a row of the API means: the record it becomes, and the snapshot that all records make.
 
-Knows the quirks of the listing and turns them into exact values. Refuses to know where a row came
-from, when, or what it was before.
+The irregularities of the listing end here: text is cleaned, numbers are exact, duplicate rows are
+one. A row that cannot be read safely is reported, with its identity where that is known.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ DOCUMENTED_USD_PER_CREDIT = Decimal("0.005")
 
 MAX_TEXT_LENGTH = 1000
 
-# A price list of fewer rows than this cannot say what a credit is worth: one typing mistake would.
-ROWS_THAT_PROVE_A_CREDIT_VALUE = 5
+# With fewer rows than this one typing mistake could decide what a credit is worth.
+MIN_ROWS_FOR_CREDIT_VALUE = 5
 CREDIT_VALUE_TOLERANCE = Decimal("0.01")
 
 _CONTROL_TO_SPACE = dict.fromkeys([*range(32), 127], " ")
@@ -38,15 +38,15 @@ _CONTROL_TO_SPACE = dict.fromkeys([*range(32), 127], " ")
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One row of the API as listed, its text tidied and its numbers exact.
+    """One row of the API as listed, with clean text and exact numbers.
 
     Prices are per `unit`, as listed: `credits` in Kie credits, `usd_listed` and `fal` in USD,
-    `rate` in percent below Fal. `None` is what the listing leaves empty. `folded` is the identity:
-    the description with case, white space and Unicode spelling taken out.
+    `rate` in percent below Fal. `None` is what the listing leaves empty. `identity_key` is the
+    description with differences of case, white space and Unicode spelling removed (see `fold`).
     """
 
     description: str
-    folded: str
+    identity_key: str
     interface: str
     provider: str
     credits: Decimal | None
@@ -70,14 +70,14 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """A record as understood, at what a credit was worth in its catalogue."""
+    """A record together with what a credit was worth in its snapshot."""
 
     record: Record
     usd_per_credit: Decimal
 
     @property
     def usd(self) -> Decimal | None:
-        """USD per listed unit: the credits' worth, or the listed USD where there are no credits."""
+        """USD per listed unit: what the credits are worth; the listed USD where there are none."""
         if self.record.credits is None:
             return self.record.usd_listed
         return self.record.credits * self.usd_per_credit
@@ -100,7 +100,7 @@ class Model:
 
     @property
     def discount(self) -> Decimal | None:
-        """Percent below Fal: recomputed where both prices are known, else the listed rate."""
+        """Percent below Fal: recomputed where both prices are known, otherwise the listed rate."""
         recomputed = self.recomputed_discount
         return self.record.rate if recomputed is None else recomputed
 
@@ -125,17 +125,17 @@ class Model:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """All that is on sale at one time, each record once, in an order of its own."""
+    """All that is on sale at one time: each record once, in an order that no listing changes."""
 
     records: tuple[Record, ...]
     usd_per_credit: Decimal
 
     @classmethod
     def of(cls, records: Iterable[Record], previous_credit_value: Decimal) -> Snapshot:
-        """Make a snapshot; rows that nothing tells apart are one record."""
+        """Make a snapshot; rows that nothing distinguishes become one record."""
         distinct: dict[tuple[Any, ...], Record] = {}
         for record in records:
-            key = told_apart_by(record)
+            key = distinguishing_key(record)
             kept = distinct.get(key)
             if kept is None or _spelling_order(record) < _spelling_order(kept):
                 distinct[key] = record
@@ -145,83 +145,105 @@ class Snapshot:
 
 @dataclass(frozen=True, slots=True)
 class Unreadable:
-    """A row that has no safe reading. `folded` is its identity where at least that is known."""
+    """A row that cannot be read safely, and why. `identity_key` is `None` where that is unknown."""
 
-    folded: str | None
+    identity_key: str | None
     why: str
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
-    """What a list of rows gave: the records understood, in listing order, and the rest."""
+class ParsedRows:
+    """A list of rows, parsed: the records in listing order, and the rows that cannot be read."""
 
     records: tuple[Record, ...]
     unreadable: tuple[Unreadable, ...]
 
 
-def read(rows: Sequence[object]) -> Reading:
-    """Understand what can be understood of the rows; never raises."""
+def parse_rows(rows: Sequence[object]) -> ParsedRows:
+    """Read what can be read of the rows; never raises."""
     records: list[Record] = []
     unreadable: list[Unreadable] = []
     for row in rows:
         try:
             records.append(parse_record(row))
         except NotUnderstoodError as why:
-            unreadable.append(Unreadable(_identity_of(row), str(why)))
-    return Reading(tuple(records), tuple(unreadable))
+            unreadable.append(Unreadable(_identity_key_of(row), str(why)))
+    return ParsedRows(tuple(records), tuple(unreadable))
 
 
 def parse_record(row: object) -> Record:
     """Read one row as decoded from JSON (numbers as `Decimal` or `int`).
 
     Raises `NotUnderstoodError` where there is no description, where a text is longer than
-    `MAX_TEXT_LENGTH`, and where a price is listed of which neither credits nor USD can be read.
+    `MAX_TEXT_LENGTH`, and where a price is listed but neither credits nor USD can be read.
     """
     if not isinstance(row, dict):
         msg = f"a row is {type(row).__name__}, not an object"
         raise NotUnderstoodError(msg)
-    description = _text(row, "modelDescription")
-    if not (folded := fold(description)):
+    description = _text_field(row, "modelDescription")
+    if not (identity_key := fold(description)):
         msg = "modelDescription: is empty"
         raise NotUnderstoodError(msg)
-    credit_price, usd_listed = _own_prices(row)
+    credit_price, usd_listed = _credits_and_usd(row)
     return Record(
         description=description,
-        folded=folded,
-        interface=_text(row, "interfaceType"),
-        provider=_text(row, "provider"),
+        identity_key=identity_key,
+        interface=_text_field(row, "interfaceType"),
+        provider=_text_field(row, "provider"),
         credits=credit_price,
-        unit=parse_unit(_text(row, "creditUnit")),
+        unit=parse_unit(_text_field(row, "creditUnit")),
         usd_listed=usd_listed,
-        fal=_price_or_unknown(row, "falPrice"),
+        fal=_price_or_none(row, "falPrice"),
         rate=parse_rate(row.get("discountRate")),
-        anchor=_text(row, "anchor"),
+        anchor=_text_field(row, "anchor"),
         promotion=_parse_flag(row.get("discountPrice")),
     )
 
 
 def fold(text: str) -> str:
-    """The identity of a description: NFKC, case, white space, space before commas taken out."""
+    """Text without differences of Unicode form (NFKC), case, white space, and space before commas.
+
+    Folded, a description is the identity key of its model, stored with every record: another rule
+    here needs a migration that folds the stored ones again.
+    """
     if text.isascii():
-        # Nine rows in ten; the same result as below, an order of magnitude sooner.
+        # Nine rows in ten; the same result as below, ten times as fast.
         return " ".join(text.translate(_CONTROL_TO_SPACE).lower().split()).replace(" ,", ",")
     plain = unicodedata.normalize("NFKC", text).casefold()
-    visible = "".join(" " if _is_gap(char) else char for char in plain if not _is_invisible(char))
+    visible = "".join(
+        " " if _is_white_space(char) else char for char in plain if not _is_invisible(char)
+    )
     return " ".join(visible.split()).replace(" ,", ",")
+
+
+def distinguishing_key(record: Record) -> tuple[Any, ...]:
+    """The identity key, then what distinguishes rows of one description, most important first.
+
+    Interface, provider, base unit, whether there is a price, and that price per base unit.
+    """
+    price = record.credits if record.credits is not None else record.usd_listed
+    return (
+        record.identity_key,
+        fold(record.interface),
+        fold(record.provider),
+        record.unit.base,
+        price is not None,
+        (price or Decimal(0)) / record.unit.quantity,
+    )
 
 
 def credit_value(records: Sequence[Record], previous: Decimal) -> Decimal:
     """USD per credit: the median of listed USD ÷ credits.
 
-    It moves away from `previous` only where at least half of the rows, and five of them, agree
-    with the new median: listing mistakes are typed one by one.
+    It differs from `previous` only where at least five rows have both prices and at least half of
+    those agree with the new median: mistakes in the listing are made row by row.
     """
     ratios = sorted(
         record.usd_listed / record.credits
         for record in records
         if record.credits and record.usd_listed
     )
-    if len(ratios) < ROWS_THAT_PROVE_A_CREDIT_VALUE:
+    if len(ratios) < MIN_ROWS_FOR_CREDIT_VALUE:
         return previous
     median = ratios[len(ratios) // 2]
     agreeing = sum(abs(ratio - median) <= median * CREDIT_VALUE_TOLERANCE for ratio in ratios)
@@ -233,22 +255,22 @@ def credit_value(records: Sequence[Record], previous: Decimal) -> Decimal:
     return +median.normalize()
 
 
-def _own_prices(row: Mapping[str, object]) -> tuple[Decimal | None, Decimal | None]:
-    """Credits and listed USD; one that cannot be read is absent as long as the other serves."""
+def _credits_and_usd(row: Mapping[str, object]) -> tuple[Decimal | None, Decimal | None]:
+    """Credits and listed USD; one of the two that cannot be read counts as absent."""
     prices: list[Decimal | None] = []
-    complaints: list[str] = []
+    problems: list[str] = []
     for field in ("creditPrice", "usdPrice"):
         try:
             prices.append(parse_price(row.get(field)))
         except NotUnderstoodError as why:
             prices.append(None)
-            complaints.append(f"{field}: {why}")
-    if complaints and prices == [None, None]:
-        raise NotUnderstoodError("; ".join(complaints))
+            problems.append(f"{field}: {why}")
+    if problems and prices == [None, None]:
+        raise NotUnderstoodError("; ".join(problems))
     return prices[0], prices[1]
 
 
-def _price_or_unknown(row: Mapping[str, object], field: str) -> Decimal | None:
+def _price_or_none(row: Mapping[str, object], field: str) -> Decimal | None:
     try:
         return parse_price(row.get(field))
     except NotUnderstoodError:
@@ -259,7 +281,7 @@ def _parse_flag(value: object) -> bool:
     return value is True or str(value).strip().casefold() in {"true", "1"}
 
 
-def _text(row: Mapping[str, object], field: str) -> str:
+def _text_field(row: Mapping[str, object], field: str) -> str:
     value = row.get(field)
     if value is None:
         return ""
@@ -273,39 +295,22 @@ def _text(row: Mapping[str, object], field: str) -> str:
     return value.encode("utf-8", "replace").decode("utf-8").strip()
 
 
-def _identity_of(row: object) -> str | None:
-    """The identity of a row that could not be read, where its description at least can."""
+def _identity_key_of(row: object) -> str | None:
+    """The identity key of a row that cannot be read, where at least its description can."""
     if not isinstance(row, dict):
         return None
     try:
-        return fold(_text(row, "modelDescription")) or None
+        return fold(_text_field(row, "modelDescription")) or None
     except NotUnderstoodError:
         return None
 
 
-def _is_gap(char: str) -> bool:
+def _is_white_space(char: str) -> bool:
     return unicodedata.category(char) in {"Zs", "Zl", "Zp", "Cc"}
 
 
 def _is_invisible(char: str) -> bool:
     return unicodedata.category(char) == "Cf"
-
-
-def told_apart_by(record: Record) -> tuple[Any, ...]:
-    """Identity, then what tells rows of one description apart, in the order in which it does.
-
-    Folded description, interface, provider, base unit, whether there is a price, and that price
-    per base unit.
-    """
-    price = record.credits if record.credits is not None else record.usd_listed
-    return (
-        record.folded,
-        fold(record.interface),
-        fold(record.provider),
-        record.unit.base,
-        price is not None,
-        (price or Decimal(0)) / record.unit.quantity,
-    )
 
 
 def _spelling_order(record: Record) -> tuple[str, ...]:

@@ -1,7 +1,6 @@
-"""The commands, as a person types them.
+"""The command line: the program itself, its global options and the list of its commands.
 
-Knows arguments, exit codes and how things are shown. Refuses to know how anything is done, and
-loads what a command needs only when that command runs: `--help` must be instant.
+What a command needs is imported when that command runs: `--help` must be instant.
 """
 
 from __future__ import annotations
@@ -16,9 +15,9 @@ import click
 
 from watcher import __version__
 from watcher.cli.holds import accept, baseline
-from watcher.cli.options import Chosen
+from watcher.cli.options import GlobalOptions
 from watcher.cli.outbox import outbox
-from watcher.cli.output import CarefulGroup
+from watcher.cli.output import CommandGroup
 from watcher.cli.preview import preview
 from watcher.cli.query import changes, health, models, status
 from watcher.cli.run import check, demo, run
@@ -30,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
-@click.group(cls=CarefulGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=CommandGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option(
     "--config",
     "file",
@@ -38,7 +37,7 @@ if TYPE_CHECKING:
     envvar="KIE_WATCHER_CONFIG",
     show_envvar=True,
     metavar="FILE",
-    help="The configuration; else ./config.yaml, then /etc/kie-watcher/config.yaml, else defaults.",
+    help="The configuration. Otherwise ./config.yaml or /etc/kie-watcher/config.yaml, or defaults.",
 )
 @click.version_option(__version__, prog_name="kie-watcher", message="%(prog)s %(version)s")
 @click.pass_context
@@ -47,9 +46,9 @@ def cli(context: click.Context, file: Path | None) -> None:
 
     Works without any configuration: `kie-watcher run` watches and prints alerts here.
 
-    Exit codes: 0 well, 1 failed, 2 bad usage or configuration.
+    Exit codes: 0 success, 1 failure, 2 bad usage or configuration.
     """
-    context.obj = Chosen(file)
+    context.obj = GlobalOptions(file)
 
 
 for command in (

@@ -1,11 +1,7 @@
-"""Carrying out what a person asks of the state, here or by the daemon that owns it.
+"""The command `outbox`: what waits to be sent and what is dead, and what to do about it.
 
-Knows that a state has one writer: beside a running daemon a wish is left for it, which takes it
-within seconds. Refuses to know what is wished.
-
-The command `outbox`: what waits to be sent and what died, and what to do about it.
-
-Knows what a person calls messages by. Refuses to send anything itself.
+Also how every command that changes the state makes its request: the state has one writer, so beside
+a running daemon the request is left for it, which takes it within seconds.
 """
 
 from __future__ import annotations
@@ -17,32 +13,28 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from watcher.cli.options import Chosen, memory, opened
-from watcher.cli.output import BadUsage, Column, age, failed, json_line, news_count, say, table, utc
+from watcher.cli.options import GlobalOptions, load_settings_leniently, open_state, state_path
+from watcher.cli.output import (
+    BadUsage,
+    Column,
+    age,
+    failed,
+    news_count,
+    print_json,
+    print_table,
+    say,
+    unknown_receiver,
+    utc,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
     from pathlib import Path
 
-    from watcher.store.requests import Request, Wish
-    from watcher.store.values import OutboxView, StoredMessage, Waiting
+    from watcher.store.requests import DiscardMessages, Request, RetryMessages
+    from watcher.store.values import OutboxView, StoredMessage, WaitingDeliveries
 
-ASKED = "The running daemon has been asked to {}; it does so within seconds."
-
-
-async def done_or_left(state: Path, request: Request) -> int | None:
-    """How many things the wish was about; `None` where it is left for the running daemon."""
-    from watcher.store import requests
-    from watcher.store.connection import InUseError
-    from watcher.store.store import open_store
-
-    try:
-        async with open_store(state) as store:
-            return await store.apply(request)
-    except InUseError:
-        requests.leave(state, request)
-        return None
-
+LEFT_FOR_DAEMON = "The running daemon has been asked to {}; it does so within seconds."
 
 COLUMNS = (
     *(Column("Number", numeric=True), Column("Alert"), Column("Receiver"), Column("State")),
@@ -51,27 +43,41 @@ COLUMNS = (
 )
 
 
+async def apply_or_leave(state: Path, request: Request) -> int | None:
+    """How many things the request changed; `None` where it is left for the running daemon."""
+    from watcher.store.connection import InUseError
+    from watcher.store.requests import leave_request
+    from watcher.store.store import open_store
+
+    try:
+        async with open_store(state) as store:
+            return await store.apply(request)
+    except InUseError:
+        leave_request(state, request)
+        return None
+
+
 @dataclass(frozen=True, slots=True)
-class Aim:
+class Selection:
     """Which messages are meant: those named by number or alert id, a receiver's, or all."""
 
     messages: tuple[str, ...]
     receiver: str | None
 
     @classmethod
-    def of(cls, messages: tuple[str, ...], receiver: str | None, everything: bool) -> Aim:
+    def of(cls, messages: tuple[str, ...], receiver: str | None, everything: bool) -> Selection:
         if (bool(messages), receiver is not None, everything).count(True) != 1:
             raise BadUsage(
                 "say which: messages by number or alert id, or --receiver NAME, or --all"
             )
         return cls(messages, receiver)
 
-    def numbers(self, there: OutboxView) -> tuple[int, ...] | None:
+    def numbers(self, found: OutboxView) -> tuple[int, ...] | None:
         """The numbers of the messages named; `None` where none is named."""
         if not self.messages:
             return None
-        known = {message.alert_id: message.id for message in there.messages}
-        known |= {str(message.id): message.id for message in there.messages}
+        known = {message.alert_id: message.id for message in found.messages}
+        known |= {str(message.id): message.id for message in found.messages}
         if missing := [name for name in self.messages if name not in known]:
             listed = ", ".join(missing)
             raise failed(f"neither waiting nor dead: {listed} (see `kie-watcher outbox list`)")
@@ -83,7 +89,7 @@ class Aim:
 )
 @click.pass_context
 def outbox(context: click.Context) -> None:
-    """List, retry, forward or discard what waits to be sent or died.
+    """List, retry, forward or discard what waits to be sent or is dead.
 
     Without a command it lists. A message is dead when it was refused for good, or not accepted
     within delivery.give_up_after. It is kept until it is retried or discarded.
@@ -95,19 +101,20 @@ def outbox(context: click.Context) -> None:
 @outbox.command("list", epilog="Example: kie-watcher outbox list --json")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line.")
 @click.pass_obj
-def list_(chosen: Chosen, as_json: bool = False) -> None:
-    """List what waits and what died, oldest first."""
-    found, receivers = asyncio.run(_look(chosen)), memory(chosen).receivers
+def list_(options: GlobalOptions, as_json: bool = False) -> None:
+    """List what waits to be sent and what is dead, oldest first."""
+    found = asyncio.run(_read_outbox(options))
+    receivers = load_settings_leniently(options).receiver_names()
     if not as_json:
-        _outbox_table(found, receivers)
+        _print_outbox(found, receivers)
         return
     for message in found.messages:
-        json_line(_message_fields(message, receivers))
+        print_json(_message_fields(message, receivers))
     for waiting in found.waiting:
-        json_line(_waiting_fields(waiting, receivers))
+        print_json(_waiting_fields(waiting, receivers))
 
 
-def _aimed(command: Callable[..., None]) -> Callable[..., None]:
+def _selecting(command: Callable[..., None]) -> Callable[..., None]:
     """The arguments that say which messages are meant."""
     for add in (
         click.argument("messages", nargs=-1, metavar="[MESSAGE]..."),
@@ -119,86 +126,95 @@ def _aimed(command: Callable[..., None]) -> Callable[..., None]:
 
 
 @outbox.command(epilog="Example: kie-watcher outbox retry 12 7k2mw9xc")
-@_aimed
+@_selecting
 def retry(
-    chosen: Chosen, messages: tuple[str, ...], receiver: str | None, everything: bool
+    options: GlobalOptions, messages: tuple[str, ...], receiver: str | None, everything: bool
 ) -> None:
     """Send dead messages again, the same text under the same id.
 
     Name each MESSAGE by its number or alert id, or give --receiver or --all.
     """
-    from watcher.store.requests import Wish
+    from watcher.render.figures import counted
+    from watcher.store.requests import RetryMessages
 
-    _carry_out(chosen, Wish.RETRY, Aim.of(messages, receiver, everything))
+    selection = Selection.of(messages, receiver, everything)
+    count = asyncio.run(_apply_to(selection, RetryMessages, options))
+    if count is None:
+        say(LEFT_FOR_DAEMON.format("retry"))
+    elif not count:
+        say("There is nothing to retry.")
+    else:
+        what = counted(count, "message is", "messages are")
+        say(f"{what} open again; the next `kie-watcher run` or `check` sends.")
 
 
 @outbox.command(epilog="Example: kie-watcher outbox discard --receiver old-team")
-@_aimed
+@_selecting
 def discard(
-    chosen: Chosen, messages: tuple[str, ...], receiver: str | None, everything: bool
+    options: GlobalOptions, messages: tuple[str, ...], receiver: str | None, everything: bool
 ) -> None:
     """Give up messages, open or dead.
 
     Name each MESSAGE by its number or alert id, or give --receiver or --all, which also give up
-    what is in no message yet. What happened stays remembered: only the telling is given up.
+    what is in no message yet. The changes stay in the history: they are only not sent.
     """
-    from watcher.store.requests import Wish
+    from watcher.store.requests import DiscardMessages
 
-    _carry_out(chosen, Wish.DISCARD, Aim.of(messages, receiver, everything))
+    selection = Selection.of(messages, receiver, everything)
+    count = asyncio.run(_apply_to(selection, DiscardMessages, options))
+    if count is None:
+        say(LEFT_FOR_DAEMON.format("discard"))
+    elif not count:
+        say("There is nothing to discard.")
+    else:
+        say(f"{_pieces(count)} discarded.")
 
 
 @outbox.command(epilog="Example: kie-watcher outbox forward --receiver old-team --to team")
-@_aimed
+@_selecting
 @click.option("--to", required=True, metavar="NAME", help="The receiver who gets it instead.")
 def forward(
-    chosen: Chosen, messages: tuple[str, ...], receiver: str | None, everything: bool, to: str
+    options: GlobalOptions,
+    messages: tuple[str, ...],
+    receiver: str | None,
+    everything: bool,
+    to: str,
 ) -> None:
     """Send messages, open or dead, to another receiver.
 
     Name each MESSAGE by its number or alert id, or give --receiver or --all, which also forward
-    what is in no message yet. What the other receiver was told already is not told again.
+    what is in no message yet. What the other receiver already got is not sent again.
     """
-    from watcher.store.requests import Forward
+    from watcher.store.requests import ForwardMessages
 
-    aim, known = Aim.of(messages, receiver, everything), memory(chosen)
-    if to not in known.receivers:
-        raise BadUsage(
-            f"there is no receiver {to} (configured: {', '.join(sorted(known.receivers))})"
-        )
-    numbers = aim.numbers(asyncio.run(_look(chosen)))
-    request = Forward(datetime.now(UTC), to, numbers, aim.receiver)
-    count = asyncio.run(done_or_left(known.path, request))
+    selection = Selection.of(messages, receiver, everything)
+    receivers = load_settings_leniently(options).receiver_names()
+    if to not in receivers:
+        raise unknown_receiver(to, receivers)
+    numbers = selection.numbers(asyncio.run(_read_outbox(options)))
+    request = ForwardMessages(datetime.now(UTC), to, numbers, selection.receiver)
+    count = asyncio.run(apply_or_leave(state_path(options), request))
     if count is None:
-        say(ASKED.format("forward"))
+        say(LEFT_FOR_DAEMON.format("forward"))
     elif not count:
         say("There is nothing to forward.")
     else:
         say(f"{_pieces(count)} forwarded; the next `kie-watcher run` or `check` sends.")
 
 
-async def _look(chosen: Chosen) -> OutboxView:
-    async with opened(chosen) as views:
-        return await views.outbox()
+async def _read_outbox(options: GlobalOptions) -> OutboxView:
+    async with open_state(options) as reader:
+        return await reader.outbox()
 
 
-def _carry_out(chosen: Chosen, wish: Wish, aim: Aim) -> None:
-    count = asyncio.run(_done_or_left(chosen, wish, aim))
-    if count is None:
-        say(ASKED.format(wish.value))
-    elif not count:
-        say(f"There is nothing to {wish.value}.")
-    else:
-        say(_done(wish, count))
-
-
-def _done(wish: Wish, count: int) -> str:
-    from watcher.render.figures import counted
-    from watcher.store.requests import Wish
-
-    if wish is Wish.RETRY:
-        what = counted(count, "message is", "messages are")
-        return f"{what} open again; the next `kie-watcher run` or `check` sends."
-    return f"{_pieces(count)} discarded."
+async def _apply_to(
+    selection: Selection,
+    request_type: type[RetryMessages | DiscardMessages],
+    options: GlobalOptions,
+) -> int | None:
+    numbers = selection.numbers(await _read_outbox(options))
+    request = request_type(datetime.now(UTC), numbers, selection.receiver)
+    return await apply_or_leave(state_path(options), request)
 
 
 def _pieces(count: int) -> str:
@@ -207,24 +223,16 @@ def _pieces(count: int) -> str:
     return counted(count, "message or waiting piece", "messages and waiting pieces")
 
 
-async def _done_or_left(chosen: Chosen, wish: Wish, aim: Aim) -> int | None:
-    from watcher.store.requests import OutboxRequest
-
-    numbers = aim.numbers(await _look(chosen))
-    request = OutboxRequest(wish, datetime.now(UTC), numbers, aim.receiver)
-    return await done_or_left(memory(chosen).path, request)
-
-
-def _outbox_table(found: OutboxView, receivers: Collection[str]) -> None:
+def _print_outbox(found: OutboxView, receivers: Collection[str]) -> None:
     now = datetime.now(UTC)
     if found.messages:
         rows = [_message_row(message, receivers, now) for message in found.messages]
-        table(COLUMNS, rows)
+        print_table(COLUMNS, rows)
     for waiting in found.waiting:
-        name, news = _named(waiting.receiver, receivers), news_count(waiting.items)
+        name, news = _marked(waiting.receiver, receivers), news_count(waiting.items)
         say(f"{name}: {news} in no message yet, oldest {age(waiting.oldest_at, now)}")
     if not found.messages and not found.waiting:
-        say("Nothing waits and nothing died.")
+        say("Nothing waits and nothing is dead.")
 
 
 def _message_row(
@@ -236,7 +244,7 @@ def _message_row(
     return (
         str(message.id),
         message.alert_id,
-        _named(message.receiver, receivers),
+        _marked(message.receiver, receivers),
         message.state.value,
         str(message.attempts),
         age(message.next_attempt_at, now) if is_open else "never",
@@ -246,7 +254,7 @@ def _message_row(
     )
 
 
-def _named(receiver: str, receivers: Collection[str]) -> str:
+def _marked(receiver: str, receivers: Collection[str]) -> str:
     return receiver if receiver in receivers else f"{receiver} (not configured)"
 
 
@@ -269,7 +277,7 @@ def _message_fields(message: StoredMessage, receivers: Collection[str]) -> dict[
     }
 
 
-def _waiting_fields(waiting: Waiting, receivers: Collection[str]) -> dict[str, Any]:
+def _waiting_fields(waiting: WaitingDeliveries, receivers: Collection[str]) -> dict[str, Any]:
     return {
         "receiver": waiting.receiver,
         "configured": waiting.receiver in receivers,

@@ -1,13 +1,9 @@
-"""How a command ends when it cannot do its work: one clean line, or the list of problems.
+"""What commands print, and how they fail: tables, times, JSON Lines; messages and exit codes.
 
-Knows the errors of the other rooms and the exit codes: 0 well, 1 failed, 2 bad usage or
-configuration, 78 a state that trying again cannot mend. Refuses to hide what nobody foresaw: that
-keeps its traceback, and ends with 1.
-
-How things look on a terminal, in a pipe and as JSON Lines: tables, times, ages, safe text.
-
-Refuses to know what it prints. Everything shown passes through `one_line`, because model texts
-come from strangers and a terminal obeys what it is sent.
+Everything shown passes through `one_line`, because model texts come from strangers and a terminal
+obeys what it is sent. A command that cannot do its work ends with one clean line, or the list of
+problems, and exit code 1 (failed), 2 (bad usage or configuration) or 78 (a state that trying again
+cannot fix); an error that nobody foresaw keeps its traceback, and ends with 1.
 """
 
 from __future__ import annotations
@@ -15,24 +11,25 @@ from __future__ import annotations
 import json
 import sys
 from dataclasses import dataclass
-from datetime import UTC, timedelta
+from datetime import timedelta
 from typing import IO, TYPE_CHECKING, Any
 
 import click
 
+from watcher.catalog.changes import utc_text
 from watcher.safe_text import one_line
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from datetime import datetime
 
 FAILED = 1
 BAD_USAGE = 2
-# EX_CONFIG of sysexits.h. A service manager that starts again whatever failed must not do so here.
+# EX_CONFIG of sysexits.h: a service manager that restarts whatever failed must not do so here.
 UNUSABLE_STATE = 78
 
 
-class Ending(click.ClickException):
+class CommandFailure(click.ClickException):
     """The command is over: `message` goes to stderr line by line, `exit_code` to the caller."""
 
     exit_code = FAILED
@@ -43,20 +40,20 @@ class Ending(click.ClickException):
             click.echo(one_line(line), file=file, err=file is None)
 
 
-class BadConfiguration(Ending):
+class BadConfiguration(CommandFailure):
     """The configuration cannot be used; the message is the list of its problems."""
 
     exit_code = BAD_USAGE
 
 
-class UnusableState(Ending):
-    """The state is damaged, another program's, or from a newer version: a person has to look."""
+class UnusableState(CommandFailure):
+    """The state is damaged, another program's, or from a newer version: a person must decide."""
 
     exit_code = UNUSABLE_STATE
 
 
-class BadUsage(Ending):
-    """What was asked for makes no sense here."""
+class BadUsage(CommandFailure):
+    """The command line makes no sense, or not with this configuration."""
 
     exit_code = BAD_USAGE
 
@@ -64,18 +61,24 @@ class BadUsage(Ending):
         super().__init__(f"kie-watcher: {message}")
 
 
-def failed(message: str) -> Ending:
-    """The ending of a command that failed, for the reason given."""
-    return Ending(f"kie-watcher: {message}")
+def failed(message: str) -> CommandFailure:
+    """The end of a command that failed, for the reason given."""
+    return CommandFailure(f"kie-watcher: {message}")
 
 
-def complain(message: str) -> None:
-    """Say on stderr what went wrong, without ending the command."""
+def unknown_receiver(name: str, configured: Iterable[str]) -> BadUsage:
+    """The end of a command that was given the name of no receiver."""
+    names = ", ".join(sorted(configured)) or "none, alerts go to the terminal"
+    return BadUsage(f"there is no receiver {name} (configured: {names})")
+
+
+def warn(message: str) -> None:
+    """Print on stderr what went wrong, without ending the command."""
     click.echo(one_line(f"kie-watcher: {message}"), err=True)
 
 
-class CarefulGroup(click.Group):
-    """A group whose commands end with a clean line where an error is of a known sort."""
+class CommandGroup(click.Group):
+    """A group whose commands end with a clean line for every error that is foreseen."""
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
@@ -83,13 +86,13 @@ class CarefulGroup(click.Group):
         except (click.ClickException, click.exceptions.Exit, click.Abort):
             raise
         except Exception as error:
-            if (ending := _ending_of(error)) is None:
+            if (failure := _failure_for(error)) is None:
                 raise
-            raise ending from None
+            raise failure from None
 
 
-def _ending_of(error: Exception) -> Ending | None:
-    """The clean ending for an error; `None` for one that nobody foresaw.
+def _failure_for(error: Exception) -> CommandFailure | None:
+    """The clean end for an error; `None` for one that nobody foresaw.
 
     The errors are imported here: `--help` must not load what they come with.
     """
@@ -133,7 +136,7 @@ def say(line: str = "") -> None:
     click.echo(one_line(line))
 
 
-def json_line(fields: Mapping[str, Any]) -> None:
+def print_json(fields: Mapping[str, Any]) -> None:
     """Print one JSON object; ASCII only, so that no terminal and no encoding is in its way."""
     click.echo(json.dumps(fields, ensure_ascii=True))
 
@@ -152,12 +155,17 @@ def moment(at: datetime | None, now: datetime) -> str:
     """A time for people: in their time zone, and how long ago."""
     if at is None:
         return "never"
-    return f"{at.astimezone():%Y-%m-%d %H:%M} ({age(at, now)})"
+    return f"{local_time(at)} ({age(at, now)})"
+
+
+def local_time(at: datetime) -> str:
+    """A time in the time zone of this machine: `2026-11-22 08:30`."""
+    return f"{at.astimezone():%Y-%m-%d %H:%M}"
 
 
 def utc(at: datetime | None) -> str | None:
     """A time for programs: `2026-11-22T07:30:00Z`."""
-    return None if at is None else at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return None if at is None else utc_text(at)
 
 
 def news_count(count: int) -> str:
@@ -170,17 +178,17 @@ def seconds(took: timedelta) -> str:
     return f"{took.total_seconds():.2f} s"
 
 
-def table(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> None:
+def print_table(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> None:
     """Print a table: drawn to the width of a terminal, or as aligned text where it is piped."""
     clean = [[one_line(cell) for cell in row] for row in rows]
     if sys.stdout.isatty():
-        _drawn(columns, clean)
+        _print_drawn(columns, clean)
     else:
-        _aligned(columns, clean)
+        _print_aligned(columns, clean)
 
 
-def _drawn(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> None:
-    # Only a terminal pays for the import.
+def _print_drawn(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> None:
+    # Only a terminal waits for this import.
     from rich.box import SIMPLE_HEAD
     from rich.console import Console
     from rich.table import Table
@@ -192,12 +200,12 @@ def _drawn(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> None:
             Text(column.heading), justify="right" if column.numeric else "left", overflow="fold"
         )
     for row in rows:
-        # Text and not str: in a str, rich would obey markup such as [red] or [link=…].
+        # Text, not str: in a str, rich would obey markup such as [red] or [link=…].
         drawing.add_row(*(Text(cell) for cell in row))
     Console(highlight=False, emoji=False, markup=False).print(drawing)
 
 
-def _aligned(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> None:
+def _print_aligned(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> None:
     lines = [[column.heading.upper() for column in columns], *rows]
     widths = [max(len(line[place]) for line in lines) for place in range(len(columns))]
     for line in lines:

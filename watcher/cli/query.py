@@ -1,27 +1,12 @@
-"""The commands that list what is remembered: `models` and `changes`.
+"""The commands that show something and change nothing: `models`, `changes`, `status` and `health`.
 
-Knows how that is shown, to people and to programs. Refuses to write anything: both work while the
-daemon runs.
-
-The command `status`: one screen that says whether all is well.
-
-Knows what an operator looks at first. Refuses to judge: exit 0 means that it could look.
-
-The one question to a running watcher: whether it is ready.
-
-Knows how to ask over TCP and over a unix socket, with nothing but the standard library: a health
-check runs every few seconds and must be light. Refuses to know configuration and exit codes.
-
-The command `health`: for a container or a monitor that asks whether the watcher works.
-
-Knows exit codes, and finds where to ask without the service's secrets. Refuses to judge: the
-running watcher does.
+All of them work while the daemon runs and without the service's secrets. `health` asks the running
+watcher with nothing except the standard library: it runs every few seconds and must be light.
 """
 
 from __future__ import annotations
 
 import asyncio
-import os
 import socket
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -33,31 +18,46 @@ import click
 
 from watcher.catalog.changes import CreditValueChange, Kind, public_fields
 from watcher.cli.holds import hold_fields, hold_line
-from watcher.cli.options import Chosen, memory, opened, since
+from watcher.cli.options import (
+    GlobalOptions,
+    load_settings_leniently,
+    open_state,
+    since_option,
+)
 from watcher.cli.output import (
     FAILED,
     BadUsage,
     Column,
     failed,
-    json_line,
     moment,
     news_count,
+    print_json,
+    print_table,
     say,
-    table,
     utc,
 )
-from watcher.config.addresses import TcpAddress, UnixAddress
+from watcher.config.addresses import TcpAddress, UnixAddress, parse_listen
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
-    from pathlib import Path, PurePath
+    from pathlib import PurePath
 
     from watcher.catalog.changes import RecordedChange
     from watcher.catalog.record import Model
-    from watcher.store.values import Catalogue, KnownModel, PollStatus, ReceiverStatus, Status
+    from watcher.store.values import KnownModel, ModelList, PollStatus, ReceiverStatus, Status
 
-LONGEST_OLD_NAME = 80
 KINDS = tuple(kind.value for kind in Kind)
+LONGEST_OLD_NAME = 80
+
+# Of the screen of `status`.
+HEADING_WIDTH = 14
+MOST_HOLDS = 10
+
+PATIENCE = timedelta(seconds=5)
+LONGEST_REPLY = 4096
+READY = "ready"
+# Whoever listens on all addresses is asked at this one.
+_LISTENS_EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - asked, not listened on
 
 
 @click.command(epilog="Example: kie-watcher models --interface video --search '1080p audio'")
@@ -67,20 +67,26 @@ KINDS = tuple(kind.value for kind in Kind)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line.")
 @click.pass_obj
 def models(
-    chosen: Chosen, interface: str | None, provider: str | None, search: str | None, as_json: bool
+    options: GlobalOptions,
+    interface: str | None,
+    provider: str | None,
+    search: str | None,
+    as_json: bool,
 ) -> None:
-    """List the catalogue as last believed. Upper and lower case are the same."""
+    """List the catalogue as stored. Upper and lower case are the same."""
 
-    async def ask() -> Catalogue:
-        async with opened(chosen) as views:
-            return await views.models(interface=interface, provider=provider, search=search)
+    async def read() -> ModelList:
+        async with open_state(options) as reader:
+            return await reader.models(interface=interface, provider=provider, search=search)
 
-    found = asyncio.run(ask()).models
-    if not as_json:
-        _models_table(found)
-        return
-    for known, model in found:
-        json_line(_model_fields(known, model))
+    found = asyncio.run(read()).models
+    if as_json:
+        for known, model in found:
+            print_json(_model_fields(known, model))
+    elif found:
+        _print_models(found)
+    else:
+        say("No model matches.")
 
 
 @click.command(
@@ -88,7 +94,7 @@ def models(
 )
 @click.option(
     "--since",
-    callback=since,
+    callback=since_option,
     metavar="TIME",
     help="Only since so long ago (7d, 36h) or since a date (2026-11-01).",
 )
@@ -100,38 +106,39 @@ def models(
     metavar="K",
     help=f"Only of this kind, or of one of several: {', '.join(KINDS)}.",
 )
-@click.option("--model", "glob", metavar="GLOB", help="Only models whose description fits.")
-@click.option("--alert", "alert_id", metavar="ID", help="Only what the alert of this id told.")
+@click.option("--model", "glob", metavar="GLOB", help="Only models whose description matches.")
+@click.option(
+    "--alert", "alert_id", metavar="ID", help="Only the changes in the alert with this id."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line, oldest first.")
 @click.pass_obj
-def changes(chosen: Chosen, /, *, as_json: bool, **narrowed: Any) -> None:
-    """List what happened, newest first. Upper and lower case are the same."""
+def changes(options: GlobalOptions, /, *, as_json: bool, **filters: Any) -> None:
+    """List changes, newest first. Upper and lower case are the same."""
 
-    async def ask() -> tuple[RecordedChange, ...]:
-        async with opened(chosen) as views:
-            return await views.changes(**narrowed, newest_first=not as_json)
+    async def read() -> tuple[RecordedChange, ...]:
+        async with open_state(options) as reader:
+            return await reader.changes(**filters, newest_first=not as_json)
 
-    found = asyncio.run(ask())
-    if not as_json:
-        changes_table(found)
-        return
-    for recorded in found:
-        json_line(public_fields(recorded))
+    found = asyncio.run(read())
+    if as_json:
+        for recorded in found:
+            print_json(public_fields(recorded))
+    elif found:
+        print_changes(found)
+    else:
+        say("No change matches.")
 
 
-def changes_table(found: Sequence[RecordedChange]) -> None:
+def print_changes(found: Sequence[RecordedChange]) -> None:
     """Print changes for people, in the order given."""
-    if not found:
-        say("Nothing happened that fits.")
-        return
     now = datetime.now(UTC)
-    table(
+    print_table(
         (Column("When"), Column("Kinds"), Column("Model"), Column("What")),
-        [(moment(recorded.at, now), *_told(recorded)) for recorded in found],
+        [(moment(recorded.at, now), *_change_cells(recorded)) for recorded in found],
     )
 
 
-def _told(recorded: RecordedChange) -> tuple[str, str, str]:
+def _change_cells(recorded: RecordedChange) -> tuple[str, str, str]:
     from watcher.render.words import announcement, phrases
 
     change = recorded.change
@@ -142,13 +149,10 @@ def _told(recorded: RecordedChange) -> tuple[str, str, str]:
     return kinds, description, "; ".join(phrases(change, LONGEST_OLD_NAME))
 
 
-def _models_table(found: Sequence[tuple[KnownModel, Model]]) -> None:
+def _print_models(found: Sequence[tuple[KnownModel, Model]]) -> None:
     from watcher.render.figures import against_fal, price
 
-    if not found:
-        say("No model fits.")
-        return
-    table(
+    print_table(
         (
             Column("Category"),
             Column("Provider"),
@@ -178,48 +182,44 @@ def _model_fields(known: KnownModel, model: Model) -> dict[str, Any]:
     }
 
 
-NAME_WIDTH = 14
-MOST_HOLDS = 10
-
-
 @click.command(epilog="Example: kie-watcher status")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.pass_obj
-def status(chosen: Chosen, as_json: bool) -> None:
-    """Show on one screen how things stand.
+def status(options: GlobalOptions, as_json: bool) -> None:
+    """Show on one screen whether all is well.
 
     The last poll and sweep and how they ended, models by category, what waits for confirmation,
     and what is pending or dead at each receiver.
     """
 
-    async def ask() -> Status:
-        async with opened(chosen) as views:
-            return await views.status()
+    async def read() -> Status:
+        async with open_state(options) as reader:
+            return await reader.status()
 
-    found = asyncio.run(ask())
+    found = asyncio.run(read())
     if as_json:
-        json_line(_fields(found))
+        print_json(_status_fields(found))
         return
-    known = memory(chosen)
-    say(_line("State", str(known.path)))
-    for line in _screen(found, known.receivers, datetime.now(UTC)):
+    settings = load_settings_leniently(options)
+    say(_line("State", str(settings.state.path.absolute())))
+    for line in _status_lines(found, settings.receiver_names(), datetime.now(UTC)):
         say(line)
 
 
-def _screen(found: Status, receivers: Collection[str], now: datetime) -> Iterator[str]:
-    yield from _poll(found.poll, now)
+def _status_lines(found: Status, receivers: Collection[str], now: datetime) -> Iterator[str]:
+    yield from _poll_lines(found.poll, now)
     yield _line("Last sweep", moment(found.swept_at, now))
-    yield _line("Models", _models(found))
+    yield _line("Models", _models_text(found))
     yield _line("On hold", str(len(found.holds)) if found.holds else "nothing")
     for waiting in found.holds[:MOST_HOLDS]:
         yield _line("", hold_line(waiting, now))
     if len(found.holds) > MOST_HOLDS:
         more = len(found.holds) - MOST_HOLDS
         yield _line("", f"and {more} more, see `kie-watcher accept`")
-    yield from _receivers(found, receivers, now)
+    yield from _receiver_lines(found, receivers, now)
 
 
-def _poll(poll: PollStatus | None, now: datetime) -> Iterator[str]:
+def _poll_lines(poll: PollStatus | None, now: datetime) -> Iterator[str]:
     if poll is None:
         yield _line("Last poll", "never")
         return
@@ -230,44 +230,44 @@ def _poll(poll: PollStatus | None, now: datetime) -> Iterator[str]:
         yield _line("Failures", in_a_row)
 
 
-def _models(found: Status) -> str:
+def _models_text(found: Status) -> str:
     if not found.models:
         return "none"
     categories = ", ".join(f"{count} {name or '(none)'}" for name, count in found.models.items())
     return f"{sum(found.models.values())}: {categories}"
 
 
-def _receivers(found: Status, receivers: Collection[str], now: datetime) -> Iterator[str]:
+def _receiver_lines(found: Status, receivers: Collection[str], now: datetime) -> Iterator[str]:
     """One line for each receiver that is configured, or that something is still due to."""
     busy = {receiver.receiver: receiver for receiver in found.receivers}
     for place, name in enumerate(sorted({*receivers, *busy})):
         heading = "" if place else "Receivers"
-        said = _pending(busy[name], now) if name in busy else "nothing pending"
-        strange = "" if name in receivers else " (not configured)"
-        yield _line(heading, f"{name}{strange}: {said}")
+        pending = _pending_text(busy[name], now) if name in busy else "nothing pending"
+        mark = "" if name in receivers else " (not configured)"
+        yield _line(heading, f"{name}{mark}: {pending}")
 
 
-def _pending(receiver: ReceiverStatus, now: datetime) -> str:
-    said = []
+def _pending_text(receiver: ReceiverStatus, now: datetime) -> str:
+    parts = []
     if receiver.waiting or receiver.open:
         messages = "1 message" if receiver.open == 1 else f"{receiver.open} messages"
-        said.append(f"{messages} and {news_count(receiver.waiting)} pending")
+        parts.append(f"{messages} and {news_count(receiver.waiting)} pending")
     if receiver.oldest_at:
-        said.append(f"oldest {moment(receiver.oldest_at, now)}")
+        parts.append(f"oldest {moment(receiver.oldest_at, now)}")
     if receiver.next_attempt_at:
-        said.append(f"next attempt {moment(receiver.next_attempt_at, now)}")
+        parts.append(f"next attempt {moment(receiver.next_attempt_at, now)}")
     if receiver.dead:
-        said.append(f"{receiver.dead} DEAD, see `kie-watcher outbox list`")
+        parts.append(f"{receiver.dead} DEAD, see `kie-watcher outbox list`")
     if receiver.last_error:
-        said.append(f"last error: {receiver.last_error}")
-    return ", ".join(said)
+        parts.append(f"last error: {receiver.last_error}")
+    return ", ".join(parts)
 
 
 def _line(heading: str, text: str) -> str:
-    return f"{heading:<{NAME_WIDTH}}{text}".rstrip()
+    return f"{heading:<{HEADING_WIDTH}}{text}".rstrip()
 
 
-def _fields(found: Status) -> dict[str, Any]:
+def _status_fields(found: Status) -> dict[str, Any]:
     from watcher.catalog.pricing import decimal_text
 
     return {
@@ -302,46 +302,41 @@ def _receiver_fields(receiver: ReceiverStatus) -> dict[str, Any]:
     }
 
 
-PATIENCE = timedelta(seconds=5)
-LONGEST_REPLY = 4096
-READY = "ready"
-# What listens everywhere is asked here.
-_EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - asked, not listened at
-
-
 @dataclass(frozen=True, slots=True)
-class Health:
-    """Whether the watcher is ready, and its words, or ours for why it did not answer."""
+class Readiness:
+    """Whether the watcher is ready, and its own answer, or why there was none."""
 
     ok: bool
-    words: str
+    answer: str
 
 
-def ask(address: TcpAddress | UnixAddress, patience: timedelta = PATIENCE) -> Health:
-    """Ask the watcher that answers at `address`."""
+def ask_readiness(address: TcpAddress | UnixAddress, patience: timedelta = PATIENCE) -> Readiness:
+    """Ask the watcher that listens on `address`."""
     connection = _connection(address, patience.total_seconds())
     try:
         connection.request("GET", "/readyz", headers={"Connection": "close"})
         response = connection.getresponse()
         text = response.read(LONGEST_REPLY).decode("utf-8", "replace").strip()
     except TimeoutError:
-        return Health(ok=False, words=f"no answer within {patience.total_seconds():g} s")
+        return Readiness(ok=False, answer=f"no answer within {patience.total_seconds():g} s")
     except (OSError, HTTPException) as error:
-        why = getattr(error, "strerror", None) or type(error).__name__
-        return Health(ok=False, words=f"no answer ({why})")
+        why = (isinstance(error, OSError) and error.strerror) or type(error).__name__
+        return Readiness(ok=False, answer=f"no answer ({why})")
     finally:
         connection.close()
     if response.status == HTTPStatus.OK and text == READY:
-        return Health(ok=True, words=text)
+        return Readiness(ok=True, answer=text)
     if response.status == HTTPStatus.SERVICE_UNAVAILABLE and text:
-        return Health(ok=False, words=text)
-    return Health(ok=False, words=f"answered {response.status}: not a kie-watcher?")
+        return Readiness(ok=False, answer=text)
+    return Readiness(ok=False, answer=f"answered {response.status}: not a kie-watcher?")
 
 
 def _connection(address: TcpAddress | UnixAddress, timeout: float) -> HTTPConnection:
     if isinstance(address, UnixAddress):
         return _UnixConnection(address.path, timeout)
-    return HTTPConnection(_EVERYWHERE.get(address.host, address.host), address.port, timeout)
+    return HTTPConnection(
+        _LISTENS_EVERYWHERE.get(address.host, address.host), address.port, timeout
+    )
 
 
 class _UnixConnection(HTTPConnection):
@@ -358,52 +353,30 @@ class _UnixConnection(HTTPConnection):
 
 
 @click.command(epilog="Example: kie-watcher health --listen unix:/run/kie-watcher/web")
-@click.option("--listen", metavar="ADDRESS", help="Ask there, whatever web.listen says.")
+@click.option("--listen", metavar="ADDRESS", help="Ask there instead of at web.listen.")
 @click.pass_obj
-def health(chosen: Chosen, listen: str | None) -> None:
+def health(options: GlobalOptions, listen: str | None) -> None:
     """Ask the running watcher whether it is ready.
 
     It needs `web.listen` in the configuration. Exit 0: it is ready. Exit 1: it is not, or does
     not answer; the reason is printed.
     """
-    found = ask(_read(listen) if listen else _configured(chosen))
-    for line in found.words.splitlines():
+    found = ask_readiness(_parse_address(listen) if listen else _configured_address(options))
+    for line in found.answer.splitlines():
         say(line)
     if not found.ok:
         raise click.exceptions.Exit(FAILED)
 
 
-def _read(listen: str) -> TcpAddress | UnixAddress:
-    from watcher.config.addresses import parse_listen
-
+def _parse_address(listen: str) -> TcpAddress | UnixAddress:
     try:
         return parse_listen(listen)
     except ValueError as error:
         raise BadUsage(f"--listen {error}") from None
 
 
-def _configured(chosen: Chosen) -> TcpAddress | UnixAddress:
-    """Where the configuration says. What is wrong with secrets does not matter here."""
-    from watcher.config.errors import ConfigError
-    from watcher.config.loading import find, load
-
-    file = find(chosen.file, os.environ)
-    try:
-        listen = load(file, os.environ, lambda *_: []).web.listen
-    except ConfigError as error:
-        secret = {"receivers", "heartbeat"}
-        if file is None or not all(p.key.split(".")[0] in secret for p in error.problems):
-            raise
-        listen = _beside_bad_secrets(file)
+def _configured_address(options: GlobalOptions) -> TcpAddress | UnixAddress:
+    listen = load_settings_leniently(options).web.listen
     if listen is None:
         raise failed("the configuration has no web.listen, so there is nobody to ask")
     return listen
-
-
-def _beside_bad_secrets(file: Path) -> TcpAddress | UnixAddress | None:
-    from watcher.config.document import read_document, substitute
-    from watcher.config.settings import WebSettings
-
-    content = substitute(read_document(file.read_text("utf-8-sig")), os.environ).content
-    sections = content if isinstance(content, dict) else {}
-    return WebSettings.model_validate(sections.get("web") or {}).listen

@@ -1,6 +1,6 @@
-"""The commands that do the work: `run` for good, `check` once, `demo` for show.
+"""The commands that watch: `run` until it is stopped, `check` once, `demo` on a made-up market.
 
-Knows signals and exit codes. Refuses to know what a poll is: the daemon is handed everything.
+Signals and exit codes are handled here; `app` does the work.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from watcher.cli.options import Chosen, settings, start_log
-from watcher.cli.output import FAILED, complain, say
-from watcher.cli.query import changes_table
+from watcher.cli.options import GlobalOptions, load_settings, start_log
+from watcher.cli.output import FAILED, say, warn
+from watcher.cli.query import print_changes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,53 +27,53 @@ if TYPE_CHECKING:
     from watcher.config.settings import Settings
     from watcher.demo import DemoReport
 
-_rebuilding = click.option(
+_rebuild_option = click.option(
     "--rebuild",
     is_flag=True,
-    help="If the state is damaged, move it aside and start anew; a sound one is left alone.",
+    help="If the state is damaged, move it aside and start with a new one; a sound one is kept.",
 )
 
 
 @click.command(epilog="Example: kie-watcher --config /etc/kie-watcher/config.yaml run")
-@_rebuilding
+@_rebuild_option
 @click.pass_obj
-def run(chosen: Chosen, rebuild: bool) -> None:
-    """Watch until stopped: poll, remember, tell.
+def run(options: GlobalOptions, rebuild: bool) -> None:
+    """Watch until stopped: poll, store, notify.
 
-    Without a configuration it watches Kie.ai with sane defaults and prints alerts here. SIGTERM
-    and SIGINT (Ctrl-C) finish the work in hand and stop within seconds.
+    Without a configuration it watches Kie.ai with the defaults and prints alerts here. SIGTERM
+    and SIGINT (Ctrl-C) let it finish what it is storing or sending, and stop it within seconds.
     """
-    known = settings(chosen)
-    start_log(known)
+    settings = load_settings(options)
+    start_log(settings)
     if rebuild:
-        _rebuild(known)
-    asyncio.run(_run(chosen, known))
-    _leave_at_once()
+        _rebuild(settings)
+    asyncio.run(_run(options, settings))
+    _exit_despite_hanging_sends()
 
 
 @click.command(epilog="Example: */10 * * * *  cd /var/lib/kie-watcher && kie-watcher check")
-@_rebuilding
+@_rebuild_option
 @click.pass_obj
-def check(chosen: Chosen, rebuild: bool) -> None:
+def check(options: GlobalOptions, rebuild: bool) -> None:
     """Poll once, send what is due, and exit; for cron.
 
     It prints what changed; under cron, or in a pipe, nothing where nothing happened. What waits
     for confirmation carries over to the next run. Exit 1 if the poll failed or a message was not
     accepted.
     """
-    known = settings(chosen)
+    settings = load_settings(options)
     # Each run would otherwise log its one poll, and cron would mail that line every time.
-    start_log(known, quietest="warning")
+    start_log(settings, minimum_level="warning")
     if rebuild:
-        _rebuild(known)
-    report = asyncio.run(_check(known))
-    # Without receivers, the alert that was just printed has said it all.
-    if known.receivers:
+        _rebuild(settings)
+    report = asyncio.run(_check(settings))
+    # Without receivers, the alert that was just printed says the same.
+    if settings.receivers:
         _print_news(report)
     if sys.stdout.isatty():
         say(_poll_line(report))
-    for line in _trouble(report):
-        complain(line)
+    for line in _failures(report):
+        warn(line)
     if not report.ok:
         raise click.exceptions.Exit(FAILED)
 
@@ -95,8 +95,8 @@ def demo(speed: float) -> None:
     """
     from watcher.config.settings import Settings
 
-    # The story breaks things on purpose: what the log says of that would hide the alerts.
-    start_log(Settings(), quietest="error")
+    # The demo breaks things on purpose: what is logged of that would hide the alerts.
+    start_log(Settings(), minimum_level="error")
     report = asyncio.run(_demo(speed))
     say()
     for line in report.lines():
@@ -105,36 +105,36 @@ def demo(speed: float) -> None:
         raise click.exceptions.Exit(FAILED)
 
 
-async def _run(chosen: Chosen, known: Settings) -> None:
+async def _run(options: GlobalOptions, settings: Settings) -> None:
     from watcher.app import Reloads, run
 
     stop = asyncio.Event()
-    reloads = Reloads(load=lambda: settings(chosen), relog=start_log)
-    with _stopped_by_signals(stop), _reloaded_by_signal(reloads.asked):
-        await run(known, stop=stop, terminal=sys.stdout, reloads=reloads, environment=os.environ)
+    reloads = Reloads(load=lambda: load_settings(options), configure_log=start_log)
+    with _stop_on_signals(stop), _reload_on_signal(reloads.requested):
+        await run(settings, stop=stop, terminal=sys.stdout, reloads=reloads, environment=os.environ)
 
 
-async def _check(known: Settings) -> CheckReport:
+async def _check(settings: Settings) -> CheckReport:
     from watcher import app
 
-    return await app.check(known, terminal=sys.stdout)
+    return await app.check(settings, terminal=sys.stdout)
 
 
 async def _demo(speed: float) -> DemoReport:
-    from watcher.demo import demo as played
+    from watcher.demo import demo as play
 
     stop = asyncio.Event()
-    with _stopped_by_signals(stop):
-        return await played(speed, terminal=sys.stdout, stop=stop)
+    with _stop_on_signals(stop):
+        return await play(speed, terminal=sys.stdout, stop=stop)
 
 
-def _leave_at_once() -> None:
-    """End the process though a send hangs: its thread would keep us for as long as it waits.
+def _exit_despite_hanging_sends() -> None:
+    """End the process even if a send hangs: it would not end before the thread of that send.
 
-    All that counts is stored by now, and what was not accepted is sent again at the next start.
+    Everything is stored by now, and what was not accepted is sent again after the next start.
     """
-    hanging = [it for it in threading.enumerate() if it is not threading.main_thread()]
-    if any(not thread.daemon for thread in hanging):
+    others = [it for it in threading.enumerate() if it is not threading.main_thread()]
+    if any(not thread.daemon for thread in others):
         for stream in (sys.stdout, sys.stderr):
             with suppress(OSError, ValueError):
                 stream.flush()
@@ -142,8 +142,8 @@ def _leave_at_once() -> None:
 
 
 @contextmanager
-def _stopped_by_signals(stop: asyncio.Event) -> Iterator[None]:
-    """Set `stop` on SIGTERM and SIGINT. A second one changes nothing: stopping is under way."""
+def _stop_on_signals(stop: asyncio.Event) -> Iterator[None]:
+    """Set `stop` on SIGTERM and SIGINT. A second signal has no effect."""
     loop = asyncio.get_running_loop()
     both = (signal.SIGTERM, signal.SIGINT)
     for number in both:
@@ -156,7 +156,7 @@ def _stopped_by_signals(stop: asyncio.Event) -> Iterator[None]:
 
 
 @contextmanager
-def _reloaded_by_signal(asked: asyncio.Event) -> Iterator[None]:
+def _reload_on_signal(asked: asyncio.Event) -> Iterator[None]:
     """Set `asked` on SIGHUP, for as long as the block lasts."""
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGHUP, asked.set)
@@ -166,12 +166,12 @@ def _reloaded_by_signal(asked: asyncio.Event) -> Iterator[None]:
         loop.remove_signal_handler(signal.SIGHUP)
 
 
-def _rebuild(known: Settings) -> None:
+def _rebuild(settings: Settings) -> None:
     from watcher.store.backup import rebuild
 
-    path = known.state.path.absolute()
+    path = settings.state.path.absolute()
     if kept := rebuild(path, datetime.now(UTC)):
-        complain(f"{path} was damaged and is now {kept}; the next sweep is a new baseline")
+        warn(f"{path} was damaged and is now {kept}; the next sweep is a new baseline")
 
 
 def _print_news(report: CheckReport) -> None:
@@ -180,7 +180,7 @@ def _print_news(report: CheckReport) -> None:
     for notice in report.poll.notices:
         say(announcement(notice))
     if report.changes:
-        changes_table(report.changes)
+        print_changes(report.changes)
 
 
 def _poll_line(report: CheckReport) -> str:
@@ -191,8 +191,8 @@ def _poll_line(report: CheckReport) -> str:
     return f"Poll: {poll.outcome.value}, {changes}{holds}."
 
 
-def _trouble(report: CheckReport) -> Iterator[str]:
-    """What went wrong, a line for each thing."""
+def _failures(report: CheckReport) -> Iterator[str]:
+    """What failed, a line for each thing."""
     from watcher.notify.receiver import Verdict
 
     if not report.poll.outcome.is_good:

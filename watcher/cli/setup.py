@@ -1,15 +1,6 @@
-"""The commands for setting up: `init` writes a configuration, `validate` checks it.
+"""The commands `init`, `validate`, `test-notify`, `template show`, `backup` and `restore`.
 
-And `test-notify` tries its receivers. Refuses to print a receiver's URL, whole or in part:
-receivers are known by their name and service.
-
-The commands about templates: `template show` prints the built-in one of a service.
-
-Refuses to know receivers: a template is for a kind of service.
-
-The commands `backup` and `restore`: a copy of the memory, and the way back.
-
-Knows what to say of it. Refuses to know how a copy is made and checked.
+A receiver's URL is never printed, not even in part: receivers have names and services.
 """
 
 from __future__ import annotations
@@ -21,20 +12,20 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import NamedTemporaryFile
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, assert_never
 
 import click
 
-from watcher.cli.options import Chosen, memory, settings, start_log
-from watcher.cli.output import FAILED, BadUsage, failed, say, seconds
+from watcher.cli.options import GlobalOptions, load_settings, start_log, state_path
+from watcher.cli.output import FAILED, BadUsage, failed, say, seconds, unknown_receiver
 
 if TYPE_CHECKING:
-    from datetime import timedelta
-
     from watcher.config.settings import Settings
     from watcher.notify.receiver import Outcome
 
 PRIVATE = 0o600
+
+_FILE = click.Path(path_type=Path, dir_okay=False)
 
 
 @click.command(epilog="Example: kie-watcher init /etc/kie-watcher/config.yaml")
@@ -43,8 +34,8 @@ PRIVATE = 0o600
 def init(path: Path, force: bool) -> None:
     """Write a configuration with every key explained.
 
-    It goes to PATH (default: config.yaml). Nobody else can read the file (mode 0600): secrets may
-    go into it. One that is there already is left alone unless --force is given.
+    It goes to PATH (default: config.yaml). Nobody else can read the file (mode 0600), since it may
+    hold secrets. A file that exists is not replaced unless --force is given.
     """
     from watcher.config.loading import example_text
 
@@ -60,87 +51,81 @@ def init(path: Path, force: bool) -> None:
 
 @click.command(epilog="Example: kie-watcher --config /etc/kie-watcher/config.yaml validate")
 @click.pass_obj
-def validate(chosen: Chosen) -> None:
+def validate(options: GlobalOptions) -> None:
     """Check the configuration and list all its mistakes.
 
-    Each is a line: FILE:LINE:COLUMN: key: what is wrong; how to mend it. Nothing is polled or
+    Each is a line: FILE:LINE:COLUMN: key: what is wrong; how to fix it. Nothing is polled or
     sent. Exit 0: it is good. Exit 2: it is not.
     """
-    from watcher.config.loading import find
+    from watcher.config.loading import find_file
 
-    known = settings(chosen)
-    file = find(chosen.file, os.environ)
+    settings = load_settings(options)
+    file = find_file(options.config_file, os.environ)
     say(f"{file}: good" if file else "No configuration file: the defaults")
-    for line in _found(known):
+    for line in _summary(settings):
         say(f"  {line}")
 
 
 @click.command("test-notify", epilog="Example: kie-watcher test-notify team")
 @click.argument("receivers", nargs=-1, metavar="[RECEIVER]...")
 @click.pass_obj
-def test_notify(chosen: Chosen, receivers: tuple[str, ...]) -> None:
+def test_notify(options: GlobalOptions, receivers: tuple[str, ...]) -> None:
     """Send a sample alert the way real ones go.
 
     It goes to each RECEIVER named (default: to all). One line says for each whether it was
-    accepted, else why not, and how long it took. Exit 1 if any failed.
+    accepted, or why not, and how long it took. Exit 1 if any failed.
     """
     from watcher.app import try_receivers
+    from watcher.notify.receiver import Verdict
 
-    known = settings(chosen)
-    configured = set(known.receivers)
+    settings = load_settings(options)
     for name in receivers:
-        if name not in configured:
-            there = ", ".join(sorted(configured)) or "none, alerts go to the terminal"
-            raise BadUsage(f"there is no receiver {name} (configured: {there})")
-    start_log(known, quietest="warning")
-    verdicts = [
-        _tell(name, outcome, took)
-        for name, outcome, took in asyncio.run(try_receivers(known, receivers, terminal=sys.stdout))
-    ]
-    if not all(verdicts):
+        if name not in settings.receivers:
+            raise unknown_receiver(name, settings.receivers)
+    start_log(settings, minimum_level="warning")
+    tried = asyncio.run(try_receivers(settings, receivers, terminal=sys.stdout))
+    for name, outcome, took in tried:
+        say(f"{name}: {_outcome_text(outcome)} ({seconds(took)})")
+    if not all(outcome.verdict is Verdict.ACCEPTED for _, outcome, _ in tried):
         raise click.exceptions.Exit(FAILED)
 
 
-def _found(known: Settings) -> list[str]:
+def _summary(settings: Settings) -> list[str]:
+    from watcher.catalog.changes import Kind
     from watcher.config.durations import duration_text
     from watcher.notify.receiver import open_receiver
 
     services = {
         name: open_receiver(name, receiver.url.get_secret_value(), receiver.format).service.name
-        for name, receiver in known.receivers.items()
+        for name, receiver in settings.receivers.items()
     }
     receivers = ", ".join(f"{name} ({service})" for name, service in services.items())
-    found = {
-        "source": f"{known.source.url}, polled every {duration_text(known.poll.interval)}",
-        "state": str(known.state.path.absolute()),
+    windows = (f"{it.name} {it.from_:%H:%M}-{it.to:%H:%M}" for it in settings.quiet_hours)
+    summary = {
+        "source": f"{settings.source.url}, polled every {duration_text(settings.poll.interval)}",
+        "state": str(settings.state.path.absolute()),
         "receivers": receivers or "none, so alerts go to the terminal",
-        "announced": ", ".join(_in_order(known)),
-        "routes": ", ".join(f"{it.name} → {'+'.join(it.receivers)}" for it in known.routes),
-        "quiet": ", ".join(f"{it.name} {it.from_:%H:%M}-{it.to:%H:%M}" for it in known.quiet_hours),
-        "operator": ", ".join(known.operator),
+        "announced": ", ".join(kind.value for kind in Kind if kind in settings.announce),
+        "routes": ", ".join(f"{it.name} → {'+'.join(it.receivers)}" for it in settings.routes),
+        "quiet": ", ".join(windows),
+        "operator": ", ".join(settings.operator),
     }
-    width = max(map(len, found)) + 1
-    return [f"{key + ':':<{width}} {value}" for key, value in found.items() if value]
+    width = max(map(len, summary)) + 1
+    return [f"{key + ':':<{width}} {value}" for key, value in summary.items() if value]
 
 
-def _in_order(known: Settings) -> list[str]:
-    from watcher.catalog.changes import Kind
-
-    return [kind.value for kind in Kind if kind in known.announce]
-
-
-def _tell(name: str, outcome: Outcome, took: timedelta) -> bool:
-    """Print what came of one receiver; true where it accepted."""
+def _outcome_text(outcome: Outcome) -> str:
     from watcher.notify.receiver import Verdict
 
     match outcome.verdict:
         case Verdict.ACCEPTED:
-            say(f"{name}: accepted ({seconds(took)})")
+            return "accepted"
         case Verdict.RETRY:
-            say(f"{name}: not accepted for now: {outcome.reason} ({seconds(took)})")
+            return f"not accepted for now: {outcome.reason}"
         case Verdict.REFUSED:
-            say(f"{name}: {outcome.reason} ({seconds(took)})")
-    return outcome.verdict is Verdict.ACCEPTED
+            return outcome.reason
+        case _:
+            assert_never(outcome.verdict)
 
 
 def _create(path: Path, text: str) -> None:
@@ -150,7 +135,7 @@ def _create(path: Path, text: str) -> None:
 
 
 def _replace(path: Path, text: str) -> None:
-    """Put a new file in the place of the old one at once: a full disk must not leave half."""
+    """Replace the file at once: a full disk must not leave half of one."""
     with NamedTemporaryFile("w", dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
         try:
             file.write(text)
@@ -175,7 +160,7 @@ def show(service: str) -> None:
     SERVICE is markdown, text, html, telegram, slack or email, or a service that takes one of them:
     discord, ntfy, matrix. Name the file under `template:` of a receiver; validate tries it.
     """
-    from watcher.render.templates.message import NoTemplateError, built_in
+    from watcher.render.templates.template import NoTemplateError, built_in
 
     try:
         source = built_in(service)
@@ -184,39 +169,35 @@ def show(service: str) -> None:
     click.echo(source, nl=False)
 
 
-_A_FILE = click.Path(path_type=Path, dir_okay=False)
-
-
 @click.command(epilog="Example: kie-watcher backup /var/backups/kie-watcher.db")
-@click.argument("file", type=_A_FILE)
+@click.argument("file", type=_FILE)
 @click.pass_obj
-def backup(chosen: Chosen, file: Path) -> None:
-    """Copy the memory to FILE.
+def backup(options: GlobalOptions, file: Path) -> None:
+    """Copy the state to FILE.
 
-    Also while the watcher runs. The copy is one moment of the memory, checked before it counts, and
-    for its owner's eyes alone (mode 0600). A FILE that is there already is replaced at once, or
-    not at all.
+    Also while the watcher runs. The copy is the state at one moment; it is checked, and readable
+    by its owner only (mode 0600). A FILE that exists is replaced at once, or not at all.
     """
     from watcher.store.backup import back_up
 
-    path = memory(chosen).path
+    path = state_path(options)
     back_up(path, file.absolute())
     say(f"Backed up {path} to {file} ({_size(file)}).")
 
 
 @click.command(epilog="Example: kie-watcher restore /var/backups/kie-watcher.db")
-@click.argument("file", type=_A_FILE)
+@click.argument("file", type=_FILE)
 @click.pass_obj
-def restore(chosen: Chosen, file: Path) -> None:
-    """Put a backup in the place of the memory.
+def restore(options: GlobalOptions, file: Path) -> None:
+    """Replace the state with a backup.
 
-    Not while the watcher runs. FILE is checked first, and where anything is wrong with it nothing
-    is changed. The memory that was there is kept beside the new one. What happened since the
-    backup was made is found anew, and told again.
+    Not while the watcher runs. FILE is checked first, and if anything is wrong with it nothing is
+    changed. The state that was there is kept beside the new one. What changed since the backup was
+    made is found again, and sent again.
     """
     from watcher.store.backup import restore as put_back
 
-    path = memory(chosen).path
+    path = state_path(options)
     kept = put_back(path, file.absolute(), datetime.now(UTC))
     say(f"Restored {path} from {file}.")
     if kept is not None:

@@ -1,7 +1,6 @@
-"""The command `silence`: hold back news that nobody wants to hear for a time.
+"""The command `silence`: hold back messages for a time.
 
-Knows how a matcher is asked for on a command line; it is checked as one in a configuration is.
-Refuses to know what a silence holds back.
+What is silenced is given by options, and checked as the `match` of a route in the configuration is.
 """
 
 from __future__ import annotations
@@ -12,14 +11,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from watcher.cli.options import Chosen, how_long, memory, opened
-from watcher.cli.outbox import ASKED, done_or_left
-from watcher.cli.output import BadUsage, Column, failed, json_line, moment, say, table, utc
+from watcher.cli.options import GlobalOptions, duration_option, open_state, state_path
+from watcher.cli.outbox import LEFT_FOR_DAEMON, apply_or_leave
+from watcher.cli.output import BadUsage, Column, failed, moment, print_json, print_table, say, utc
 from watcher.cli.query import KINDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from datetime import timedelta
+
+    from pydantic import ValidationError
 
     from watcher.store.values import StoredSilence
 
@@ -29,12 +30,12 @@ COLUMNS = (
     *(Column("Caught", numeric=True), Column("Then"), Column("Reason")),
 )
 
-# Key in a matcher, option, and what it narrows down.
+# Key of a match, its option and the help for it.
 _PATTERNS = (
     ("interface", "--interface", "Only this category, as in video."),
     ("provider", "--provider", "Only this provider."),
-    ("model", "--model", "Only models whose description fits."),
-    ("family", "--family", "Only families that fit: the part before the first comma."),
+    ("model", "--model", "Only models whose description matches."),
+    ("family", "--family", "Only families that match: the part before the first comma."),
 )
 _OPTIONS = {"kinds": "--kind", "min_change": "--min-change"}
 
@@ -42,10 +43,10 @@ _OPTIONS = {"kinds": "--kind", "min_change": "--min-change"}
 @click.group(invoke_without_command=True, epilog="Example: kie-watcher silence list")
 @click.pass_context
 def silence(context: click.Context) -> None:
-    """Hold back news for a time: add, list or end silences.
+    """Hold back messages for a time: add, list or end silences.
 
-    Without a command it lists. What a silence catches is remembered and counted all the same, and
-    comes as its net effect when the silence ends.
+    Without a command it lists. What a silence catches is stored and counted as always; its net
+    effect is sent when the silence ends.
     """
     if context.invoked_subcommand is None:
         context.invoke(list_)
@@ -75,15 +76,15 @@ def _matching(command: Callable[..., None]) -> Callable[..., None]:
     "--for",
     "lasting",
     required=True,
-    callback=how_long,
+    callback=duration_option,
     metavar="TIME",
     help="How long, as in 3d or 12h.",
 )
 @click.option("--reason", required=True, metavar="TEXT", help="Why, for those who wonder later.")
-@click.option("--drop", is_flag=True, help="Never tell what it catches, not even at its end.")
+@click.option("--drop", is_flag=True, help="Never send what it catches, not even at its end.")
 @click.pass_obj
 def add(
-    chosen: Chosen,
+    options: GlobalOptions,
     /,
     *,
     lasting: timedelta,
@@ -94,37 +95,39 @@ def add(
 ) -> None:
     """Silence what matches, from now on.
 
-    A PATTERN is a glob, case aside; re:… is a regular expression, !… excludes. An option can be
-    given several times. All that is given must hold.
+    A PATTERN is a glob, upper and lower case are the same; re:… is a regular expression, !…
+    excludes. An option can be given several times. All that is given must hold.
     """
     from watcher.store.values import StoredSilence
 
-    spec = _spec(match)
+    spec = _match_spec(match)
     if bool(spec) is everything:
         raise BadUsage("say what to silence, or --all for everything; see --help")
     now = datetime.now(UTC)
-    wanted = StoredSilence(0, spec, now, now + lasting, _checked_reason(reason), drop)
-    number = asyncio.run(_add(chosen, wanted))
+    added = StoredSilence(0, spec, now, now + lasting, _checked_reason(reason), drop)
+    number = asyncio.run(_add(options, added))
     if number is None:
-        say(ASKED.format("add the silence"))
+        say(LEFT_FOR_DAEMON.format("add the silence"))
         return
     then = "is dropped" if drop else "comes as its net effect then"
-    say(f"Silence {number} until {moment(wanted.until_at, now)}. What it catches {then}.")
+    say(f"Silence {number} until {moment(added.until_at, now)}. What it catches {then}.")
 
 
 @silence.command("list", epilog="Example: kie-watcher silence list --all --json")
 @click.option("--all", "everything", is_flag=True, help="Also those that are over.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line.")
 @click.pass_obj
-def list_(chosen: Chosen, everything: bool = False, as_json: bool = False) -> None:
+def list_(options: GlobalOptions, everything: bool = False, as_json: bool = False) -> None:
     """List silences, oldest first."""
     now = datetime.now(UTC)
-    found = [one for one in asyncio.run(_look(chosen)) if everything or _over_at(one) > now]
+    found = [
+        one for one in asyncio.run(_read_silences(options)) if everything or _ends_at(one) > now
+    ]
     if as_json:
         for one in found:
-            json_line(_fields(one, now))
+            print_json(_fields(one, now))
     elif found:
-        table(COLUMNS, [_row(one, now) for one in found])
+        print_table(COLUMNS, [_row(one, now) for one in found])
     else:
         say("Nothing was ever silenced." if everything else "Nothing is silenced.")
 
@@ -132,45 +135,48 @@ def list_(chosen: Chosen, everything: bool = False, as_json: bool = False) -> No
 @silence.command(epilog="Example: kie-watcher silence end 3")
 @click.argument("number", type=click.IntRange(min=1), metavar="ID")
 @click.pass_obj
-def end(chosen: Chosen, number: int) -> None:
+def end(options: GlobalOptions, number: int) -> None:
     """End the silence with the number ID before its time.
 
-    What it caught comes as its net effect, unless it drops.
+    The net effect of what it caught is sent, unless it was added with --drop.
     """
     from watcher.store.requests import EndSilence
 
     now = datetime.now(UTC)
-    _require_active(asyncio.run(_look(chosen)), number, now)
-    count = asyncio.run(done_or_left(memory(chosen).path, EndSilence(now, number)))
-    say(ASKED.format("end the silence") if count is None else f"Silence {number} is over.")
+    _require_active(asyncio.run(_read_silences(options)), number, now)
+    count = asyncio.run(apply_or_leave(state_path(options), EndSilence(now, number)))
+    say(
+        LEFT_FOR_DAEMON.format("end the silence") if count is None else f"Silence {number} is over."
+    )
 
 
-async def _look(chosen: Chosen) -> tuple[StoredSilence, ...]:
-    async with opened(chosen) as views:
-        return await views.silences()
+async def _read_silences(options: GlobalOptions) -> tuple[StoredSilence, ...]:
+    async with open_state(options) as reader:
+        return await reader.silences()
 
 
-async def _add(chosen: Chosen, wanted: StoredSilence) -> int | None:
+async def _add(options: GlobalOptions, added: StoredSilence) -> int | None:
     """The number it got; `None` where it is left for the running daemon."""
     from watcher.store.requests import AddSilence
 
-    # Nothing to silence where there is nothing yet: that ends here.
-    await _look(chosen)
-    if await done_or_left(memory(chosen).path, AddSilence(wanted)) is None:
+    # Where there is no state yet, this fails: there is nothing to silence.
+    await _read_silences(options)
+    if await apply_or_leave(state_path(options), AddSilence(added)) is None:
         return None
-    return max(one.id for one in await _look(chosen) if one.since_at == wanted.since_at)
+    stored = await _read_silences(options)
+    return max(one.id for one in stored if one.since_at == added.since_at)
 
 
 def _require_active(found: tuple[StoredSilence, ...], number: int, now: datetime) -> None:
-    meant = next((one for one in found if one.id == number), None)
-    if meant is None:
+    silence = next((one for one in found if one.id == number), None)
+    if silence is None:
         raise failed(f"there is no silence {number} (see `kie-watcher silence list`)")
-    if _over_at(meant) <= now:
-        raise failed(f"silence {number} has been over since {moment(_over_at(meant), now)}")
+    if (ended_at := _ends_at(silence)) <= now:
+        raise failed(f"silence {number} has been over since {moment(ended_at, now)}")
 
 
-def _spec(match: Mapping[str, Any]) -> dict[str, Any]:
-    """What was asked for, as a configuration would write it; ends where it cannot be."""
+def _match_spec(match: Mapping[str, Any]) -> dict[str, Any]:
+    """What was given, as a configuration would have it. Raises `BadUsage` where it is not valid."""
     from pydantic import ValidationError
 
     from watcher.config.routes import MatchSettings
@@ -184,7 +190,7 @@ def _spec(match: Mapping[str, Any]) -> dict[str, Any]:
     try:
         MatchSettings.model_validate(spec)
     except ValidationError as error:
-        raise BadUsage("\n".join(_complaints(error))) from None
+        raise BadUsage("\n".join(_problems(error))) from None
     return spec
 
 
@@ -198,11 +204,11 @@ def _share(text: str) -> Any:
     return document.content
 
 
-def _complaints(error: Any) -> Iterator[str]:
+def _problems(error: ValidationError) -> Iterator[str]:
     for details in error.errors(include_url=False, include_input=False):
         key = str(details["loc"][0])
-        said = details.get("ctx", {}).get("error") or "is not what belongs here; see --help"
-        yield f"{_OPTIONS.get(key, f'--{key}')}: {said}"
+        problem = details.get("ctx", {}).get("error") or "is not what belongs here; see --help"
+        yield f"{_OPTIONS.get(key, f'--{key}')}: {problem}"
 
 
 def _checked_reason(reason: str) -> str:
@@ -212,24 +218,24 @@ def _checked_reason(reason: str) -> str:
     return text
 
 
-def _over_at(one: StoredSilence) -> datetime:
+def _ends_at(one: StoredSilence) -> datetime:
     return one.until_at if one.ended_at is None else min(one.until_at, one.ended_at)
 
 
 def _row(one: StoredSilence, now: datetime) -> tuple[str, ...]:
-    over_at = _over_at(one)
-    until = f"over since {moment(over_at, now)}" if over_at <= now else moment(over_at, now)
+    ends_at = _ends_at(one)
+    until = moment(ends_at, now) if ends_at > now else f"over since {moment(ends_at, now)}"
     then = "dropped" if one.dropping else "net effect"
-    return (str(one.id), _silences(one), until, str(one.caught), then, one.reason)
+    return (str(one.id), _match_text(one), until, str(one.caught), then, one.reason)
 
 
-def _silences(one: StoredSilence) -> str:
-    """A matcher in one line, as it would stand in a configuration."""
-    said = [f"{key}: {_value(value)}" for key, value in one.spec.items()]
-    return "; ".join(said) or "everything"
+def _match_text(one: StoredSilence) -> str:
+    """What it silences in one line, as a configuration would have it."""
+    conditions = [f"{key}: {_value_text(value)}" for key, value in one.spec.items()]
+    return "; ".join(conditions) or "everything"
 
 
-def _value(value: Any) -> str:
+def _value_text(value: Any) -> str:
     if isinstance(value, dict):
         return ", ".join(f"{key} {each}" for key, each in value.items())
     return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
@@ -238,7 +244,7 @@ def _value(value: Any) -> str:
 def _fields(one: StoredSilence, now: datetime) -> dict[str, Any]:
     return {
         "id": one.id,
-        "active": _over_at(one) > now,
+        "active": _ends_at(one) > now,
         "match": dict(one.spec),
         "since": utc(one.since_at),
         "until": utc(one.until_at),

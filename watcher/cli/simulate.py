@@ -1,15 +1,7 @@
-"""What `replay` and `preview` share: the remembered news, and each message as it would be worded.
+"""The commands `routes test` and `replay`: what a configuration would do, before it does it.
 
-Knows the memory, the receivers' services and the way from a batch to a text. Refuses to send
-anything, and to store anything.
-
-The command `routes test`: which route takes a change, and why each earlier one does not.
-
-Knows how a made-up change is asked for on a command line. Refuses to know what a route asks for.
-
-The command `replay`: what a configuration would have told of what is remembered.
-
-Knows how it is shown to whom what would have gone, and when. Refuses to send and to store anything.
+Also what `replay` shares with `preview`: the stored history, and each message as it would be
+rendered. Nothing is sent and nothing is stored.
 """
 
 from __future__ import annotations
@@ -26,34 +18,39 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from watcher.catalog.changes import ModelChange, NoticeKind, RecordedChange
-from watcher.cli.options import Chosen, memory, outlook
-from watcher.cli.options import since as since_asked
-from watcher.cli.output import BadUsage, json_line, moment, say, utc
+from watcher.cli.options import (
+    GlobalOptions,
+    load_settings_leniently,
+    open_state,
+    since_option,
+)
+from watcher.cli.output import BadUsage, local_time, moment, print_json, say, utc
 from watcher.cli.query import KINDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from watcher.catalog.changes import Change, Kind, Notice
+    from watcher.catalog.record import Record
     from watcher.config.settings import Settings
     from watcher.notify.receiver import Receiver
     from watcher.render.markup import Service
     from watcher.render.message import Message
-    from watcher.routing.plan import Dispatch, RouteVerdict
+    from watcher.routing.plan import Dispatch, RouteDecision
     from watcher.routing.rules import RoutingRules, Silence
-    from watcher.routing.simulate import Rehearsal, Told
-    from watcher.store.queries import Views
+    from watcher.routing.simulate import SimulatedMessage
+    from watcher.store.queries import StateReader
 
 # Stands where a real message has its alert id; `changes --alert` finds nothing under it.
-NO_ALERT = "23456789"
+PLACEHOLDER_ALERT_ID = "23456789"
 
-# What is told to receivers of alerts; the rest is for operators, or was only tried.
-_OF_THE_CATALOGUE = {NoticeKind.BASELINE, NoticeKind.COLLAPSE, NoticeKind.RECOVERED}
+# Notices for receivers of alerts; the others are for operators, or samples.
+_ABOUT_THE_CATALOGUE = {NoticeKind.BASELINE, NoticeKind.COLLAPSE, NoticeKind.RECOVERED}
 
 
 @dataclass(frozen=True, slots=True)
-class News:
-    """What was remembered since a time, oldest first, and the silences there were."""
+class History:
+    """What happened since a time, oldest first, and the silences there were."""
 
     contents: tuple[RecordedChange | Notice, ...]
     silences: tuple[Silence, ...]
@@ -61,22 +58,22 @@ class News:
 
 @dataclass(frozen=True, slots=True)
 class Receivers:
-    """The receivers of a configuration, each opened when it is first asked for."""
+    """The receivers of a configuration, each opened when it is first needed."""
 
     settings: Settings
     _opened: dict[str, Receiver | None] = field(default_factory=dict)
 
-    def opened(self, name: str) -> Receiver | None:
-        """The receiver itself; `None` where its address is out of reach or no good."""
+    def get(self, name: str) -> Receiver | None:
+        """The receiver itself; `None` where its address is out of reach or not valid."""
         if name not in self._opened:
             self._opened[name] = self._open(name)
         return self._opened[name]
 
     def service(self, name: str) -> Service:
-        """What rendering must know of it; plain text where nothing is known."""
+        """The service to render for; plain text where the receiver cannot be opened."""
         from watcher.render.markup import Markup, Service
 
-        receiver = self.opened(name)
+        receiver = self.get(name)
         if receiver is None:
             return Service("text", Markup.TEXT, 1_000_000, 250, None)
         return receiver.service
@@ -94,39 +91,41 @@ class Receivers:
         return receiver
 
 
-async def remembered(views: Views, since: datetime) -> News:
-    """Look up what happened since a time."""
-    from watcher.app import silence_meant
+async def read_history(reader: StateReader, since: datetime) -> History:
+    """Read what happened since a time."""
+    from watcher.app import parse_silence
 
-    notices = [n for n in await views.notices(since) if n.kind in _OF_THE_CATALOGUE]
-    # What a baseline found different was taken as it is, on purpose, and told to nobody.
-    taken_at = {notice.at for notice in notices if notice.kind is NoticeKind.BASELINE}
-    changes = await views.changes(since=since, newest_first=False)
-    told = [change for change in changes if change.at not in taken_at]
-    contents: list[RecordedChange | Notice] = [*notices, *told]
+    notices = [n for n in await reader.notices(since) if n.kind in _ABOUT_THE_CATALOGUE]
+    # What a baseline found different is stored, and on purpose announced to nobody.
+    baseline_at = {notice.at for notice in notices if notice.kind is NoticeKind.BASELINE}
+    changes = await reader.changes(since=since, newest_first=False)
+    announced = [change for change in changes if change.at not in baseline_at]
+    contents: list[RecordedChange | Notice] = [*notices, *announced]
     contents.sort(key=lambda content: content.at)
-    silences = tuple(map(silence_meant, await views.silences()))
-    return News(tuple(contents), silences)
+    silences = tuple(map(parse_silence, await reader.silences()))
+    return History(tuple(contents), silences)
 
 
-async def worded(views: Views, told: Told, service: Service, settings: Settings) -> Message:
-    """The message that the outbox would make of a batch."""
+async def render_simulated(
+    reader: StateReader, simulated: SimulatedMessage, service: Service, settings: Settings
+) -> Message:
+    """Render a message as the outbox would."""
     from watcher.config.rules import routing_rules
-    from watcher.render.enrichment import tell
+    from watcher.render.enrichment import enrich
     from watcher.render.message import render
 
-    batch = told.batch
+    batch = simulated.batch
     changes = [it.change for it in batch.contents if isinstance(it, RecordedChange)]
     models = [change for change in changes if isinstance(change, ModelChange)]
-    pasts = await views.pasts({it.model_id for it in models if it.model_id is not None})
-    prices = {number: past.prices for number, past in pasts.items()}
+    histories = await reader.histories({it.model_id for it in models if it.model_id is not None})
+    prices = {number: history.prices for number, history in histories.items()}
     gone = any(change.after is None for change in models)
-    on_sale = await views.on_sale_at(told.at) if gone else ()
-    tellings = tell(batch, prices, on_sale, routing_rules(settings).usage)
-    return render(tellings, service, NO_ALERT, batch.digest)
+    on_sale = await reader.on_sale_at(simulated.at) if gone else ()
+    items = enrich(batch, prices, on_sale, routing_rules(settings).usage)
+    return render(items, service, PLACEHOLDER_ALERT_ID, batch.digest)
 
 
-def readable(message: Message, service: Service) -> str:
+def plain_message(message: Message, service: Service) -> str:
     """A message for reading, its markup taken off: the title, unless the text begins with it."""
     from watcher.notify.formats import plain_text
 
@@ -139,7 +138,9 @@ def routes() -> None:
     """Try out the routes of the configuration."""
 
 
-def _usd(_context: click.Context, _parameter: click.Parameter, value: str | None) -> Decimal | None:
+def _usd_option(
+    _context: click.Context, _parameter: click.Parameter, value: str | None
+) -> Decimal | None:
     if value is None:
         return None
     try:
@@ -166,12 +167,12 @@ def _usd(_context: click.Context, _parameter: click.Parameter, value: str | None
 @click.option("--interface", default="", metavar="X", help="The model's category, as in video.")
 @click.option("--provider", default="", metavar="X", help="Who makes the model.")
 @click.option("--model", default="", metavar="X", help="The model's whole description.")
-@click.option("--usd-before", callback=_usd, metavar="USD", help="Its price before, in USD.")
-@click.option("--usd-after", callback=_usd, metavar="USD", help="Its price after, in USD.")
+@click.option("--usd-before", callback=_usd_option, metavar="USD", help="Its price before, in USD.")
+@click.option("--usd-after", callback=_usd_option, metavar="USD", help="Its price after, in USD.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.pass_obj
 def test(
-    chosen: Chosen,
+    options: GlobalOptions,
     /,
     *,
     kinds: tuple[str, ...],
@@ -180,27 +181,27 @@ def test(
     as_json: bool,
     **described: str,
 ) -> None:
-    """Say which route takes such a change, and what becomes of it now.
+    """Show which route takes such a change, and what becomes of it now.
 
-    Every route says yes or no, and why. Then for each receiver: whether it would be told now, or
-    until when a silence, a digest or quiet hours would hold it back. Nothing is sent. Thresholds
-    are measured from --usd-before; all prices are of one unit.
+    For every route: whether it takes the change, and why. Then for each receiver: whether it would
+    get the change now, or until when a silence, a digest or quiet hours would hold it back. Nothing
+    is sent. Thresholds are measured from --usd-before; all prices are of one unit.
     """
     from watcher.config.rules import routing_rules
 
-    change = _change(kinds, described, (usd_before, usd_after))
-    rules, now = routing_rules(outlook(chosen)), datetime.now(UTC)
-    trial = _tried(change, rules, asyncio.run(_silences(chosen)), now)
+    change = _made_up_change(kinds, described, (usd_before, usd_after))
+    rules, now = routing_rules(load_settings_leniently(options)), datetime.now(UTC)
+    tested = _test_routes(change, rules, asyncio.run(_read_silences(options)), now)
     if as_json:
-        json_line(trial.fields())
+        print_json(tested.fields())
         return
-    for line in trial.lines(now):
+    for line in tested.lines(now):
         say(line)
 
 
 @dataclass(frozen=True, slots=True)
-class Fate:
-    """What becomes of one delivery: told now where `until` is `None` and it is not dropped."""
+class PlannedDelivery:
+    """What becomes of one delivery: it is sent now unless there is a reason (`why`) against it."""
 
     dispatch: Dispatch
     until: datetime | None
@@ -208,89 +209,88 @@ class Fate:
     dropped: bool = False
 
     def line(self, now: datetime) -> str:
-        """The fate in one line."""
+        """One line, for people."""
         if self.dropped:
-            return f"{self.dispatch.receiver}: never told, dropped by {self.why}"
+            return f"{self.dispatch.receiver}: never sent, dropped by {self.why}"
         if self.why is None:
-            return f"{self.dispatch.receiver}: told now"
+            return f"{self.dispatch.receiver}: sent now"
         return f"{self.dispatch.receiver}: held back by {self.why} until {moment(self.until, now)}"
 
 
 @dataclass(frozen=True, slots=True)
-class Trial:
-    """What every route said to a change, and what becomes of each delivery."""
+class RouteTest:
+    """What every route decides about a change, and what becomes of each delivery."""
 
     change: Change
-    verdicts: tuple[RouteVerdict, ...]
-    fates: tuple[Fate, ...]
+    decisions: tuple[RouteDecision, ...]
+    deliveries: tuple[PlannedDelivery, ...]
 
     def lines(self, now: datetime) -> Iterator[str]:
-        """The trial, for people."""
+        """The result, for people."""
         from watcher.routing.plan import explain
 
         yield f"Change: {', '.join(kind.value for kind in self.change.kinds)}"
-        yield from explain(self.verdicts)
-        for fate in self.fates:
-            yield f"  {fate.line(now)}"
+        yield from explain(self.decisions)
+        for delivery in self.deliveries:
+            yield f"  {delivery.line(now)}"
 
     def fields(self) -> dict[str, Any]:
-        """The trial, for programs."""
+        """The result, for programs."""
         return {
             "kinds": [kind.value for kind in self.change.kinds],
             "routes": [
                 {
-                    "route": verdict.route.name or None,
-                    "takes": verdict.takes,
-                    "why_not": verdict.refusal,
-                    "taken_before_by": verdict.taken_before,
+                    "route": decision.route.name or None,
+                    "takes": decision.takes,
+                    "why_not": decision.refusal,
+                    "taken_before_by": decision.taken_before,
                 }
-                for verdict in self.verdicts
+                for decision in self.decisions
             ],
             "deliveries": [
                 {
-                    "receiver": fate.dispatch.receiver,
-                    "route": fate.dispatch.route or None,
-                    "now": fate.why is None,
-                    "dropped": fate.dropped,
-                    "held_by": fate.why,
-                    "until": utc(fate.until),
+                    "receiver": delivery.dispatch.receiver,
+                    "route": delivery.dispatch.route or None,
+                    "now": delivery.why is None,
+                    "dropped": delivery.dropped,
+                    "held_by": delivery.why,
+                    "until": utc(delivery.until),
                 }
-                for fate in self.fates
+                for delivery in self.deliveries
             ],
         }
 
 
-async def _silences(chosen: Chosen) -> list[Silence]:
+async def _read_silences(options: GlobalOptions) -> list[Silence]:
     """The silences there are; none where there is no state yet."""
-    from watcher.app import silence_meant
+    from watcher.app import parse_silence
     from watcher.store.connection import NoStateError
-    from watcher.store.store import open_reader
 
     try:
-        async with open_reader(memory(chosen).path) as views:
-            return list(map(silence_meant, await views.silences()))
+        async with open_state(options) as reader:
+            return list(map(parse_silence, await reader.silences()))
     except NoStateError:
         return []
 
 
-def _change(
+def _made_up_change(
     kinds: Sequence[str],
     described: dict[str, str],
     prices: tuple[Decimal | None, Decimal | None],
 ) -> Change:
-    """The change that was asked for; the prices say what it is unless the kinds do."""
+    """The change that was described: of the kinds given, or of the kind that the prices show."""
     from watcher.catalog.changes import CreditValueChange, Kind, ModelChange
     from watcher.catalog.record import Model
 
-    asked = tuple(Kind(kind.lower()) for kind in kinds)
-    if asked == (Kind.CREDIT_VALUE,):
+    given = tuple(Kind(kind.lower()) for kind in kinds)
+    if given == (Kind.CREDIT_VALUE,):
         return CreditValueChange(Decimal("0.005"), Decimal("0.006"))
-    asked = asked or _kinds_of(*prices)
+    given = given or _kinds_of(*prices)
     before, after = (Model(_record(described, usd), Decimal("0.005")) for usd in prices)
     return ModelChange(
-        asked,
-        None if Kind.NEW in asked else before,
-        None if Kind.REMOVED in asked else after,
+        given,
+        None if Kind.NEW in given else before,
+        None if Kind.REMOVED in given else after,
     )
 
 
@@ -309,14 +309,14 @@ def _kinds_of(before: Decimal | None, after: Decimal | None) -> tuple[Kind, ...]
     raise BadUsage("both prices are the same, so nothing happened; give --kind to say what did")
 
 
-def _record(described: dict[str, str], usd: Decimal | None) -> Any:
+def _record(described: dict[str, str], usd: Decimal | None) -> Record:
     from watcher.catalog.pricing import parse_unit
     from watcher.catalog.record import Record, fold
 
     description = described["model"].strip()
     return Record(
         description=description,
-        folded=fold(description),
+        identity_key=fold(description),
         interface=described["interface"].strip(),
         provider=described["provider"].strip(),
         credits=None,
@@ -329,25 +329,27 @@ def _record(described: dict[str, str], usd: Decimal | None) -> Any:
     )
 
 
-def _tried(change: Change, rules: RoutingRules, silences: list[Silence], now: datetime) -> Trial:
-    from watcher.routing.plan import plan, verdicts
+def _test_routes(
+    change: Change, rules: RoutingRules, silences: list[Silence], now: datetime
+) -> RouteTest:
+    from watcher.routing.plan import plan, route_decisions
 
     planned = plan(change, rules, now=now, silences=silences)
-    fates = [_fate(change, dispatch, rules, silences, now) for dispatch in planned.dispatches]
+    due = [_planned(change, dispatch, rules, silences, now) for dispatch in planned.dispatches]
     dropped = [
-        Fate(dispatch, None, _named(dispatch.silence_id, silences), dropped=True)
+        PlannedDelivery(dispatch, None, _silence_text(dispatch.silence_id, silences), dropped=True)
         for dispatch in planned.suppressed
     ]
-    return Trial(change, verdicts(change, rules), (*fates, *dropped))
+    return RouteTest(change, route_decisions(change, rules), (*due, *dropped))
 
 
-def _fate(
+def _planned(
     change: Change,
     dispatch: Dispatch,
     rules: RoutingRules,
     silences: list[Silence],
     now: datetime,
-) -> Fate:
+) -> PlannedDelivery:
     """What the outbox would do with one delivery now."""
     from watcher.catalog.changes import ModelChange, RecordedChange
     from watcher.routing.release import QueuedItem, release
@@ -362,18 +364,18 @@ def _fate(
     )
     found = release([item], rules, receiver=dispatch.receiver, now=now, silences=silences)
     if found.batches:
-        return Fate(dispatch, None, None)
+        return PlannedDelivery(dispatch, None, None)
     route = rules.route(dispatch.route)
     if dispatch.silence_id is not None:
-        why = _named(dispatch.silence_id, silences)
+        why = _silence_text(dispatch.silence_id, silences)
     elif route is not None and route.digest is not None:
         why = f"the digest of “{route.name}”"
     else:
         why = "quiet hours"
-    return Fate(dispatch, found.next_at, why)
+    return PlannedDelivery(dispatch, found.next_at, why)
 
 
-def _named(number: int | None, silences: list[Silence]) -> str:
+def _silence_text(number: int | None, silences: list[Silence]) -> str:
     reason = next((silence.reason for silence in silences if silence.id == number), "")
     return f"silence {number} ({reason})" if reason else f"silence {number}"
 
@@ -381,7 +383,7 @@ def _named(number: int | None, silences: list[Silence]) -> str:
 @click.command(epilog="Example: kie-watcher replay --since 30d --config new.yaml")
 @click.option(
     "--since",
-    callback=since_asked,
+    callback=since_option,
     default="30d",
     show_default=True,
     metavar="TIME",
@@ -392,42 +394,42 @@ def _named(number: int | None, silences: list[Silence]) -> str:
     "file",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="The configuration to try; the memory stays that of the usual one.",
+    help="The configuration to try; the state stays that of the usual one.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object for each message.")
 @click.pass_obj
-def replay(chosen: Chosen, since: datetime, file: Path | None, as_json: bool) -> None:
-    """Run what is remembered through a configuration.
+def replay(options: GlobalOptions, since: datetime, file: Path | None, as_json: bool) -> None:
+    """Run the stored changes through a configuration.
 
     Prints every message it would have sent, to whom and when, with time as it was: its routes and
     thresholds, quiet hours, digests and the silences there were. Nothing is sent and nothing is
-    stored. The wording is that of each receiver's service; addresses need not be readable.
+    stored. Messages are rendered for each receiver's service; addresses need not be readable.
     """
-    tried = outlook(Chosen(file) if file else chosen)
-    account = asyncio.run(_replay(chosen, tried, since, as_json=as_json))
+    tried = load_settings_leniently(GlobalOptions(file) if file else options)
+    summary = asyncio.run(_replay(options, tried, since, as_json=as_json))
     if not as_json:
-        for line in account.lines():
+        for line in summary.lines():
             say(line)
 
 
-@dataclass(slots=True)
-class Account:
-    """What a replay came to."""
+@dataclass(frozen=True, slots=True)
+class ReplaySummary:
+    """How many messages a replay had, and how many deliveries came to none."""
 
     since: datetime
-    messages: Counter[str] = field(default_factory=Counter)
-    netted: int = 0
-    dropped: int = 0
-    waiting: int = 0
+    messages: Counter[str]
+    netted: int
+    dropped: int
+    waiting: int
 
     def lines(self) -> Iterator[str]:
-        """The account, for people."""
+        """The summary, for people."""
         from watcher.render.figures import counted
 
-        since = f"{self.since.astimezone():%Y-%m-%d %H:%M}"
-        told = ", ".join(f"{count} to {name}" for name, count in sorted(self.messages.items()))
+        since = local_time(self.since)
+        sent = ", ".join(f"{count} to {name}" for name, count in sorted(self.messages.items()))
         total = counted(self.messages.total(), "message", "messages")
-        yield f"Since {since}: {total}{f' ({told})' if told else ''}."
+        yield f"Since {since}: {total}{f' ({sent})' if sent else ''}."
         if self.netted:
             yield f"{counted(self.netted, 'delivery', 'deliveries')} came to nothing."
         if self.dropped:
@@ -436,47 +438,47 @@ class Account:
             yield f"{counted(self.waiting, 'delivery', 'deliveries')} would still be held back now."
 
 
-async def _replay(chosen: Chosen, tried: Settings, since: datetime, *, as_json: bool) -> Account:
+async def _replay(
+    options: GlobalOptions, tried: Settings, since: datetime, *, as_json: bool
+) -> ReplaySummary:
     from watcher.config.rules import routing_rules
-    from watcher.routing.simulate import Rehearsal
-    from watcher.store.store import open_reader
+    from watcher.routing.simulate import Simulation
 
-    receivers, account = Receivers(tried), Account(since)
-    async with open_reader(memory(chosen).path) as views:
-        news = await remembered(views, since)
-        rehearsal = Rehearsal(routing_rules(tried), begun_at=since, silences=news.silences)
-        for told in rehearsal.run(news.contents, datetime.now(UTC)):
-            service = receivers.service(told.receiver)
-            message = await worded(views, told, service, tried)
-            account.messages[told.receiver] += 1
-            _print(told, message, service, as_json=as_json)
-    return _closed(account, rehearsal)
-
-
-def _closed(account: Account, rehearsal: Rehearsal) -> Account:
-    account.netted, account.dropped = rehearsal.netted, rehearsal.dropped
-    account.waiting = rehearsal.waiting()
-    return account
+    receivers, messages = Receivers(tried), Counter[str]()
+    async with open_state(options) as reader:
+        history = await read_history(reader, since)
+        simulation = Simulation(routing_rules(tried), begun_at=since, silences=history.silences)
+        for simulated in simulation.run(history.contents, datetime.now(UTC)):
+            service = receivers.service(simulated.receiver)
+            message = await render_simulated(reader, simulated, service, tried)
+            messages[simulated.receiver] += 1
+            _print(simulated, message, service, as_json=as_json)
+    return ReplaySummary(
+        since, messages, simulation.netted, simulation.dropped, simulation.waiting()
+    )
 
 
-def _print(told: Told, message: Message, service: Service, *, as_json: bool) -> None:
+def _print(
+    simulated: SimulatedMessage, message: Message, service: Service, *, as_json: bool
+) -> None:
     if as_json:
-        json_line(_fields(told, message, service))
+        print_json(_fields(simulated, message, service))
         return
-    digest = told.batch.digest
+    digest = simulated.batch.digest
     kind = "" if digest is None else f", digest “{digest.route}”"
-    say(f"── {told.at.astimezone():%Y-%m-%d %H:%M} to {told.receiver} ({service.name}{kind})")
-    for line in readable(message, service).splitlines():
+    at = local_time(simulated.at)
+    say(f"── {at} to {simulated.receiver} ({service.name}{kind})")
+    for line in plain_message(message, service).splitlines():
         say(line)
     say()
 
 
-def _fields(told: Told, message: Message, service: Service) -> dict[str, Any]:
-    batch = told.batch
+def _fields(simulated: SimulatedMessage, message: Message, service: Service) -> dict[str, Any]:
+    batch = simulated.batch
     changes = [content.id for content in batch.contents if isinstance(content, RecordedChange)]
     return {
-        "at": utc(told.at),
-        "receiver": told.receiver,
+        "at": utc(simulated.at),
+        "receiver": simulated.receiver,
         "service": service.name,
         "digest": None if batch.digest is None else batch.digest.route,
         "changes": changes,

@@ -1,4 +1,7 @@
-"""TODO."""
+"""Addresses on the network: where prices come from, where the pages answer, the heartbeat's.
+
+No error repeats an address: one may be a secret.
+"""
 
 from __future__ import annotations
 
@@ -6,14 +9,14 @@ import ipaddress
 import re
 from dataclasses import dataclass
 from pathlib import PurePosixPath
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 HIGHEST_PORT = 65535
-# What the kernel has room for in the address of a unix socket, the final zero taken off.
+# What the kernel has room for in the address of a unix socket, less the final zero byte.
 LONGEST_SOCKET_PATH = 107
-UNIX = "unix:"
 
-_URL_SIGNS = re.compile(r"[!-~]+")
+_UNIX_PREFIX = "unix:"
+_URL_CHARACTERS = re.compile(r"[!-~]+")
 _HOST_AND_PORT = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([A-Za-z0-9.-]+)):([0-9]{1,5})")
 
 
@@ -26,7 +29,7 @@ class TcpAddress:
 
     @property
     def is_loopback(self) -> bool:
-        return _is_this_machine(self.host)
+        return is_loopback(self.host)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,50 +43,59 @@ class UnixAddress:
         return True
 
 
-def is_loopback(url: str) -> bool:
-    """Whether the host of a URL is this machine: localhost, 127.0.0.0/8 or ::1."""
-    return _is_this_machine(urlsplit(url).hostname or "")
+def is_loopback(host: str) -> bool:
+    """Whether a host is this machine: localhost, 127.0.0.0/8 or ::1, with or without brackets."""
+    if host.lower() == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
+
+
+def is_on_loopback(url: str) -> bool:
+    """Whether the host of a URL is this machine."""
+    return is_loopback(urlsplit(url).hostname or "")
 
 
 def parse_source_url(text: str) -> str:
-    """The API's URL, with a slash at its end. Raises `ValueError` with the mending."""
-    try:
-        parts = urlsplit(text)
-        host, _ = parts.hostname, parts.port
-    except ValueError:
-        raise ValueError("is not a URL; write https://host/path/") from None
-    if parts.scheme not in {"http", "https"} or not host or not _URL_SIGNS.fullmatch(text):
-        raise ValueError("is not an http(s) URL; write https://host/path/")
+    """The API's URL, with a slash at its end. Raises `ValueError` that says how to fix it."""
+    parts = _split_url(text, "write https://host/path/")
     if "@" in parts.netloc:
         raise ValueError("has a user name or password; the API needs none, remove it")
     if parts.query or parts.fragment:
         raise ValueError("has a ? or # part; end it after the path")
-    if parts.scheme == "http" and not is_loopback(text):
+    if parts.scheme == "http" and not is_on_loopback(text):
         raise ValueError("is not encrypted; write https (http is for this machine only)")
     return text if text.endswith("/") else text + "/"
 
 
 def parse_heartbeat_url(text: str) -> str:
-    """The URL to ping, as it stands. Raises `ValueError` with the mending.
+    """The URL to ping, unchanged. Raises `ValueError` that says how to fix it.
 
-    Plain http is let through: such a monitor often stands in the same house, without TLS.
+    Plain http is allowed: such a monitor often runs in the same network, without TLS.
     """
+    fix = "copy it again from the monitor"
+    if _split_url(text, fix).fragment:
+        raise ValueError(f"has a # part; {fix}")
+    return text
+
+
+def _split_url(text: str, fix: str) -> SplitResult:
     try:
         parts = urlsplit(text)
         host, _ = parts.hostname, parts.port
     except ValueError:
-        raise ValueError("is not a URL; copy it again from the monitor") from None
-    if parts.scheme not in {"http", "https"} or not host or not _URL_SIGNS.fullmatch(text):
-        raise ValueError("is not an http(s) URL; copy it again from the monitor")
-    if parts.fragment:
-        raise ValueError("has a # part; copy it again from the monitor")
-    return text
+        raise ValueError(f"is not a URL; {fix}") from None
+    if parts.scheme not in {"http", "https"} or not host or not _URL_CHARACTERS.fullmatch(text):
+        raise ValueError(f"is not an http(s) URL; {fix}")
+    return parts
 
 
 def parse_listen(text: str) -> TcpAddress | UnixAddress:
-    """Read `127.0.0.1:9178`, `[::1]:9178` or `unix:/run/x.sock`."""
-    if text.startswith(UNIX):
-        return _parse_socket(text.removeprefix(UNIX))
+    """Read `127.0.0.1:9178`, `[::1]:9178` or `unix:/run/x.sock`. Raises `ValueError` likewise."""
+    if text.startswith(_UNIX_PREFIX):
+        return _parse_socket(text.removeprefix(_UNIX_PREFIX))
     if not (match := _HOST_AND_PORT.fullmatch(text)):
         raise ValueError("is not an address; write 127.0.0.1:9178 or unix:/run/kie-watcher/web")
     bracketed, plain, port = match.groups()
@@ -96,19 +108,10 @@ def parse_listen(text: str) -> TcpAddress | UnixAddress:
 
 def _parse_socket(path: str) -> UnixAddress:
     if not path.startswith("/") or not path.isprintable():
-        raise ValueError("has no whole path behind unix:; write unix:/run/kie-watcher/web")
+        raise ValueError("has no absolute path after unix:; write unix:/run/kie-watcher/web")
     if len(path.encode()) > LONGEST_SOCKET_PATH:
         raise ValueError(f"is too long for a socket; use at most {LONGEST_SOCKET_PATH} bytes")
     return UnixAddress(PurePosixPath(path))
-
-
-def _is_this_machine(host: str) -> bool:
-    if host.lower() == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def _is_ip(host: str) -> bool:

@@ -1,19 +1,15 @@
-"""YAML as plain texts, lists and mappings, with the place of every key and value.
+"""YAML as texts, lists and mappings, with the place of every key and value; variables filled in.
 
-Reads every scalar as the text that stands there, so that no `no` is a boolean and no `1:30` a
-number. Refuses to know any setting, and refuses what could hurt: duplicate keys, tags, endless
-nesting, aliases that multiply.
-
-`${NAME}` in the values of a document, from the environment.
-
-Knows the escape `$${` for a plain `${`. Refuses to look into keys, and to read twice what a
-variable holds.
+Every scalar is the text that is written, so that no `no` is a boolean and no `1:30` a number. What
+could do harm is refused: duplicate keys, tags, endless nesting, aliases that multiply. `${NAME}` in
+a value comes from the environment, `$${` is a plain `${`; keys, and what a variable holds, are not
+searched for more.
 """
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import yaml
@@ -24,10 +20,13 @@ from watcher.config.errors import Finding, KeyPath, Place, key_text
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-Plain = None | str | list["Plain"] | dict[str, "Plain"]
+YamlContent = None | str | list["YamlContent"] | dict[str, "YamlContent"]
 
-DEEPEST = 20
-MOST_NODES = 10_000
+MAX_DEPTH = 20
+MAX_NODES = 10_000
+
+_REFERENCE = re.compile(r"\$\$\{|\$\{([^{}]*)\}|\$\{")
+_VARIABLE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
 
 _CORE_TAG = re.compile(
     r"tag:yaml\.org,2002:(null|bool|int|float|str|timestamp|value|merge|seq|map)"
@@ -38,15 +37,18 @@ _OPEN_QUOTE = "while scanning a quoted scalar"
 
 # What the parser says (the start of it, or of its context) and what a person can do about it.
 # Its own words are never shown: some of them quote the file.
-_IN_OUR_WORDS = (
+_EXPLANATIONS = (
     ("found character '\\t'", "has a tab; indent with spaces"),
     ("found character '%'", "has a % where no value can start; put quotes around the value"),
-    ("found character", "has a sign that no value can start with; put quotes around the value"),
+    (
+        "found character",
+        "has a character that no value starts with; put quotes around the value",
+    ),
     (
         "mapping values are not allowed",
-        "has a colon where none can stand; check the indentation or put quotes around the value",
+        "has a colon where none is allowed; check the indentation or put quotes around the value",
     ),
-    ("sequence entries are not", "has a - where no list can stand; start the list on a new line"),
+    ("sequence entries are not", "has a - where no list is allowed; start the list on a new line"),
     ("while scanning an", "has a * or & that names nothing; put quotes around the value"),
     ("while scanning a tag", "has a ! that names no tag; put quotes around the value"),
     ("found undefined tag", "has a ! that names no tag; put quotes around the value"),
@@ -61,29 +63,34 @@ _IN_OUR_WORDS = (
         'has a bracket never closed or a value to quote; close it, and quote "${NAME}" in brackets',
     ),
     ("but found another document", "has a second document; remove the line ---"),
-    ("nested too deep", f"is nested too deep; use at most {DEEPEST} levels"),
-    ("too many values", f"has too many values; use at most {MOST_NODES}"),
+    ("nested too deep", f"is nested too deeply; use at most {MAX_DEPTH} levels"),
+    ("too many values", f"has too many values; use at most {MAX_NODES}"),
 )
-_OTHERWISE = "is not YAML; check indentation, colons, brackets and quotes around this place"
+_NOT_YAML = "is not YAML; check indentation, colons, brackets and quotes around this place"
 
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """What a file says, where, and what is wrong with the way it says it."""
+    """What a file says, where in it, and what is wrong with how it is written."""
 
-    content: Plain = None
+    content: YamlContent = None
     values: dict[KeyPath, Place] = field(default_factory=dict)
     keys: dict[KeyPath, Place] = field(default_factory=dict)
     findings: list[Finding] = field(default_factory=list)
 
     def place_of(self, path: KeyPath) -> Place:
-        """Where the value stands, or the nearest thing around it that stands in the file."""
+        """Where the value is, or the nearest thing around it that is in the file."""
         while path and path not in self.values:
             path = path[:-1]
         return self.values.get(path, Place())
 
-    def key_place(self, path: KeyPath) -> Place:
-        return self.keys.get(path) or self.place_of(path)
+    def finding(self, path: KeyPath, what: str) -> Finding:
+        """Something wrong with a value."""
+        return Finding(self.place_of(path), key_text(path) or "file", what)
+
+    def finding_at_key(self, path: KeyPath, what: str) -> Finding:
+        """Something wrong with a key, or with a section as a whole."""
+        return Finding(self.keys.get(path) or self.place_of(path), key_text(path) or "file", what)
 
 
 def read_document(text: str) -> Document:
@@ -96,16 +103,15 @@ def read_document(text: str) -> Document:
     try:
         root = loader.get_single_node()
     except yaml.MarkedYAMLError as error:
-        return Document(findings=[Finding(_place_of(error), "syntax", _in_our_words(error))])
+        return Document(findings=[Finding(_place_of(error), "syntax", _explain(error))])
     except (ValueError, OverflowError):
-        # PyYAML lets these through for an escape or a version number out of range.
-        finding = Finding(_place(loader.get_mark()), "syntax", _OTHERWISE)
-        return Document(findings=[finding])
+        # PyYAML raises these for an escape or a version number that is out of range.
+        return Document(findings=[Finding(_place(loader.get_mark()), "syntax", _NOT_YAML)])
     finally:
         loader.dispose()
     try:
-        return Document() if root is None else _Walk().document(root)
-    except _TooMuchError as error:
+        return Document() if root is None else _NodeReader().read(root)
+    except _EndlessError as error:
         return Document(findings=[error.finding])
 
 
@@ -120,9 +126,9 @@ class _Loader(yaml.SafeLoader):
     def compose_node(self, parent: Node | None, index: Any) -> Node | None:
         self._depth += 1
         self._nodes += 1
-        if self._depth > DEEPEST:
+        if self._depth > MAX_DEPTH:
             raise self._limit("nested too deep")
-        if self._nodes > MOST_NODES:
+        if self._nodes > MAX_NODES:
             raise self._limit("too many values")
         node: Node | None = super().compose_node(parent, index)
         self._depth -= 1
@@ -133,7 +139,7 @@ class _Loader(yaml.SafeLoader):
         return yaml.MarkedYAMLError(problem=problem, problem_mark=event.start_mark)
 
 
-class _TooMuchError(Exception):
+class _EndlessError(Exception):
     """Aliases make more of the file than there is in it, or contain themselves."""
 
     def __init__(self, place: Place, path: KeyPath) -> None:
@@ -142,45 +148,43 @@ class _TooMuchError(Exception):
         self.finding = Finding(place, key_text(path) or "file", what)
 
 
-class _Walk:
-    """One pass over the nodes; aliases are followed, and counted each time."""
+class _NodeReader:
+    """Reads the nodes in one pass; aliases are followed, and counted each time."""
 
     def __init__(self) -> None:
-        self._found = Document()
-        self._left = MOST_NODES
+        self._document = Document()
+        self._nodes_left = MAX_NODES
 
-    def document(self, root: Node) -> Document:
-        content = self._plain(root, ())
-        found = self._found
-        return Document(content, found.values, found.keys, found.findings)
+    def read(self, root: Node) -> Document:
+        return replace(self._document, content=self._content(root, ()))
 
-    def _plain(self, node: Node, path: KeyPath) -> Plain:
-        self._left -= 1
-        self._found.values[path] = _place(node.start_mark)
-        if self._left < 0 or len(path) >= DEEPEST:
-            raise _TooMuchError(_place(node.start_mark), path[:1])
+    def _content(self, node: Node, path: KeyPath) -> YamlContent:
+        self._nodes_left -= 1
+        self._document.values[path] = _place(node.start_mark)
+        if self._nodes_left < 0 or len(path) >= MAX_DEPTH:
+            raise _EndlessError(_place(node.start_mark), path[:1])
         if not _CORE_TAG.fullmatch(node.tag):
-            self._complain(node, path, "has a tag that means nothing here; remove the !tag")
+            self._report(node, path, "has a tag that means nothing here; remove the !tag")
         if isinstance(node, MappingNode):
             return self._mapping(node, path)
         if isinstance(node, SequenceNode):
-            return [self._plain(item, (*path, at)) for at, item in enumerate(node.value)]
+            return [self._content(item, (*path, at)) for at, item in enumerate(node.value)]
         return self._text(node, path)
 
-    def _mapping(self, node: MappingNode, path: KeyPath) -> dict[str, Plain]:
-        content: dict[str, Plain] = {}
+    def _mapping(self, node: MappingNode, path: KeyPath) -> dict[str, YamlContent]:
+        content: dict[str, YamlContent] = {}
         for key, value in node.value:
             name = self._text(key, path) if isinstance(key, ScalarNode) else None
             if name is None:
-                self._complain(key, path, "has a key that is not a name; write name: value")
+                self._report(key, path, "has a key that is not a name; write name: value")
                 continue
             below = (*path, name)
             if name in content:
-                line = self._found.keys[below].line
-                self._complain(key, below, f"stands twice, first in line {line}; remove one")
+                line = self._document.keys[below].line
+                self._report(key, below, f"appears twice, first in line {line}; remove one")
                 continue
-            self._found.keys[below] = _place(key.start_mark)
-            content[name] = self._plain(value, below)
+            self._document.keys[below] = _place(key.start_mark)
+            content[name] = self._content(value, below)
         return content
 
     def _text(self, node: Node, path: KeyPath) -> str | None:
@@ -188,26 +192,25 @@ class _Walk:
             return None
         text = str(node.value)
         if any("\ud800" <= char <= "\udfff" for char in text):
-            self._complain(
-                node, path, "has half a character (an escape \\ud800 to \\udfff); mend it"
-            )
+            what = "has half a character (an escape \\ud800 to \\udfff); fix it"
+            self._report(node, path, what)
             return text.encode("utf-8", "replace").decode("utf-8")
         return text
 
-    def _complain(self, node: Node, path: KeyPath, what: str) -> None:
+    def _report(self, node: Node, path: KeyPath, what: str) -> None:
         key = key_text(path) or "file"
-        self._found.findings.append(Finding(_place(node.start_mark), key, what))
+        self._document.findings.append(Finding(_place(node.start_mark), key, what))
 
 
-def _in_our_words(error: yaml.MarkedYAMLError) -> str:
-    for start, words in _IN_OUR_WORDS:
+def _explain(error: yaml.MarkedYAMLError) -> str:
+    for start, words in _EXPLANATIONS:
         if (error.problem or "").startswith(start) or (error.context or "").startswith(start):
             return words
-    return _OTHERWISE
+    return _NOT_YAML
 
 
 def _place_of(error: yaml.MarkedYAMLError) -> Place:
-    # An open quote is found at the end of the file, and mended where it starts.
+    # An open quote is found at the end of the file, and fixed where it starts.
     if error.context == _OPEN_QUOTE:
         return _place(error.context_mark)
     return _place(error.problem_mark or error.context_mark)
@@ -222,15 +225,14 @@ def _place_in(text: str, position: int) -> Place:
     return Place(before.count("\n") + 1, len(before) - (before.rfind("\n") + 1) + 1)
 
 
-_REFERENCE = re.compile(r"\$\$\{|\$\{([^{}]*)\}|\$\{")
-_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
-
-
 @dataclass(frozen=True, slots=True)
 class Substituted:
-    """The content with its variables filled in; `used` has the values that went into each text."""
+    """The content with its variables filled in.
 
-    content: Plain
+    `used` has the values that went into each text, `broken` where one could not be filled in.
+    """
+
+    content: YamlContent
     used: dict[KeyPath, frozenset[str]] = field(default_factory=dict)
     broken: set[KeyPath] = field(default_factory=set)
     findings: list[Finding] = field(default_factory=list)
@@ -238,19 +240,17 @@ class Substituted:
 
 def substitute(document: Document, environment: Mapping[str, str]) -> Substituted:
     """Fill in every value; what cannot be filled in stays as it is and is among the findings."""
-    filling = _Filling(document, environment, Substituted(None))
-    content = filling.fill(document.content, ())
-    found = filling.found
-    return Substituted(content, found.used, found.broken, found.findings)
+    substitution = _Substitution(document, environment, Substituted(None))
+    return replace(substitution.result, content=substitution.fill(document.content, ()))
 
 
 @dataclass(frozen=True, slots=True)
-class _Filling:
+class _Substitution:
     document: Document
     environment: Mapping[str, str]
-    found: Substituted
+    result: Substituted
 
-    def fill(self, content: Plain, path: KeyPath) -> Plain:
+    def fill(self, content: YamlContent, path: KeyPath) -> YamlContent:
         if isinstance(content, dict):
             return {key: self.fill(value, (*path, key)) for key, value in content.items()}
         if isinstance(content, list):
@@ -263,16 +263,15 @@ class _Filling:
         if match[0] == "$${":
             return "${"
         name = match[1]
-        if name is None or not _NAME.fullmatch(name):
-            self._complain(path, "has a ${ that names no variable; write ${NAME}, or $${ for ${")
+        if name is None or not _VARIABLE_NAME.fullmatch(name):
+            self._report(path, "has a ${ that names no variable; write ${NAME}, or $${ for ${")
             return match[0]
         if (value := self.environment.get(name)) is None:
-            self._complain(path, f"the variable {name} is not set; set it, or write $${{ for ${{")
+            self._report(path, f"the variable {name} is not set; set it, or write $${{ for ${{")
             return match[0]
-        self.found.used[path] = self.found.used.get(path, frozenset()) | {value}
+        self.result.used[path] = self.result.used.get(path, frozenset()) | {value}
         return value
 
-    def _complain(self, path: KeyPath, what: str) -> None:
-        self.found.broken.add(path)
-        place, key = self.document.place_of(path), key_text(path) or "file"
-        self.found.findings.append(Finding(place, key, what))
+    def _report(self, path: KeyPath, what: str) -> None:
+        self.result.broken.add(path)
+        self.result.findings.append(self.document.finding(path, what))

@@ -1,4 +1,4 @@
-"""TODO."""
+"""Durations and shares as people write them: `5m`, `0.2s`, `7d`, `10%`."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from decimal import Decimal
 LONGEST_DURATION = timedelta(days=3650)
 
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
-_DURATION_NUMBER = re.compile(r"[0-9]{1,9}(\.[0-9]{1,6})?")
-_DURATION = re.compile(rf"({_DURATION_NUMBER.pattern})([smhd])")
-_SHARE = re.compile(rf"({_DURATION_NUMBER.pattern})%")
+_NUMBER = re.compile(r"[0-9]{1,9}(\.[0-9]{1,6})?")
+_DURATION = re.compile(rf"({_NUMBER.pattern})([smhd])")
+_SHARE = re.compile(rf"({_NUMBER.pattern})%")
 
 
 def parse_duration(text: str) -> timedelta:
     """Read `30s`, `5m`, `6h`, `7d`, `0.2s` or `0`; never longer than ten years.
 
-    Raises `ValueError` that says what is wrong and how to mend it, and does not repeat the text.
+    Raises `ValueError` with what is wrong and how to fix it; it never repeats the text.
     """
     if text == "0":
         return timedelta(0)
     if text.startswith("-"):
         raise ValueError("is negative; write a duration such as 30s")
-    if _DURATION_NUMBER.fullmatch(text):
+    if _NUMBER.fullmatch(text):
         raise ValueError("has no unit; write 30s, 5m, 6h or 7d")
     if not (match := _DURATION.fullmatch(text)):
         raise ValueError("is not a duration; write one number and one unit, as in 30s, 5m, 6h, 7d")
@@ -34,12 +34,12 @@ def parse_duration(text: str) -> timedelta:
 
 
 def parse_share(text: str) -> Decimal:
-    """Read `10%` as 0.1; `0` needs no sign. Raises `ValueError` as `parse_duration` does."""
+    """Read `10%` as 0.1; `0` needs no percent sign. Raises `ValueError` as `parse_duration`."""
     if text == "0":
         return Decimal(0)
     if text.startswith("-"):
         raise ValueError("is negative; write a share such as 10%")
-    if _DURATION_NUMBER.fullmatch(text):
+    if _NUMBER.fullmatch(text):
         raise ValueError("has no percent sign; write 10%")
     if not (match := _SHARE.fullmatch(text)):
         raise ValueError("is not a share; write a number and a percent sign, as in 10%")
@@ -47,7 +47,7 @@ def parse_share(text: str) -> Decimal:
 
 
 def duration_text(duration: timedelta) -> str:
-    """A duration as `parse_duration` reads it, in the largest unit that leaves no rest."""
+    """A duration as `parse_duration` reads it, in the largest unit that it is a whole number of."""
     if not duration:
         return "0"
     for unit in "dhm":

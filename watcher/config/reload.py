@@ -1,7 +1,6 @@
-"""What a new configuration would change: which keys, from what to what, and what must wait.
+"""What a new configuration changes: which keys, from what to what, and what needs a restart.
 
-Knows the settings as a tree of keys, and which of them only a restart can change. Refuses to know
-files, signals and secrets: of a value that could hold one it says that it changed, and no more.
+Of a value that could hold a secret it says that it changed, and no more.
 """
 
 from __future__ import annotations
@@ -23,24 +22,24 @@ if TYPE_CHECKING:
 
     from watcher.config.settings import Settings
 
-# Held open from start to end: the state with its lock, and the address that is listened at.
+# Held open from start to end: the state with its lock, and the address that is listened on.
 NEEDS_RESTART = ("state.path", "web")
-# Where addresses of services stand, with what opens them: nothing beneath is ever shown.
+# Sections with secrets: no value in them is ever shown.
 _NEVER_SHOWN = ("receivers", "heartbeat")
-# What was read along with a value and is no key of its own: what went into an address, and what
-# stood in the file that `template` names.
-_NO_KEY = ("variables",)
-_READ_FOR = {"template_text": "template"}
-# What holds nothing but what it shows.
+# Fields that are not keys, since they are read along with another: what went into an address, and
+# the content of the file that `template` names.
+_NOT_KEYS = ("variables",)
+_READ_WITH = {"template_text": "template"}
+# Types whose text is all there is to them.
 _PLAIN = (bool, int, str, Decimal, timedelta, time, PurePath, Enum)
-_TOP: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Reload:
-    """What comes of a new configuration: `settings` are the new ones as far as they can apply.
+    """The effect of a new configuration: `settings` are the new ones as far as they can apply.
 
-    `changed` names what applies now, `waiting` what was left as it is until the next start.
+    `changed` names what applies now, `waiting` what stays as it is until the next start; each as
+    `poll.interval: 5m, now 10m`, in the order of the keys.
     """
 
     settings: Settings
@@ -65,23 +64,14 @@ class _Difference:
         return f"{self.key}: {self.what}"
 
 
-def changed(old: Settings, new: Settings) -> list[str]:
-    """Every difference in the order of the keys, as `poll.interval: 5m, now 10m`."""
-    return [str(difference) for difference in _all(old, new)]
-
-
 def compare(old: Settings, new: Settings) -> Reload:
-    """What a running watcher makes of `new`: all of it, but for what only a restart can change."""
-    differences = _all(old, new)
+    """What a running watcher takes over of `new`: all except what only a restart can change."""
+    differences = list(dict.fromkeys(_of_models(old, new, ())))
     return Reload(
         _with_kept(old, new),
         tuple(str(each) for each in differences if not each.needs_restart),
         tuple(str(each) for each in differences if each.needs_restart),
     )
-
-
-def _all(old: Settings, new: Settings) -> list[_Difference]:
-    return list(dict.fromkeys(_of_models(old, new, _TOP)))
 
 
 def _with_kept(old: Settings, new: Settings) -> Settings:
@@ -99,8 +89,8 @@ def _with_kept(old: Settings, new: Settings) -> Settings:
 
 def _of_models(old: BaseModel, new: BaseModel, path: tuple[str, ...]) -> Iterator[_Difference]:
     for name in type(new).model_fields:
-        if name not in _NO_KEY:
-            key = _READ_FOR.get(name, name).rstrip("_")
+        if name not in _NOT_KEYS:
+            key = _READ_WITH.get(name, name).rstrip("_")
             yield from _differences(getattr(old, name), getattr(new, name), (*path, key))
 
 
@@ -123,7 +113,7 @@ def _differences(old: Any, new: Any, path: tuple[str, ...]) -> Iterator[_Differe
 def _of_parts(
     old: Mapping[str, Any], new: Mapping[str, Any], path: tuple[str, ...]
 ) -> Iterator[_Difference]:
-    """Of things with names: those that went, those that came, and what is different in the rest."""
+    """Of named parts: those that are gone, those that are new, and what differs in the others."""
     for name in [*old, *(name for name in new if name not in old)]:
         if name not in new:
             yield _Difference((*path, name), "removed")
@@ -136,9 +126,9 @@ def _of_parts(
 def _of_named(old: Any, new: Any, path: tuple[str, ...]) -> Iterator[_Difference]:
     before, after = ({_name_of(each): each for each in listed} for listed in (old, new))
     yield from _of_parts(before, after, path)
-    # Routes are asked in turn: the same ones in another order are another configuration.
-    staying = [name for name in before if name in after]
-    if staying != [name for name in after if name in before]:
+    # Routes are tried in order: the same ones in another order are another configuration.
+    kept = [name for name in before if name in after]
+    if kept != [name for name in after if name in before]:
         yield _Difference(path, "in another order")
 
 
@@ -149,15 +139,15 @@ def _are_named(listed: Any) -> bool:
 
 
 def _name_of(part: Any) -> Any:
-    """By what a person tells the parts of a list apart: routes by name, usage by its model."""
+    """What identifies a part of a list for a person: the name of a route, the model of a usage."""
     if not isinstance(part, BaseModel):
         return None
     return getattr(part, "name", getattr(part, "model", None))
 
 
 def _of_sets(old: frozenset[Any], new: frozenset[Any]) -> str:
-    less, more = (sorted(map(_text, part)) for part in (old - new, new - old))
-    return ", ".join([*(f"without {each}" for each in less), *(f"with {each}" for each in more)])
+    gone, added = (sorted(map(_text, part)) for part in (old - new, new - old))
+    return ", ".join([*(f"without {each}" for each in gone), *(f"with {each}" for each in added)])
 
 
 def _from_to(old: Any, new: Any, path: tuple[str, ...]) -> str:

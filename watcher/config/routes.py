@@ -1,16 +1,8 @@
-"""Whether a pattern can be used: `glob*`, `re:…`, and `!…` in front of either.
+"""The settings of routing, typed: routes and their matches, quiet hours, usage, flapping.
 
-Tries a regular expression on texts made to hurt it, because one that backtracks for ever would
-stop the watcher at the first description that hurts it. Refuses to know what a pattern matches.
-
-Who hears of what and when, typed: routes, quiet hours, usage, flapping.
-
-Knows what each allows by itself. Refuses to know the receivers, the other routes, and how a
-change is matched. `from` and `continue` are `from_` and `continue_` here.
-
-From settings to the values that routing works with.
-
-Knows both vocabularies. Refuses to decide anything.
+Each is checked by itself; whether its receivers exist, and what other routes leave over, is checked
+in `config.validation`. A regular expression is tried on texts made to let it backtrack: one that
+does so for ever would stop the watcher at the first description of that kind.
 """
 
 from __future__ import annotations
@@ -23,15 +15,22 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
 
-from watcher.catalog.changes import Kind
+from watcher.catalog.changes import (
+    DISCOUNT_KINDS,
+    FAL_KINDS,
+    PRICE_KINDS,
+    PROMOTION_KINDS,
+    Kind,
+)
 from watcher.catalog.record import fold
 from watcher.config.durations import parse_share
 from watcher.config.values import (
     DAYS,
-    GIVEN,
-    SECTION,
-    WRITTEN,
+    EMPTY_MEANS_DEFAULTS,
+    FROM_FILE,
+    NOT_EMPTY,
     AnyDay,
+    DurationOrZero,
     Name,
     Names,
     OnOff,
@@ -41,66 +40,76 @@ from watcher.config.values import (
     Section,
     Share,
     TimeOfDay,
-    Waiting,
-    Whole,
-    a_list,
+    WholeNumber,
     above,
     between,
+    non_empty_list,
     one_of,
     read_by,
 )
-from watcher.routing.match import Pattern
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from decimal import Decimal
 
+HIGHEST_DISCOUNT = 100
 
-EXCLUDES = "!"
-REGULAR = "re:"
-LONGEST = 200
+# What people say for both directions.
+_SHORT_KINDS = {
+    "price": PRICE_KINDS,
+    "discount": DISCOUNT_KINDS,
+    "promotion": PROMOTION_KINDS,
+    "fal": FAL_KINDS,
+}
+# The kinds that are a number going up or down, and so can cross a mark.
+_CROSSING = PRICE_KINDS | DISCOUNT_KINDS | FAL_KINDS
+
+EXCLUDE = "!"
+EXPRESSION = "re:"
+LONGEST_PATTERN = 200
 # Four times the longest description there is: enough to tell for ever from a while, and no more,
-# because every command that reads the configuration waits for the trial.
+# because every command that reads the configuration waits for this trial.
 TRIAL_LENGTH = 400
-# In seconds that this process was at work: thousands of descriptions are matched at a time.
+# In seconds of CPU time: thousands of descriptions are matched at a time.
 LONGEST_TRIAL = 0.05
+MOST_LITERALS = 12
 
 _LITERAL = re.compile(r"[^\\.*+?|()\[\]{}^$]+")
-MOST_LITERALS = 12
-# What words, numbers and their separators are to the classes of an expression.
-_STUFF = ("a", "0", " ", "-", ",", "a ", "a0", "a,", "a-b ", "!")
+# Samples of what expressions match with character classes: words, numbers, separators.
+_FILLERS = ("a", "0", " ", "-", ",", "a ", "a0", "a,", "a-b ", "!")
 _SAMPLE = "bytedance/seedance-2-5, text-to-video, 1080p-10.0s no video "
 
 
 def parse_pattern(text: str) -> str:
-    """The pattern as it stands. Raises `ValueError` with what is wrong and the mending."""
-    # Routing brings a library for expressions; a configuration without patterns does not wait.
-    from watcher.routing.match import PatternError  # noqa: PLC0415
+    """The pattern, unchanged. Raises `ValueError` with what is wrong and how to fix it."""
+    # Routing imports a library for regular expressions; those without patterns do not wait for it.
+    from watcher.routing.match import Pattern, PatternError  # noqa: PLC0415
 
-    if len(text) > LONGEST or not text.isprintable():
-        raise ValueError(f"is no pattern; write one line of at most {LONGEST} characters")
+    if len(text) > LONGEST_PATTERN or not text.isprintable():
+        what = f"is not a pattern; write one line of at most {LONGEST_PATTERN} characters"
+        raise ValueError(what)
     try:
         Pattern(text)
     except PatternError as error:
-        raise ValueError(f"{error}; mend it or remove it") from None
-    bare = text.removeprefix(EXCLUDES).strip()
-    if bare.startswith(REGULAR):
-        _try(bare.removeprefix(REGULAR))
+        raise ValueError(f"{error}; fix it or remove it") from None
+    bare = text.removeprefix(EXCLUDE).strip()
+    if bare.startswith(EXPRESSION):
+        _refuse_backtracking(bare.removeprefix(EXPRESSION))
     return text
 
 
 def _parse_including(text: str) -> str:
-    if text.startswith(EXCLUDES):
+    if text.startswith(EXCLUDE):
         raise ValueError("excludes, and there is nothing to exclude from; remove the !")
     return parse_pattern(text)
 
 
-def _try(expression: str) -> None:
+def _refuse_backtracking(expression: str) -> None:
     import regex  # noqa: PLC0415 - as above
 
     compiled = regex.compile(expression, regex.IGNORECASE)
     try:
-        for text in _nasty(expression):
+        for text in _hostile_texts(expression):
             compiled.search(text, timeout=LONGEST_TRIAL)
     except TimeoutError:
         what = "backtracks for ever on some texts; write it without repeats within repeats"
@@ -109,63 +118,51 @@ def _try(expression: str) -> None:
         raise ValueError("needs too much memory on some texts; write a simpler one") from None
 
 
-def _nasty(expression: str) -> Iterator[str]:
-    """Long texts that almost match: something repeated, and then what does not fit.
+def _hostile_texts(expression: str) -> Iterator[str]:
+    """Long texts that almost match: something repeated, and then something that does not match.
 
-    Before and after stands what the expression requires, so that it does not give up at once.
+    Before and after it is what the expression requires, so that it does not give up at once.
     """
     literals = _LITERAL.findall(expression)[:MOST_LITERALS]
     required, backwards = "".join(literals), "".join(reversed(literals))
     letters = list(dict.fromkeys(required))[:MOST_LITERALS]
-    repeated = dict.fromkeys((*literals, required, *letters, *_STUFF, _SAMPLE))
+    repeated = dict.fromkeys((*literals, required, *letters, *_FILLERS, _SAMPLE))
     starts = dict.fromkeys(("", required, *("".join(literals[:n]) for n in range(len(literals)))))
     ends = dict.fromkeys(("", "!", f"!{backwards}!"))
-    for start, stuff, end in product(starts, filter(None, repeated), ends):
-        yield start + (stuff * TRIAL_LENGTH)[:TRIAL_LENGTH] + end
+    for start, filler, end in product(starts, filter(None, repeated), ends):
+        yield start + (filler * TRIAL_LENGTH)[:TRIAL_LENGTH] + end
 
 
-# A pattern that may exclude, among others.
+# A pattern in a list, which may exclude.
 AnyPattern = Annotated[str, read_by(parse_pattern)]
 # A pattern that stands alone.
 OnePattern = Annotated[str, read_by(_parse_including)]
 Patterns = Annotated[
     tuple[AnyPattern, ...],
-    a_list("pattern", '"*seedance*", "!*480p*"', "so nothing could match; remove the key for all"),
+    non_empty_list(
+        "pattern", '"*seedance*", "!*480p*"', "so nothing could match; remove the key for all"
+    ),
 ]
-
-
-HIGHEST_DISCOUNT = 100
-
-# What people say for both directions.
-_SHORT_KINDS = {
-    "price": frozenset({Kind.PRICE_UP, Kind.PRICE_DOWN}),
-    "discount": frozenset({Kind.DISCOUNT_UP, Kind.DISCOUNT_DOWN}),
-    "promotion": frozenset({Kind.PROMOTION_STARTED, Kind.PROMOTION_ENDED}),
-    "fal": frozenset({Kind.FAL_UP, Kind.FAL_DOWN}),
-}
-# The kinds that are a number going up or down, and so past a mark.
-_CROSSING = _SHORT_KINDS["price"] | _SHORT_KINDS["discount"] | _SHORT_KINDS["fal"]
-
 KindWord = Annotated[str, one_of("kind of change", (*_SHORT_KINDS, *Kind))]
 LeastShare = Annotated[Share, above(0, "5%")]
 
 
 class MinChangeSettings(Section):
-    """The least move of a price, as shares; a direction without one has no threshold."""
+    """The least move of a price that counts, as shares; `None` is no threshold."""
 
-    up: Annotated[LeastShare | None, GIVEN] = None
-    down: Annotated[LeastShare | None, GIVEN] = None
+    up: Annotated[LeastShare | None, NOT_EMPTY] = None
+    down: Annotated[LeastShare | None, NOT_EMPTY] = None
 
     @field_validator("down")
     @classmethod
-    def _can_happen(cls, share: Decimal | None) -> Decimal | None:
+    def _must_be_possible(cls, share: Decimal | None) -> Decimal | None:
         if share is not None and share > 1:
             raise ValueError("matches nothing: no price falls by more than 100%; write less")
         return share
 
 
-def _one_share_for_both(value: Any, info: ValidationInfo) -> Any:
-    if value in ("", {}) or (value is None and info.context is WRITTEN):
+def _for_both_directions(value: Any, info: ValidationInfo) -> Any:
+    if value in ("", {}) or (value is None and info.context is FROM_FILE):
         raise ValueError("is empty; write 5%, or {up: 2%, down: 10%}")
     if isinstance(value, list):
         raise ValueError("is a list; write 5%, or {up: 2%, down: 10%}")  # noqa: TRY004
@@ -176,56 +173,54 @@ def _one_share_for_both(value: Any, info: ValidationInfo) -> Any:
     return MinChangeSettings.model_construct(up=share, down=share)
 
 
-def _something(value: Any, info: ValidationInfo) -> Any:
-    if value == {} or (value is None and info.context is WRITTEN):
+def _refuse_matching_all(value: Any, info: ValidationInfo) -> Any:
+    if value == {} or (value is None and info.context is FROM_FILE):
         raise ValueError("is empty, so everything would be urgent; name what is, or remove it")
     return value
 
 
 class MatchSettings(Section):
-    """What a route, or what is urgent, takes: all that is written here; nothing is everything.
+    """What a route takes, or what is urgent: all conditions must hold; without any, everything.
 
-    Shares in `min_change`; `min_change_usd` and `usd_…` in USD per listed unit; `discount_…` in
-    percent below Fal.
+    `min_change` is in shares; `min_change_usd` and `usd_…` are in USD per listed unit;
+    `discount_…` are in percent below Fal.
     """
 
     kinds: Annotated[
         tuple[KindWord, ...] | None,
-        a_list("kind", "price, removed", "so nothing could match; name at least one kind"),
+        non_empty_list("kind", "price, removed", "so nothing could match; name at least one kind"),
     ] = None
     interface: Patterns = ()
     provider: Patterns = ()
     model: Patterns = ()
     family: Patterns = ()
-    min_change: Annotated[MinChangeSettings | None, BeforeValidator(_one_share_for_both)] = None
-    min_change_usd: Annotated[PositiveNumber | None, GIVEN] = None
-    usd_below: Annotated[PositiveNumber | None, GIVEN] = None
-    usd_above: Annotated[PositiveNumber | None, GIVEN] = None
-    discount_below: Annotated[Percent | None, GIVEN] = None
-    discount_above: Annotated[Percent | None, GIVEN] = None
+    min_change: Annotated[MinChangeSettings | None, BeforeValidator(_for_both_directions)] = None
+    min_change_usd: Annotated[PositiveNumber | None, NOT_EMPTY] = None
+    usd_below: Annotated[PositiveNumber | None, NOT_EMPTY] = None
+    usd_above: Annotated[PositiveNumber | None, NOT_EMPTY] = None
+    discount_below: Annotated[Percent | None, NOT_EMPTY] = None
+    discount_above: Annotated[Percent | None, NOT_EMPTY] = None
 
     @property
     def all_kinds(self) -> frozenset[Kind] | None:
-        """The kinds named, short names spelt out; `None` where none is named."""
-        if self.kinds is None:
-            return None
-        return _all_meant(self.kinds)
+        """The kinds named, with short names resolved; `None` where none is named."""
+        return None if self.kinds is None else _resolve(self.kinds)
 
     @field_validator("interface", "provider", "model", "family")
     @classmethod
-    def _leave_something(cls, patterns: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+    def _refuse_excluded(cls, patterns: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
         if _all_excluded(patterns):
             raise ValueError("excludes all that it includes, so nothing could match; remove a !")
-        of_models = any(not text.startswith(EXCLUDES) for text in patterns)
-        if of_models and set(info.data.get("kinds") or ()) == {Kind.CREDIT_VALUE}:
-            raise ValueError("matches nothing: credit_value is about no model; remove the key")
+        includes = any(not text.startswith(EXCLUDE) for text in patterns)
+        if includes and set(info.data.get("kinds") or ()) == {Kind.CREDIT_VALUE}:
+            raise ValueError("matches nothing: credit_value concerns no model; remove the key")
         return patterns
 
     @field_validator("usd_below", "usd_above", "discount_below", "discount_above")
     @classmethod
-    def _can_cross(cls, mark: Decimal | None, info: ValidationInfo) -> Decimal | None:
+    def _must_cross(cls, mark: Decimal | None, info: ValidationInfo) -> Decimal | None:
         kinds = info.data.get("kinds")
-        if kinds is not None and _CROSSING.isdisjoint(_all_meant(kinds)):
+        if kinds is not None and _CROSSING.isdisjoint(_resolve(kinds)):
             raise ValueError(
                 "matches nothing: none of these kinds crosses a mark; add price or discount"
             )
@@ -233,32 +228,32 @@ class MatchSettings(Section):
 
     @field_validator("discount_below", "discount_above")
     @classmethod
-    def _can_be_reached(cls, discount: Decimal | None) -> Decimal | None:
+    def _must_be_possible(cls, discount: Decimal | None) -> Decimal | None:
         if discount is not None and discount >= HIGHEST_DISCOUNT:
             raise ValueError("matches nothing: no discount is 100 or more; write less")
         return discount
 
 
-def _all_meant(words: Iterable[str]) -> frozenset[Kind]:
+def _resolve(words: Iterable[str]) -> frozenset[Kind]:
     return frozenset().union(*(_SHORT_KINDS.get(word) or {Kind(word)} for word in words))
 
 
 def _all_excluded(patterns: tuple[str, ...]) -> bool:
-    """Whether no text can pass; regular expressions are only compared as they are written."""
-    folded = [(text.startswith(EXCLUDES), fold(text.removeprefix(EXCLUDES))) for text in patterns]
+    """Whether no text can pass; regular expressions are only compared as texts."""
+    folded = [(text.startswith(EXCLUDE), fold(text.removeprefix(EXCLUDE))) for text in patterns]
     excluded = [text for excludes, text in folded if excludes]
     included = [text for excludes, text in folded if not excludes] or ["*"]
     return all(any(_covers(wide, narrow) for wide in excluded) for narrow in included)
 
 
 def _covers(wide: str, narrow: str) -> bool:
-    """Whether all that `narrow` matches is matched by `wide`, as far as that is plain to see.
+    """Whether `wide` certainly matches all that `narrow` matches.
 
     A `*` in `narrow` can only be met by a `*` in `wide`; a `?` or `[` in `wide` could be fooled.
     """
     if wide == narrow:
         return True
-    if wide.startswith(REGULAR) or narrow.startswith(REGULAR):
+    if wide.startswith(EXPRESSION) or narrow.startswith(EXPRESSION):
         return wide == "*"
     return not set(wide) & set("?[") and fnmatchcase(narrow, wide)
 
@@ -267,22 +262,22 @@ class RouteSettings(Section):
     """One route. `digest` is a cron expression in the time zone of the settings."""
 
     name: Name
-    match: Annotated[MatchSettings, SECTION] = MatchSettings()
+    match: Annotated[MatchSettings, EMPTY_MEANS_DEFAULTS] = MatchSettings()
     receivers: Names
     continue_: Annotated[OnOff, Field(alias="continue")] = False
-    digest: Annotated[Schedule | None, GIVEN] = None
+    digest: Annotated[Schedule | None, NOT_EMPTY] = None
     empty: OnOff = False
 
     @field_validator("empty")
     @classmethod
-    def _of_a_digest(cls, empty: bool, info: ValidationInfo) -> bool:
+    def _must_have_digest(cls, empty: bool, info: ValidationInfo) -> bool:
         if empty and "digest" in info.data and info.data["digest"] is None:
             raise ValueError("is for a digest, and this route has none; add digest: or remove it")
         return empty
 
 
 class QuietHoursSettings(Section):
-    """A time of day in which nothing but the urgent is sent; `None` receivers are all of them.
+    """A time of day in which only what is urgent is sent; `receivers` of `None` are all of them.
 
     A window that ends before it starts ends on the next day; `days` are those on which it starts.
     """
@@ -292,14 +287,14 @@ class QuietHoursSettings(Section):
     to: TimeOfDay
     days: Annotated[
         tuple[AnyDay, ...],
-        a_list("day", "mon, tue", "so it would never come; name at least one day"),
+        non_empty_list("day", "mon, tue", "so it would never apply; name at least one day"),
     ] = DAYS
-    receivers: Annotated[Names | None, GIVEN] = None
-    urgent: Annotated[MatchSettings | None, BeforeValidator(_something)] = None
+    receivers: Annotated[Names | None, NOT_EMPTY] = None
+    urgent: Annotated[MatchSettings | None, BeforeValidator(_refuse_matching_all)] = None
 
     @field_validator("to")
     @classmethod
-    def _some_time_long(cls, to: time, info: ValidationInfo) -> time:
+    def _must_last(cls, to: time, info: ValidationInfo) -> time:
         if to == info.data.get("from_"):
             raise ValueError("is the same as from, so it would never be quiet; write another time")
         return to
@@ -318,5 +313,5 @@ class FlapSettings(Section):
     Zero turns that off.
     """
 
-    changes: Annotated[Whole, between(1, 1000)] = 4
-    within: Waiting = timedelta(hours=24)
+    changes: Annotated[WholeNumber, between(1, 1000)] = 4
+    within: DurationOrZero = timedelta(hours=24)

@@ -1,11 +1,10 @@
-"""From settings to the values that routing works with."""
+"""The settings about routing, as the values that routing works with."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
-from watcher.config.settings import RESERVED
 from watcher.config.values import DAYS
 from watcher.routing.calendar import QuietWindow
 from watcher.routing.match import Matcher, Pattern
@@ -17,10 +16,10 @@ if TYPE_CHECKING:
 
 
 def routing_rules(settings: Settings) -> RoutingRules:
-    """All that the settings say about who hears what and when."""
+    """All that the settings say about who gets which change, and when."""
     usage = (Usage(Pattern(used.model), used.per_month) for used in settings.usage)
     return RoutingRules(
-        receivers=receiver_names(settings),
+        receivers=settings.receiver_names(),
         routes=tuple(map(_route, settings.routes)),
         announce=settings.announce,
         quiet=tuple(map(_window, settings.quiet_hours)),
@@ -30,13 +29,8 @@ def routing_rules(settings: Settings) -> RoutingRules:
     )
 
 
-def receiver_names(settings: Settings) -> tuple[str, ...]:
-    """The receivers there are; the terminal where none is set."""
-    return tuple(settings.receivers) or (RESERVED,)
-
-
 def matcher(match: MatchSettings) -> Matcher:
-    """What a `match` or an `urgent` asks for."""
+    """What a route's `match`, or the `urgent` of quiet hours, asks for."""
     least = match.min_change
     return Matcher(
         kinds=match.all_kinds,
@@ -63,7 +57,7 @@ def _route(route: RouteSettings) -> Route:
         name=route.name,
         matcher=matcher(route.match),
         receivers=route.receivers,
-        go_on=route.continue_,
+        continues=route.continue_,
         digest=route.digest,
         empty=route.empty,
     )

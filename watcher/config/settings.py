@@ -1,8 +1,7 @@
 """The settings, typed: every key, its default and the values it allows. Attribute path = YAML path.
 
-Refuses to know files, the environment and where in a file a value stood. Texts are read as people
-write them (`5m`, `10%`); a program may give the values themselves. An error says what is wrong and
-how to mend it, and never repeats the value.
+Texts are read as people write them (`5m`, `10%`); a program may give the values themselves. Errors
+say what is wrong and how to fix it, and never repeat the value.
 """
 
 from __future__ import annotations
@@ -20,24 +19,24 @@ from watcher.config.durations import parse_duration
 from watcher.config.routes import FlapSettings, QuietHoursSettings, RouteSettings, UsageSettings
 from watcher.config.secrets import is_secret, secret_parts
 from watcher.config.values import (
-    GIVEN,
-    SECTION,
+    EMPTY_MEANS_DEFAULTS,
+    NOT_EMPTY,
     AnyKind,
     Duration,
-    Forever,
+    DurationOrZero,
     Names,
     Number,
     OnOff,
     PlainPath,
+    Retention,
     Section,
     Share,
     TimeZone,
-    Waiting,
-    Whole,
-    a_list,
-    a_list_of_sections,
+    WholeNumber,
     above,
     between,
+    list_of_sections,
+    non_empty_list,
     one_of,
     read_by,
     share_between,
@@ -47,20 +46,21 @@ LogLevel = Literal["debug", "info", "warning", "error"]
 LogFormat = Literal["auto", "readable", "json"]
 MessageFormat = Literal["auto", "markdown", "html", "text", "json"]
 
-# The heartbeat beats with each complete sweep.
-# The built-in receiver that prints alerts; messages and deliveries are kept under its name.
-RESERVED = "terminal"
+# The built-in receiver that prints alerts, where no other is configured; the state has its messages
+# and deliveries under this name.
+TERMINAL_RECEIVER = "terminal"
+# The monitor is pinged with each complete sweep.
 EVERY_SWEEP: Literal["sweep"] = "sweep"
 
 
-def _parse_beat(text: str) -> timedelta | Literal["sweep"]:
+def _parse_ping_interval(text: str) -> timedelta | Literal["sweep"]:
     if text == EVERY_SWEEP:
         return EVERY_SWEEP
     try:
         every = parse_duration(text)
     except ValueError as error:
-        wrong, _, _ = str(error).partition(";")
-        raise ValueError(f"{wrong}; write sweep, or one such as 5m") from None
+        problem, _, _ = str(error).partition(";")
+        raise ValueError(f"{problem}; write sweep, or one such as 5m") from None
     if not every:
         raise ValueError("is zero; write sweep, or one such as 5m")
     return every
@@ -70,19 +70,19 @@ class SourceSettings(Section):
     """Where prices come from, and how politely they are asked for. `url` ends with a slash."""
 
     url: Annotated[str, read_by(parse_source_url)] = "https://api.kie.ai/client/v1/"
-    page_size: Annotated[Whole, between(1, 100)] = 100
-    probe_size: Annotated[Whole, between(1, 100)] = 20
-    concurrency: Annotated[Whole, between(1, 8)] = 2
+    page_size: Annotated[WholeNumber, between(1, 100)] = 100
+    probe_size: Annotated[WholeNumber, between(1, 100)] = 20
+    concurrency: Annotated[WholeNumber, between(1, 8)] = 2
     timeout: Duration = timedelta(seconds=20)
 
 
 class PollSettings(Section):
-    """How often. `jitter` is a share of the interval, 0 to 0.5."""
+    """How often to poll. `jitter` is a share of the interval, 0 to 0.5."""
 
     interval: Duration = timedelta(minutes=5)
     jitter: Annotated[Share, share_between(0, 50)] = Decimal("0.1")
     full_sweep_every: Duration = timedelta(minutes=30)
-    sweep_attempts: Annotated[Whole, between(1, 10)] = 3
+    sweep_attempts: Annotated[WholeNumber, between(1, 10)] = 3
     settle_delay: Duration = timedelta(seconds=2)
     max_backoff: Duration = timedelta(hours=1)
 
@@ -90,46 +90,46 @@ class PollSettings(Section):
 class ConfirmSettings(Section):
     """How long a change waits to be seen again; zero turns that waiting off. Shares are 0 to 1."""
 
-    removals: Waiting = timedelta(minutes=10)
-    implausible: Waiting = timedelta(minutes=30)
+    removals: DurationOrZero = timedelta(minutes=10)
+    implausible: DurationOrZero = timedelta(minutes=30)
     implausible_factor: Annotated[Number, above(1, "5")] = Decimal(5)
-    collapse: Waiting = timedelta(hours=6)
+    collapse: DurationOrZero = timedelta(hours=6)
     collapse_share: Annotated[Share, share_between(1, 100)] = Decimal("0.2")
 
 
-class KeepSettings(Section):
-    """How long what is done with is kept; `None` is for ever."""
+class RetentionSettings(Section):
+    """How long what is finished with is kept; `None` is for ever."""
 
-    history: Forever = None
-    polls: Forever = timedelta(days=30)
-    messages: Forever = timedelta(days=90)
+    history: Retention = None
+    polls: Retention = timedelta(days=30)
+    messages: Retention = timedelta(days=90)
 
 
 class StateSettings(Section):
-    """Where the memory is; a relative path starts from the current directory."""
+    """Where the state is; a relative path starts from the current directory."""
 
     path: PlainPath = Path("kie-watcher.db")
-    keep: Annotated[KeepSettings, SECTION] = KeepSettings()
+    keep: Annotated[RetentionSettings, EMPTY_MEANS_DEFAULTS] = RetentionSettings()
 
 
 class DeliverySettings(Section):
-    """How long a message is tried before it is a dead letter."""
+    """How long a message is tried before it is dead."""
 
     give_up_after: Duration = timedelta(days=7)
 
 
 class ReceiverOptions(Section):
-    """How a receiver likes its messages; `auto` is the best form its service takes."""
+    """How messages for a receiver are made; `auto` is the best format its service takes."""
 
     format: Annotated[MessageFormat, one_of("message format", get_args(MessageFormat))] = "auto"
     charts: OnOff = False
-    template: Annotated[PlainPath | None, GIVEN] = None
+    template: Annotated[PlainPath | None, NOT_EMPTY] = None
 
 
 class ReceiverSettings(ReceiverOptions):
-    """One destination: an Apprise URL, and the values of the environment that went into it.
+    """One destination: an Apprise URL, and the values of the variables that went into it.
 
-    `template_text` is what was found in the file that `template` names.
+    `template_text` is the content of the file that `template` names.
     """
 
     url: SecretStr
@@ -142,13 +142,13 @@ class ReceiverSettings(ReceiverOptions):
 
 
 class HeartbeatOptions(Section):
-    """How often the heartbeat beats."""
+    """How often the monitor is pinged."""
 
-    every: Annotated[timedelta | Literal["sweep"], read_by(_parse_beat)] = EVERY_SWEEP
+    every: Annotated[timedelta | Literal["sweep"], read_by(_parse_ping_interval)] = EVERY_SWEEP
 
 
 class HeartbeatSettings(HeartbeatOptions):
-    """A URL that misses us when we are gone, and what of the environment went into it."""
+    """A monitor that notices when we are gone: its URL, and the variables that went into it."""
 
     url: SecretStr
     variables: frozenset[SecretStr] = frozenset()
@@ -159,7 +159,7 @@ class HeartbeatSettings(HeartbeatOptions):
 
 
 class WebSettings(Section):
-    """Where `/livez`, `/readyz` and `/metrics` answer; nowhere without `listen`."""
+    """Where `/livez`, `/readyz` and `/metrics` are served; nowhere without `listen`."""
 
     listen: Annotated[TcpAddress | UnixAddress | None, read_by(parse_listen)] = None
     allow_remote: OnOff = False
@@ -183,19 +183,17 @@ class Settings(Section):
     receivers: dict[str, ReceiverSettings] = Field(default_factory=dict)
     announce: Annotated[
         frozenset[AnyKind],
-        a_list(
+        non_empty_list(
             "kind",
             "new, removed",
             "so nothing would ever be announced;"
             " name at least one kind, or remove the key for the usual ones",
         ),
     ] = ANNOUNCED_BY_DEFAULT
-    routes: Annotated[tuple[RouteSettings, ...], a_list_of_sections("route", "name")] = ()
-    quiet_hours: Annotated[
-        tuple[QuietHoursSettings, ...], a_list_of_sections("window", "name")
-    ] = ()
+    routes: Annotated[tuple[RouteSettings, ...], list_of_sections("route", "name")] = ()
+    quiet_hours: Annotated[tuple[QuietHoursSettings, ...], list_of_sections("window", "name")] = ()
     timezone: TimeZone = "UTC"
-    usage: Annotated[tuple[UsageSettings, ...], a_list_of_sections("model", "model")] = ()
+    usage: Annotated[tuple[UsageSettings, ...], list_of_sections("model", "model")] = ()
     flap: FlapSettings = FlapSettings()
     operator: Names = ()
     operator_after: Duration = timedelta(minutes=30)
@@ -203,10 +201,14 @@ class Settings(Section):
     web: WebSettings = WebSettings()
     log: LogSettings = LogSettings()
 
+    def receiver_names(self) -> tuple[str, ...]:
+        """The receivers there are: those configured, or the built-in one where none is."""
+        return tuple(self.receivers) or (TERMINAL_RECEIVER,)
+
     def secrets(self) -> frozenset[str]:
         """Every text that nothing may show: URLs, their pieces, and what went into them."""
-        beat = frozenset() if self.heartbeat is None else self.heartbeat.secrets()
-        return beat.union(*(receiver.secrets() for receiver in self.receivers.values()))
+        heartbeat = frozenset() if self.heartbeat is None else self.heartbeat.secrets()
+        return heartbeat.union(*(receiver.secrets() for receiver in self.receivers.values()))
 
 
 def _secrets(url: SecretStr, variables: frozenset[SecretStr]) -> frozenset[str]:

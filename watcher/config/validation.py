@@ -1,10 +1,7 @@
-"""Plain content to typed settings, and what does not fit as findings with their places.
+"""YAML content to typed settings, and everything wrong with it as findings with their places.
 
-Knows which keys there are, from the settings themselves. Refuses to know what fits together.
-
-Values that are fine alone and not together, among themselves or with the receivers.
-
-Knows which settings name and bound each other. Refuses to judge a value that does not count.
+First each section by itself (`validate`), then the sections together (`CrossChecks`): settings that
+bound each other or name the same thing. A value that is itself invalid contradicts no other.
 """
 
 from __future__ import annotations
@@ -16,71 +13,89 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
 
-from watcher.config.addresses import is_loopback
+from watcher.config.addresses import is_on_loopback
 from watcher.config.durations import duration_text
-from watcher.config.errors import VERY_LIKE, Finding, KeyPath, key_text, suggestion
-from watcher.config.settings import RESERVED, PollSettings, Settings
-from watcher.config.values import WRITTEN
+from watcher.config.errors import VERY_SIMILAR, key_text, suggest
+from watcher.config.settings import TERMINAL_RECEIVER, Settings
+from watcher.config.values import FROM_FILE
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping
 
-    from watcher.config.document import Document, Plain
+    from watcher.config.document import Document, YamlContent
+    from watcher.config.errors import Finding, KeyPath
 
-Fits = TypeVar("Fits", bound=BaseModel)
+SectionModel = TypeVar("SectionModel", bound=BaseModel)
 
-# Read by themselves, because what stands there is secret.
-READ_APART = ("receivers", "heartbeat")
+# They hold secrets, and are read by a reader of their own.
+SECRET_SECTIONS = ("receivers", "heartbeat")
+
+POLITE_INTERVAL = timedelta(seconds=30)
+MOST_NAMED = 10
+
+# Where receivers are named; `None` stands for each item of a list.
+_RECEIVERS_NAMED: tuple[tuple[str | None, ...], ...] = (
+    ("routes", None, "receivers", None),
+    ("quiet_hours", None, "receivers", None),
+    ("operator", None),
+)
+_NAMED_ONCE: tuple[tuple[str | None, ...], ...] = (
+    ("routes", None, "name"),
+    ("quiet_hours", None, "name"),
+)
 
 
 @dataclass(frozen=True, slots=True)
-class Fitted(Generic[Fits]):
-    """What of a content fits; `bad` are the keys whose values do not count."""
+class Validated(Generic[SectionModel]):
+    """The valid part of a content; `invalid` are the keys that were left out of it."""
 
-    value: Fits
-    bad: frozenset[KeyPath]
+    value: SectionModel
+    invalid: frozenset[KeyPath]
     findings: list[Finding]
 
 
-def fit_settings(
-    document: Document, sections: Mapping[str, Plain], broken: Collection[KeyPath]
-) -> Fitted[Settings]:
-    """The settings of all sections but those read apart. `broken` are values that are no values."""
+def validate_settings(
+    document: Document, sections: Mapping[str, YamlContent], broken: Collection[KeyPath]
+) -> Validated[Settings]:
+    """The settings of all sections except the secret ones.
+
+    `broken` are values with a variable that could not be filled in.
+    """
     # A section with all its keys commented out is that section's defaults.
     content = {
         name: {} if value is None and name in _sections() else value
         for name, value in sections.items()
     }
-    return fit(document, Settings, content, broken)
+    return validate(document, Settings, content, broken)
 
 
-def fit(
+def validate(
     document: Document,
-    model: type[Fits],
+    model: type[SectionModel],
     content: Mapping[str, Any],
     broken: Collection[KeyPath],
     below: KeyPath = (),
-) -> Fitted[Fits]:
-    """The content as a model; where it does not fit, that is left out and is a finding.
+) -> Validated[SectionModel]:
+    """The content as a model; what is invalid is left out of it and is a finding.
 
-    `below` is where in the document the content stands.
+    `below` is the path in the document at which the content is.
     """
     inside = {path[len(below) :] for path in broken if path[: len(below)] == below}
-    bad = frozenset(map(_leaf, inside))
+    invalid = frozenset(map(_key_to_leave_out, inside))
     try:
-        return Fitted(model.model_validate(content, context=WRITTEN), bad, [])
+        return Validated(model.model_validate(content, context=FROM_FILE), invalid, [])
     except ValidationError as error:
         errors = error.errors(include_url=False, include_input=False)
-    bad |= {_leaf(details["loc"]) for details in errors}
-    # Of a value with an unset variable that has been said, and nothing else can be.
+    invalid |= {_key_to_leave_out(details["loc"]) for details in errors}
+    # A value with an unset variable has its finding already; what is left of it means nothing.
     new = [each for each in errors if each["type"] != "value_error" or each["loc"] not in inside]
     findings = [_finding(document, model, details, below) for details in new]
-    left = model.model_validate(_without(content, bad), context=WRITTEN)
-    return Fitted(left, bad, findings)
+    valid = model.model_validate(_without(content, invalid), context=FROM_FILE)
+    return Validated(valid, invalid, findings)
 
 
-def _leaf(path: KeyPath) -> KeyPath:
-    """The key to take out for an error: an item of a list takes the list with it."""
+def _key_to_leave_out(path: KeyPath) -> KeyPath:
+    """The key to leave out for an error: an item of a list takes the list with it."""
     names: list[str | int] = []
     for part in path[:2]:
         if isinstance(part, int):
@@ -103,28 +118,26 @@ def _without(content: Mapping[str, Any], paths: Iterable[KeyPath]) -> dict[str, 
 def _finding(document: Document, model: type[BaseModel], details: Any, below: KeyPath) -> Finding:
     inside: KeyPath = details["loc"]
     path = (*below, *inside)
-    key = key_text(path)
     match details["type"]:
         case "extra_forbidden":
-            return Finding(document.key_place(path), key, _unknown(model, inside))
+            return document.finding_at_key(path, _unknown_key(model, inside))
         case "missing":
-            what = f"is missing; write {inside[-1]}: with its value"
-            return Finding(document.place_of(path), key, what)
+            return document.finding(path, f"is missing; write {inside[-1]}: with its value")
         case "value_error":
-            return Finding(document.place_of(path), key, str(details["ctx"]["error"]))
+            return document.finding(path, str(details["ctx"]["error"]))
         case _:
-            # All single values are read by our own words: what is left is a section.
+            # All single values have validators of ours, which say what is wrong: this is a section.
             what = "is not a mapping; write its keys beneath it, each with its value"
-            return Finding(document.place_of(path), key, what)
+            return document.finding(path, what)
 
 
-def _unknown(model: type[BaseModel], path: KeyPath) -> str:
+def _unknown_key(model: type[BaseModel], path: KeyPath) -> str:
     word = str(path[-1])
     known = _known_at(model, path[:-1])
     elsewhere = _section_keys_elsewhere()
-    if word not in elsewhere and (near := suggestion(word, known)):
+    if word not in elsewhere and (near := suggest(word, known)):
         return f"unknown key; did you mean {near}?"
-    if near := suggestion(word, tuple(elsewhere), VERY_LIKE):
+    if near := suggest(word, tuple(elsewhere), VERY_SIMILAR):
         return f"unknown key; did you mean {elsewhere[near]}?"
     return f"unknown key; known here: {', '.join(known)}"
 
@@ -146,7 +159,9 @@ def _models_below(model: type[BaseModel]) -> dict[str, type[BaseModel]]:
     """The sections in a section, by key; also those that are lists of sections."""
     below = {key: _model_in(info.annotation) for key, info in model.model_fields.items()}
     return {
-        key: found for key, found in below.items() if found is not None and key not in READ_APART
+        key: found
+        for key, found in below.items()
+        if found is not None and key not in SECRET_SECTIONS
     }
 
 
@@ -158,169 +173,153 @@ def _model_in(annotation: Any) -> type[BaseModel] | None:
 
 @cache
 def _sections() -> frozenset[str]:
-    """The sections that are mappings: what is a list of sections can be empty by itself."""
+    """The sections that are mappings, not lists of sections: those take care of being empty."""
     annotations = {name: info.annotation for name, info in Settings.model_fields.items()}
     return frozenset(name for name, found in annotations.items() if found is _model_in(found))
 
 
 @cache
 def _section_keys_elsewhere() -> dict[str, str]:
-    """Every key below the top, with its whole name; of several the one that stands highest."""
-    whole: dict[str, str] = {}
+    """Every key below the top, with its full name; of several the one in the highest section."""
+    full: dict[str, str] = {}
     level = [(name, model) for name, model in _models_below(Settings).items()]
     while level:
         for name, model in level:
             for key in _keys(model):
-                whole.setdefault(key, f"{name}.{key}")
+                full.setdefault(key, f"{name}.{key}")
         level = [
             (f"{name}.{key}", below)
             for name, model in level
             for key, below in _models_below(model).items()
         ]
-    return whole
-
-
-POLITE_INTERVAL = timedelta(seconds=30)
-MOST_NAMED = 10
-
-# Where receivers are named; `None` stands for each thing of a list.
-_RECEIVERS_NAMED: tuple[tuple[str | None, ...], ...] = (
-    ("routes", None, "receivers", None),
-    ("quiet_hours", None, "receivers", None),
-    ("operator", None),
-)
-_NAMED_ONCE: tuple[tuple[str | None, ...], ...] = (
-    ("routes", None, "name"),
-    ("quiet_hours", None, "name"),
-)
+    return full
 
 
 @dataclass(frozen=True, slots=True)
-class Agreement:
-    """All the sections of a file together, as they stand there and as far as they fit."""
+class CrossChecks:
+    """Checks all the sections of a file together: what is written, and the valid part of it."""
 
     document: Document
-    sections: Mapping[str, Plain]
-    fitted: Fitted[Settings]
+    sections: Mapping[str, YamlContent]
+    validated: Validated[Settings]
     broken: frozenset[KeyPath]
 
     def findings(self) -> Iterator[Finding]:
-        yield from self._paces()
-        yield from self._names_twice()
-        yield from self._strangers()
-        yield from self._open_doors()
-        yield from self._idle_routes()
+        yield from self._intervals()
+        yield from self._duplicate_names()
+        yield from self._unknown_receivers()
+        yield from self._remote_listening()
+        yield from self._unreachable_routes()
 
-    def _counts(self, *path: str) -> bool:
-        return not {path[:length] for length in range(1, len(path) + 1)} & self.fitted.bad
+    def _is_valid(self, *path: str) -> bool:
+        return not {path[:length] for length in range(1, len(path) + 1)} & self.validated.invalid
 
-    def _paces(self) -> Iterator[Finding]:
-        poll, interval = self.fitted.value.poll, ("poll", "interval")
-        if not self._counts(*interval):
+    def _intervals(self) -> Iterator[Finding]:
+        poll, source = self.validated.value.poll, self.validated.value.source
+        if not self._is_valid("poll", "interval"):
             return
-        url = self.fitted.value.source.url
         if (
-            self._counts("source", "url")
+            self._is_valid("source", "url")
             and poll.interval < POLITE_INTERVAL
-            and not is_loopback(url)
+            and not is_on_loopback(source.url)
         ):
             what = "is under 30s, too often for a host that is not this machine; write 30s or more"
-            yield Finding(self.document.place_of(interval), "poll.interval", what)
-        for key in ("full_sweep_every", "max_backoff"):
-            if self._counts("poll", key) and getattr(poll, key) < poll.interval:
-                yield self._shorter_than_interval(key)
+            yield self.document.finding(("poll", "interval"), what)
+        bounds = {"full_sweep_every": poll.full_sweep_every, "max_backoff": poll.max_backoff}
+        for key, bound in bounds.items():
+            if self._is_valid("poll", key) and bound < poll.interval:
+                yield self._shorter_than_interval(key, bound)
 
-    def _shorter_than_interval(self, key: str) -> Finding:
-        path = ("poll", key)
-        if path in self.document.values:
+    def _shorter_than_interval(self, key: str, bound: timedelta) -> Finding:
+        if ("poll", key) in self.document.values:
             what = "is shorter than poll.interval; write at least as much"
-            return Finding(self.document.place_of(path), key_text(path), what)
-        usual = duration_text(getattr(PollSettings(), key))
-        what = (
-            f"is longer than poll.{key}, which is {usual} unless set; set that to at least as much"
-        )
-        return Finding(self.document.place_of(("poll", "interval")), "poll.interval", what)
+            return self.document.finding(("poll", key), what)
+        # Not written in the file, so it is the default.
+        default = duration_text(bound)
+        what = f"is longer than poll.{key}, which is {default} unless set"
+        return self.document.finding(("poll", "interval"), f"{what}; set that to at least as much")
 
-    def _names_twice(self) -> Iterator[Finding]:
+    def _duplicate_names(self) -> Iterator[Finding]:
         for where in _NAMED_ONCE:
             lines: dict[str, int] = {}
             for path, text in self._texts(where):
-                place, name = self.document.place_of(path), text.strip().casefold()
+                name = text.strip().casefold()
                 if not name or path in self.broken:
                     continue
                 if name in lines:
-                    what = f"is a name twice, first in line {lines[name]}; choose another"
-                    yield Finding(place, key_text(path), what)
-                lines.setdefault(name, place.line)
+                    what = f"is used twice, first in line {lines[name]}; choose another name"
+                    yield self.document.finding(path, what)
+                lines.setdefault(name, self.document.place_of(path).line)
 
-    def _strangers(self) -> Iterator[Finding]:
+    def _unknown_receivers(self) -> Iterator[Finding]:
         receivers = self.sections.get("receivers")
         if receivers is not None and not isinstance(receivers, dict):
             return
-        known = tuple(receivers or (RESERVED,))
+        known = tuple(receivers or (TERMINAL_RECEIVER,))
         for where in _RECEIVERS_NAMED:
             for path, text in self._texts(where):
                 name = text.strip()
                 if name and name not in known and path not in self.broken:
-                    place = self.document.place_of(path)
-                    yield Finding(place, key_text(path), _stranger(name, known))
+                    yield self.document.finding(path, _unknown_receiver(name, known))
 
-    def _open_doors(self) -> Iterator[Finding]:
-        web = self.fitted.value.web
-        if not (self._counts("web", "listen") and self._counts("web", "allow_remote")):
+    def _remote_listening(self) -> Iterator[Finding]:
+        web = self.validated.value.web
+        if not (self._is_valid("web", "listen") and self._is_valid("web", "allow_remote")):
             return
         if web.listen is not None and not web.listen.is_loopback and not web.allow_remote:
             what = (
                 "can be reached from other machines; write 127.0.0.1 for the host,"
                 " or allow_remote: true beside it"
             )
-            yield Finding(self.document.place_of(("web", "listen")), "web.listen", what)
+            yield self.document.finding(("web", "listen"), what)
 
-    def _idle_routes(self) -> Iterator[Finding]:
-        routes, announce = self.fitted.value.routes, self.fitted.value.announce
-        if not routes or not (self._counts("routes") and self._counts("announce")):
+    def _unreachable_routes(self) -> Iterator[Finding]:
+        routes, announce = self.validated.value.routes, self.validated.value.announce
+        if not routes or not (self._is_valid("routes") and self._is_valid("announce")):
             return
-        # Routing comes with a library for expressions; only those who have routes wait for it.
+        # Routing imports a library for regular expressions; only those with routes wait for it.
         from watcher.config.rules import matcher  # noqa: PLC0415
         from watcher.routing.match import Matcher  # noqa: PLC0415
 
         taken: dict[str, int] = {}
         for at, route in enumerate(routes):
             path, match = ("routes", at, "match"), matcher(route.match)
-            place, wanted = self.document.place_of(path), match.wanted(announce)
+            wanted = match.wanted_kinds(announce)
             if not wanted:
                 what = "matches nothing: announce names no kind that crosses a mark; add kinds:"
-                yield Finding(place, key_text(path), what)
+                yield self.document.finding(path, what)
             elif wanted <= taken.keys():
                 line = max(taken[kind] for kind in wanted)
-                what = f"matches nothing that is left over from line {line}"
-                mending = "put this route before that one, or write continue: true there"
-                yield Finding(place, key_text(path), f"{what}; {mending}")
+                what = f"matches nothing that the route in line {line} leaves over"
+                fix = "put this route before that one, or write continue: true there"
+                yield self.document.finding(path, f"{what}; {fix}")
             # A route that asks for nothing but kinds takes every change of these kinds.
             if match == Matcher(kinds=match.kinds) and not route.continue_:
                 line = self.document.place_of(("routes", at)).line
                 taken |= {kind: taken.get(kind, line) for kind in wanted}
 
     def _texts(self, where: tuple[str | None, ...]) -> Iterator[tuple[KeyPath, str]]:
-        """Every text that stands at such a place, whether or not what is around it fits."""
-        found: list[tuple[KeyPath, Plain]] = [((), dict(self.sections))]
+        """Every text at such a path, whether or not what is around it is valid."""
+        found: list[tuple[KeyPath, YamlContent]] = [((), dict(self.sections))]
         for step in where:
             found = [below for path, content in found for below in _below(path, content, step)]
         return ((path, content) for path, content in found if isinstance(content, str))
 
 
-def _below(path: KeyPath, content: Plain, step: str | None) -> Iterator[tuple[KeyPath, Plain]]:
+def _below(
+    path: KeyPath, content: YamlContent, step: str | None
+) -> Iterator[tuple[KeyPath, YamlContent]]:
     if step is None and isinstance(content, list):
         yield from (((*path, at), each) for at, each in enumerate(content))
     elif step is not None and isinstance(content, dict) and step in content:
         yield (*path, step), content[step]
 
 
-def _stranger(name: str, known: tuple[str, ...]) -> str:
-    if name == RESERVED:
-        return "is a receiver only where there is no other; name one of those"
-    # A name that is none may be a secret in the wrong place; it has a finding of its own.
+def _unknown_receiver(name: str, known: tuple[str, ...]) -> str:
+    if name == TERMINAL_RECEIVER:
+        return "is a receiver only while there is no other; name one of those"
+    # What is not a name may be a secret in the wrong place; it has a finding of its own.
     shown = tuple(each for each in known if key_text((each,)) == each)
-    if near := suggestion(name, shown):
-        return f"is no receiver; did you mean {near}?"
-    return f"is no receiver; write one of {', '.join(shown[:MOST_NAMED])}"
+    if near := suggest(name, shown):
+        return f"is not a receiver; did you mean {near}?"
+    return f"is not a receiver; write one of {', '.join(shown[:MOST_NAMED])}"

@@ -1,15 +1,7 @@
-"""Durations and shares as people write them: `5m`, `0.2s`, `7d`, `10%`.
+"""Types of single values and of lists, as people write them: `5m`, `10%`, `yes`, `"0 9 * * 1"`.
 
-Refuses to know which of them a setting allows.
-
-Single values as people write them (`5m`, `10%`, `yes`, lists of these), each with its limits.
-
-Refuses to know which setting has which. A program may give the values themselves. An error says
-what is wrong and how to mend it, and never repeats the value.
-
-When: times of day, days of the week, time zones and schedules, as people write them.
-
-Refuses to know what the time is, and leaves every calendar to `zoneinfo` and `cronsim`.
+A program may give the values themselves. An error says what is wrong and how to fix it, and never
+repeats the value. Calendars are left to `zoneinfo` and `cronsim`.
 """
 
 from __future__ import annotations
@@ -27,41 +19,52 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Val
 
 from watcher.catalog.changes import Kind
 from watcher.config.durations import parse_duration, parse_share
-from watcher.config.errors import suggestion
+from watcher.config.errors import suggest
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 
+Day = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
+DAYS: tuple[Day, ...] = get_args(Day)
+
 LONGEST_NAME = 60
+LONGEST_SCHEDULE = 100
+CRON_FIELDS = 5
 
-# The context in which values stand in a file. There a key with nothing behind it is a mistake;
-# from a program, `None` is as good as nothing said.
-WRITTEN = MappingProxyType({"written": True})
+# The validation context of values from a file. There a key without a value is a mistake; from a
+# program, `None` means that nothing is set.
+FROM_FILE = MappingProxyType({"from_file": True})
 
-_WHOLE = re.compile(r"[0-9]{1,9}")
+# A leap year with every date in it, so that no real schedule looks like one that never occurs.
+_LEAP_YEAR = datetime(2024, 1, 1, tzinfo=UTC)
+
+_WHOLE_NUMBER = re.compile(r"[0-9]{1,9}")
 _NUMBER = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?")
 _PERCENT = re.compile(r"(-?[0-9]{1,3}(?:\.[0-9]{1,9})?)%?")
+_TIME = re.compile(r"([01][0-9]|2[0-3]):([0-5][0-9])")
 _YES_AND_NO = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
+
+_EMPTY = "is empty; give it a value or remove the line"
 
 
 class Section(BaseModel):
-    """Keys with values; none that is unknown, and nothing of the input in an error."""
+    """Keys with values; an unknown key is an error, and no error shows the input."""
 
-    # Some keys are words of Python: `from` and `continue` are `from_` and `continue_` in it.
+    # Some keys are keywords of Python: `from` and `continue` are `from_` and `continue_` here.
     model_config = ConfigDict(
         frozen=True, extra="forbid", hide_input_in_errors=True, populate_by_name=True
     )
 
 
 def read_by(parse: Callable[[str], object]) -> BeforeValidator:
-    """Texts go through `parse`, once it is sure that there is one; typed values pass."""
+    """Texts go through `parse`, typed values pass; refuses what is empty, a list or a mapping."""
 
     def read(value: object, info: ValidationInfo) -> object:
-        if value == "" or (value is None and _is_written(info)):
-            raise ValueError("is empty; give it a value or remove the line")
+        if value == "" or (value is None and _is_from_file(info)):
+            raise ValueError(_EMPTY)
         if isinstance(value, list | dict):
-            raise ValueError("is not a single value; write the value behind the key")  # noqa: TRY004
+            raise ValueError("is not a single value; write the value after the key")  # noqa: TRY004
         return parse(value.strip()) if isinstance(value, str) else value
 
     return BeforeValidator(read)
@@ -71,10 +74,10 @@ def one_of(what: str, choices: tuple[str, ...]) -> BeforeValidator:
     def choose(text: str) -> str:
         if text in choices:
             return text
-        near, listed = suggestion(text, choices), ", ".join(choices)
+        near, listed = suggest(text, choices), ", ".join(choices)
         if near is None:
-            raise ValueError(f"is no {what}; write one of {listed}")
-        raise ValueError(f"is no {what}; did you mean {near}? (one of {listed})")
+            raise ValueError(f"is not a {what}; write one of {listed}")
+        raise ValueError(f"is not a {what}; did you mean {near}? (one of {listed})")
 
     return read_by(choose)
 
@@ -108,11 +111,11 @@ def above(low: int, example: str) -> AfterValidator:
     return AfterValidator(check)
 
 
-def a_list(one: str, example: str, empty: str) -> BeforeValidator:
-    """A list that has something in it; `one` names a thing in it."""
+def non_empty_list(one: str, example: str, empty: str) -> BeforeValidator:
+    """A list with at least one item; `one` is what an item is called."""
 
     def check(value: object, info: ValidationInfo) -> object:
-        if value in ([], (), "") or (value is None and _is_written(info)):
+        if value in ([], (), "") or (value is None and _is_from_file(info)):
             raise ValueError(f"is empty, {empty}")
         if isinstance(value, str | dict):
             raise ValueError(f"is not a list; write [{example}] or one {one} a line after - ")  # noqa: TRY004
@@ -121,8 +124,8 @@ def a_list(one: str, example: str, empty: str) -> BeforeValidator:
     return BeforeValidator(check)
 
 
-def a_list_of_sections(one: str, first: str) -> BeforeValidator:
-    """A list that may have all its things commented out; each starts with the key `first`."""
+def list_of_sections(one: str, first: str) -> BeforeValidator:
+    """A list whose items may all be commented out; each starts with the key `first`."""
 
     def check(value: object) -> object:
         if value is None:
@@ -134,22 +137,22 @@ def a_list_of_sections(one: str, first: str) -> BeforeValidator:
     return BeforeValidator(check)
 
 
-def _is_written(info: ValidationInfo) -> bool:
-    return info.context is WRITTEN
+def _is_from_file(info: ValidationInfo) -> bool:
+    return info.context is FROM_FILE
 
 
-def _given(value: object, info: ValidationInfo) -> object:
-    if value is None and _is_written(info):
-        raise ValueError("is empty; give it a value or remove the line")
+def _refuse_empty(value: object, info: ValidationInfo) -> object:
+    if value is None and _is_from_file(info):
+        raise ValueError(_EMPTY)
     return value
 
 
-def _nothing_set(value: object) -> object:
+def _defaults_if_empty(value: object) -> object:
     return {} if value is None else value
 
 
-def _parse_whole(text: str) -> int:
-    if not _WHOLE.fullmatch(text):
+def _parse_whole_number(text: str) -> int:
+    if not _WHOLE_NUMBER.fullmatch(text):
         raise ValueError("is not a whole number; write digits only, as in 3")
     return int(text)
 
@@ -178,70 +181,33 @@ def _parse_path(text: str) -> Path:
     try:
         return Path(text).expanduser()
     except RuntimeError:
-        raise ValueError("names a home that is not known; write the whole path") from None
+        raise ValueError("names an unknown home directory; write the full path") from None
 
 
 def _parse_name(text: str) -> str:
     if not text or not text.isprintable() or len(text) > LONGEST_NAME:
-        raise ValueError(f"is no name; write one line of at most {LONGEST_NAME} characters")
+        raise ValueError(f"is not a name; write one line of at most {LONGEST_NAME} characters")
     return text
 
 
-def _parse_keeping(text: str) -> timedelta | None:
-    return None if text == "forever" else _longer_than_zero(parse_duration(text))
+def _parse_retention(text: str) -> timedelta | None:
+    return None if text == "forever" else _require_positive(parse_duration(text))
 
 
-def _longer_than_zero(duration: timedelta) -> timedelta:
+def _require_positive(duration: timedelta) -> timedelta:
     if duration <= timedelta(0):
         raise ValueError("is zero; write a longer duration, such as 30s")
     return duration
 
 
-def _not_negative(duration: timedelta) -> timedelta:
+def _refuse_negative(duration: timedelta) -> timedelta:
     if duration < timedelta(0):
         raise ValueError("is negative; write 0 or a duration such as 10m")
     return duration
 
 
-def _each_once(names: tuple[str, ...]) -> tuple[str, ...]:
+def _without_repeats(names: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(names))
-
-
-# For a value that need not be there.
-GIVEN = BeforeValidator(_given)
-# For a section within a section, which may have all its keys commented out.
-SECTION = BeforeValidator(_nothing_set)
-
-Duration = Annotated[timedelta, read_by(parse_duration), AfterValidator(_longer_than_zero)]
-Waiting = Annotated[timedelta, read_by(parse_duration), AfterValidator(_not_negative)]
-# How long something is kept; `None` is for ever.
-Forever = Annotated[timedelta | None, read_by(_parse_keeping)]
-Whole = Annotated[int, read_by(_parse_whole)]
-Number = Annotated[Decimal, read_by(_parse_number)]
-PositiveNumber = Annotated[Number, above(0, "0.01")]
-Share = Annotated[Decimal, read_by(parse_share)]
-# In percent, as the listing has discounts: 30 is 30 %.
-Percent = Annotated[Decimal, read_by(_parse_percent)]
-OnOff = Annotated[bool, read_by(_parse_yes_or_no)]
-PlainPath = Annotated[Path, read_by(_parse_path)]
-Name = Annotated[str, read_by(_parse_name)]
-AnyKind = Annotated[Kind, one_of("kind of change", tuple(Kind))]
-Names = Annotated[
-    tuple[Name, ...],
-    a_list("name", "team, mail", "so nobody would be told; name at least one receiver"),
-    AfterValidator(_each_once),
-]
-
-
-Day = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
-DAYS: tuple[Day, ...] = get_args(Day)
-
-LONGEST_SCHEDULE = 100
-CRON_FIELDS = 5
-# A leap year with every date in it, so that no real schedule looks like one that never comes.
-_SOME_TIME = datetime(2024, 1, 1, tzinfo=UTC)
-
-_TIME = re.compile(r"([01][0-9]|2[0-3]):([0-5][0-9])")
 
 
 def _parse_time(text: str) -> time:
@@ -255,36 +221,62 @@ def _parse_zone(text: str) -> str:
         zoneinfo.ZoneInfo(text[:LONGEST_SCHEDULE])
     except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
         near = _nearest_zone(text)
-        mending = f"did you mean {near}?" if near else "write one such as Europe/Berlin or UTC"
-        raise ValueError(f"is no time zone; {mending}") from None
+        fix = f"did you mean {near}?" if near else "write one such as Europe/Berlin or UTC"
+        raise ValueError(f"is not a time zone; {fix}") from None
     return text
 
 
 def _nearest_zone(text: str) -> str | None:
     known = sorted(zoneinfo.available_timezones())
-    # A city alone, or another letter case, is how people know a zone; whole names come first.
+    # People write a city alone, or in another letter case; whole names come first.
     spelled = {name.rpartition("/")[2].casefold(): name for name in known}
     spelled |= {name.casefold(): name for name in known}
-    near = suggestion(text, tuple(spelled))
+    near = suggest(text, tuple(spelled))
     return None if near is None else spelled[near]
 
 
 def _parse_cron(text: str) -> str:
     if len(text) > LONGEST_SCHEDULE or len(text.split()) != CRON_FIELDS:
         raise ValueError(
-            'is no schedule; write minute, hour, day, month, weekday, as in "0 9 * * 1"'
+            'is not a schedule; write minute, hour, day, month, weekday, as in "0 9 * * 1"'
         )
     try:
-        first = next(CronSim(text, _SOME_TIME), None)
+        first = next(CronSim(text, _LEAP_YEAR), None)
     except CronSimError as error:
         # The library names the field, never what stands in it.
         field = str(error).removeprefix("Bad ")
         raise ValueError(f'has an impossible {field}; write a schedule as in "0 9 * * 1"') from None
     if first is None:
-        raise ValueError('never comes; write a schedule as in "0 9 * * 1"')
+        raise ValueError('never occurs; write a schedule as in "0 9 * * 1"')
     return text
 
 
+# For a value that may be left out, but not left empty.
+NOT_EMPTY = BeforeValidator(_refuse_empty)
+# For a section within a section, whose keys may all be commented out.
+EMPTY_MEANS_DEFAULTS = BeforeValidator(_defaults_if_empty)
+
+Duration = Annotated[timedelta, read_by(parse_duration), AfterValidator(_require_positive)]
+DurationOrZero = Annotated[timedelta, read_by(parse_duration), AfterValidator(_refuse_negative)]
+# How long something is kept; `None` is for ever.
+Retention = Annotated[timedelta | None, read_by(_parse_retention)]
+WholeNumber = Annotated[int, read_by(_parse_whole_number)]
+Number = Annotated[Decimal, read_by(_parse_number)]
+PositiveNumber = Annotated[Number, above(0, "0.01")]
+Share = Annotated[Decimal, read_by(parse_share)]
+# In percent, as discounts are listed: 30 is 30 %.
+Percent = Annotated[Decimal, read_by(_parse_percent)]
+OnOff = Annotated[bool, read_by(_parse_yes_or_no)]
+PlainPath = Annotated[Path, read_by(_parse_path)]
+Name = Annotated[str, read_by(_parse_name)]
+AnyKind = Annotated[Kind, one_of("kind of change", tuple(Kind))]
+Names = Annotated[
+    tuple[Name, ...],
+    non_empty_list(
+        "name", "team, mail", "so nobody would get a message; name at least one receiver"
+    ),
+    AfterValidator(_without_repeats),
+]
 TimeOfDay = Annotated[time, read_by(_parse_time)]
 TimeZone = Annotated[str, read_by(_parse_zone)]
 Schedule = Annotated[str, read_by(_parse_cron)]

@@ -1,1 +1,1 @@
-"""The API: its calls, what its replies say, and when a reading of it is whole."""
+"""The API: its calls, what its replies say, and when a sweep of it is complete."""

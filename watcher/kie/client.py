@@ -1,8 +1,8 @@
-"""The pricing API: its two calls, and a probe and a sweep made of them.
+"""The pricing API: its two calls, and the probe and the sweep made of them.
 
-All traffic with Kie.ai happens here: one session, a timeout and a cap for every reply, few
-requests at once. Refuses to know what a change is; whether a sweep is whole is judged in
-`completeness`, whether a reply is sound in `replies`.
+All traffic with Kie.ai is here: one session, a timeout and a size limit for every reply, few
+requests at once. Whether a reply is sound is checked in `responses`, whether a sweep is complete
+in `completeness`.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ import aiohttp
 
 from watcher import __version__
 from watcher.kie.completeness import (
-    Attempt,
-    Believed,
+    Complete,
     Page,
-    Sighting,
+    Probe,
+    SweepReading,
     clashes,
     first_difference,
     judge,
@@ -36,8 +36,8 @@ from watcher.kie.responses import (
     read_envelope,
     read_page,
     refuse_status,
-    retry_after,
 )
+from watcher.schedule import parse_retry_after
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -48,29 +48,29 @@ if TYPE_CHECKING:
 
 PROJECT_URL = "https://github.com/kie-watcher/kie-watcher"
 USER_AGENT = f"kie-watcher/{__version__} (+{PROJECT_URL})"
-CHUNK = 64 * 1024
-# A server that gives one record a page must not be asked a million times.
-MOST_PAGES = 20_000
-# To believe what disagrees, and to begin at all, takes two attempts, whatever is configured.
-FEWEST_ATTEMPTS = 2
+CHUNK_BYTES = 64 * 1024
+# A server with one record per page must not be asked a million times.
+MAX_PAGES = 20_000
+# A first sweep, and one that disagrees with itself, must be seen twice, whatever is configured.
+MIN_ATTEMPTS = 2
 
 
 @dataclass(frozen=True, slots=True)
 class Sweep:
-    """A whole catalogue, in listing order, and what it looked like.
+    """The complete catalogue, in listing order, and the probe to compare later ones with.
 
-    `disagreement` says what spoke against it where it was believed because it was seen twice.
+    `disagreement` says what spoke against it where it was accepted because it was seen twice.
     """
 
     records: tuple[Record, ...]
     unreadable: tuple[Unreadable, ...]
-    sighting: Sighting
+    probe: Probe
     disagreement: str | None
 
 
 @dataclass(slots=True)
 class Traffic:
-    """What was asked of the API so far; bytes are those of the bodies as they came, compressed."""
+    """The requests made so far, and the bytes of all bodies as transferred, compressed."""
 
     requests: int = 0
     bytes: int = 0
@@ -86,7 +86,7 @@ class _Call:
 
 @dataclass(slots=True)
 class KieClient:
-    """Asks the API. Every method gives something whole or raises `SourceError`."""
+    """Asks the API. Every method gives a complete answer or raises `SourceError`."""
 
     _session: aiohttp.ClientSession
     _source: SourceSettings
@@ -94,10 +94,10 @@ class KieClient:
     _pause: Callable[[timedelta], Awaitable[None]]
     traffic: Traffic = field(default_factory=Traffic)
 
-    async def probe(self, last: Sighting | None) -> str | None:
+    async def probe(self, last: Probe | None) -> str | None:
         """What differs from the last accepted sweep, in words; `None` where nothing seems to.
 
-        Two small requests at most. It cannot see a price that moved beyond page 1.
+        At most two small requests. A price that changed beyond page 1 is not noticed.
         """
         if last is None:
             return "there is nothing to compare with yet"
@@ -106,43 +106,45 @@ class KieClient:
             return "the counts are not as they were"
         return first_difference(await self._page(1, self._source.probe_size), last)
 
-    async def sweep(self, last: Sighting | None) -> Sweep:
-        """Read the whole catalogue, again after a moment where records shifted meanwhile."""
+    async def sweep(self, last: Probe | None) -> Sweep:
+        """Read the complete catalogue, and read it again where records moved meanwhile."""
         previous: str | None = None
         why = ""
-        attempts = max(self._poll.sweep_attempts, FEWEST_ATTEMPTS)
+        attempts = max(self._poll.sweep_attempts, MIN_ATTEMPTS)
         for number in range(attempts):
             if number:
                 await self._pause(self._poll.settle_delay)
-            attempt = await self._attempt()
-            if (change := schema_change(attempt)) is not None:
+            reading = await self._read_all()
+            if (change := schema_change(reading)) is not None:
                 raise SourceError("sweep", change, SourceReason.SCHEMA)
-            verdict = judge(attempt, previous, last)
-            if isinstance(verdict, Believed):
-                return _sweep(attempt, verdict)
-            previous, why = verdict.records, verdict.why
-        what = f"{attempts} attempts gave no whole catalogue; of the last, {why}"
+            result = judge(reading, previous, last)
+            if isinstance(result, Complete):
+                return Sweep(
+                    reading.records(), reading.unreadable(), result.probe, result.disagreement
+                )
+            previous, why = result.records, result.why
+        what = f"{attempts} attempts gave no complete catalogue; the last one: {why}"
         raise SourceError("sweep", what, SourceReason.TORN)
 
-    async def _attempt(self) -> Attempt:
+    async def _read_all(self) -> SweepReading:
         before = await self._counts()
         pages = [await self._page(1, self._source.page_size)]
         while numbers := pages_to_read(pages):
             pages.extend(await self._pages(numbers, pages[0]))
-        return Attempt(before, tuple(pages), await self._counts())
+        return SweepReading(before, tuple(pages), await self._counts())
 
     async def _pages(self, numbers: range, first: Page) -> list[Page]:
-        """Read several pages, a few at once, as far as they can still make a whole."""
-        if numbers.stop > MOST_PAGES:
-            what = f"the catalogue comes in more than {MOST_PAGES} pages"
+        """Read several pages, a few at once, until one makes the whole reading useless."""
+        if numbers.stop > MAX_PAGES:
+            what = f"the catalogue comes in more than {MAX_PAGES} pages"
             raise SourceError("sweep", what, SourceReason.CAP)
         waiting, read = deque(numbers), list[Page]()
         try:
             async with asyncio.TaskGroup() as group:
                 for _ in range(min(self._source.concurrency, len(numbers))):
-                    group.create_task(self._read_from(waiting, first, read))
+                    group.create_task(self._read_waiting(waiting, first, read))
         except* SourceError as failures:
-            # Raised below: what is raised here would be wrapped in a group again.
+            # Raised below: raised here it would be wrapped in a group again.
             failed: BaseException | None = failures.exceptions[0]
         else:
             failed = None
@@ -150,12 +152,12 @@ class KieClient:
             raise failed
         return sorted(read, key=lambda page: page.number)
 
-    async def _read_from(self, waiting: deque[int], first: Page, read: list[Page]) -> None:
+    async def _read_waiting(self, waiting: deque[int], first: Page, read: list[Page]) -> None:
         while waiting:
             page = await self._page(waiting.popleft(), self._source.page_size)
             read.append(page)
             if clashes(first, page):
-                # Torn already: the rest would be asked for in vain.
+                # The reading is torn: the other pages are of no use.
                 waiting.clear()
 
     async def _counts(self) -> Mapping[str, int]:
@@ -174,12 +176,12 @@ class KieClient:
             async with asyncio.timeout(seconds):
                 text, wait = await self._exchange(call)
         except TimeoutError:
-            what = f"no whole reply within {seconds:g} s"
+            what = f"no complete reply within {seconds:g} s"
         except (aiohttp.ClientError, OSError, ValueError) as error:
-            what = _what_broke(error)
+            what = _description(error)
         else:
             return read_envelope(call.name, text, wait)
-        # Not chained: the texts of the HTTP client can hold the address, and what it carries.
+        # Not chained: the texts of the HTTP client may contain the address and secrets in it.
         raise SourceError(call.name, what, SourceReason.TRANSPORT)
 
     async def _exchange(self, call: _Call) -> tuple[str, timedelta | None]:
@@ -189,10 +191,10 @@ class KieClient:
             call.method, url, json=call.payload, allow_redirects=False
         ) as response:
             headers = response.headers
-            wait = retry_after(headers.get("Retry-After"), datetime.now(UTC))
+            wait = parse_retry_after(headers.get("Retry-After"), datetime.now(UTC))
             refuse_status(call.name, response.status, headers.get("Location"), wait)
             body = Body(call.name, headers.get("Content-Encoding", ""))
-            async for chunk in response.content.iter_chunked(CHUNK):
+            async for chunk in response.content.iter_chunked(CHUNK_BYTES):
                 self.traffic.bytes += len(chunk)
                 body.feed(chunk)
             return body.text(), wait
@@ -209,19 +211,15 @@ async def open_client(
         connector=aiohttp.TCPConnector(limit=source.concurrency),
         cookie_jar=aiohttp.DummyCookieJar(),
         headers={"User-Agent": USER_AGENT, "Accept-Encoding": "gzip, deflate"},
-        # Every request has its own, in `KieClient`, to the moment.
+        # Every request has its own timeout, in `KieClient`.
         timeout=aiohttp.ClientTimeout(),
         auto_decompress=False,
     ) as session:
         yield KieClient(session, source, poll, pause)
 
 
-def _sweep(attempt: Attempt, verdict: Believed) -> Sweep:
-    return Sweep(attempt.records(), attempt.unreadable(), verdict.sighting, verdict.disagreement)
-
-
-def _what_broke(error: Exception) -> str:
-    """A failed exchange in words of ours, for those of the HTTP client may hold the address."""
+def _description(error: Exception) -> str:
+    """A failed exchange in our words: those of the HTTP client may contain the address."""
     match error:
         case aiohttp.ClientConnectorCertificateError() | aiohttp.ClientSSLError():
             return "the server's certificate or encryption was refused"
@@ -230,9 +228,9 @@ def _what_broke(error: Exception) -> str:
         case aiohttp.ClientConnectorError():
             return f"cannot connect ({error.strerror or 'no reason given'})"
         case aiohttp.ServerDisconnectedError() | aiohttp.ClientPayloadError():
-            return "the connection broke off before the reply was whole"
+            return "the connection was closed before the reply was complete"
         case aiohttp.InvalidURL():
-            return "source.url is no address that can be asked"
+            return "source.url is not a valid address"
         case OSError() if error.strerror:
             return f"the connection failed ({error.strerror})"
         case _:

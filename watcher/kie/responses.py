@@ -1,17 +1,14 @@
 """What a reply of the API says, read strictly: encoding, JSON, envelope, counts and pages.
 
-Knows every way in which a reply can be wrong, and says which. Refuses to know connections, and to
-mend anything: what does not fit is a `SourceError`, never an empty catalogue.
+Nothing is corrected or guessed: what does not fit is a `SourceError` that says how, and never an
+empty catalogue.
 """
 
 from __future__ import annotations
 
 import json
-import re
 import zlib
-from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from email.utils import parsedate_to_datetime
 from enum import StrEnum
 from http import HTTPStatus
 from typing import TYPE_CHECKING, NoReturn, Protocol
@@ -21,17 +18,16 @@ from watcher.kie.completeness import Page, quoted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from datetime import timedelta
 
-LARGEST_BODY = 16 * 1024 * 1024
-LARGEST_CATALOGUE = 1_000_000
-LONGEST_WAIT = timedelta(days=1)
+MAX_BODY_BYTES = 16 * 1024 * 1024
+MAX_RECORDS = 1_000_000
 
-_SECONDS = re.compile(r"\d+(\.\d+)?", re.ASCII)
 _ZLIB_METHOD = 8
 
 
 class SourceReason(StrEnum):
-    """What sort of thing went wrong."""
+    """What sort of error it was."""
 
     TRANSPORT = "transport"
     STATUS = "status"
@@ -45,9 +41,9 @@ class SourceReason(StrEnum):
 
 
 class SourceError(Exception):
-    """The API gave nothing that can be used: which call, what came, and when to come back.
+    """The API gave nothing that can be used: which call, what came, and how long to wait.
 
-    Its text holds no address and no header, and of what came only short quoted pieces.
+    Its text has no address and no header, and only short quoted pieces of what came.
     """
 
     def __init__(
@@ -64,10 +60,10 @@ class SourceError(Exception):
 
 
 class Body:
-    """Collects the body of one reply, decompressed, and never more than `LARGEST_BODY` of it.
+    """Collects the body of one reply, decompressed, and never more than `MAX_BODY_BYTES` of it.
 
-    Decompression is done here and not by the HTTP client, because only so is a small body that
-    unpacks to gigabytes stopped at the cap, and the bytes that came over the wire can be counted.
+    Decompression is done here and not by the HTTP client: only this way is a small body that
+    unpacks to gigabytes stopped at the limit, and can the bytes that were transferred be counted.
     """
 
     def __init__(self, call: str, encoding: str) -> None:
@@ -81,17 +77,17 @@ class Body:
             raise SourceError(call, what, SourceReason.BODY)
 
     def feed(self, chunk: bytes) -> None:
-        """Take the next piece from the wire."""
+        """Take the next piece as it was transferred."""
         self._received += len(chunk)
         self._whole += self._plain(chunk)
-        if max(len(self._whole), self._received) > LARGEST_BODY:
-            what = f"the reply is larger than {LARGEST_BODY >> 20} MiB"
+        if max(len(self._whole), self._received) > MAX_BODY_BYTES:
+            what = f"the reply is larger than {MAX_BODY_BYTES >> 20} MiB"
             raise SourceError(self._call, what, SourceReason.CAP)
 
     def text(self) -> str:
         """The whole body, which must be UTF-8."""
         if self._unpack is not None and not self._unpack.eof:
-            raise SourceError(self._call, "the compressed reply broke off", SourceReason.BODY)
+            raise SourceError(self._call, "the compressed reply is incomplete", SourceReason.BODY)
         try:
             return self._whole.decode("utf-8-sig")
         except UnicodeDecodeError as error:
@@ -103,7 +99,7 @@ class Body:
             return chunk
         if self._unpack is None:
             self._unpack = zlib.decompressobj(_window(self._encoding, chunk))
-        room = LARGEST_BODY - len(self._whole)
+        room = MAX_BODY_BYTES - len(self._whole)
         try:
             return self._unpack.decompress(chunk, room + 1)
         except zlib.error:
@@ -120,9 +116,9 @@ class _Unpacker(Protocol):
 
 
 def refuse_status(call: str, status: int, location: str | None, wait: timedelta | None) -> None:
-    """Refuse every status but 200. Redirects are not followed, to this host or to another.
+    """Refuse every status except 200. Redirects are not followed, to this host or to another.
 
-    A pricing API that moves is something to look at, and to set `source.url` for.
+    An API that moved is for a person to look at, and to set `source.url`.
     """
     if status == HTTPStatus.OK:
         return
@@ -149,7 +145,7 @@ def read_envelope(call: str, text: str, wait: timedelta | None) -> object:
 
 
 def read_counts(call: str, data: object) -> Mapping[str, int]:
-    """How many records there are, by category and `all`; categories are an open set."""
+    """How many records there are, by category and as `all`; new categories may appear."""
     if not isinstance(data, dict):
         _refuse_shape(call, f"data is {_kind(data)}, not an object")
     if "all" not in data:
@@ -161,7 +157,7 @@ def read_counts(call: str, data: object) -> Mapping[str, int]:
 
 
 def read_page(call: str, data: object, number: int) -> Page:
-    """One page, its rows understood as far as they can be."""
+    """One page, with its rows parsed as far as they can be."""
     if not isinstance(data, dict):
         _refuse_shape(call, f"data is {_kind(data)}, not an object")
     rows, total = data.get("records"), data.get("total")
@@ -169,29 +165,13 @@ def read_page(call: str, data: object, number: int) -> Page:
         _refuse_shape(call, f"records is {_kind(rows)}, not a list")
     if not isinstance(total, int) or not _is_count(total):
         _refuse_shape(call, f"total is {_shown(total)}, not a number of records")
-    if max(total, len(rows)) > LARGEST_CATALOGUE:
-        what = f"{max(total, len(rows))} records are more than {LARGEST_CATALOGUE}"
+    if max(total, len(rows)) > MAX_RECORDS:
+        what = f"{max(total, len(rows))} records are more than {MAX_RECORDS}"
         raise SourceError(call, what, SourceReason.CAP)
     try:
         return Page.of(number, total, rows)
     except RecursionError:
         _refuse_shape(call, "a record is nested too deeply")
-
-
-def retry_after(value: str | None, now: datetime) -> timedelta | None:
-    """How long to stay away: Retry-After in seconds or as a date, at most `LONGEST_WAIT`."""
-    if value is None:
-        return None
-    text = value.strip()
-    if _SECONDS.fullmatch(text):
-        return min(timedelta(seconds=min(float(text), 1e6)), LONGEST_WAIT)
-    try:
-        until_at = parsedate_to_datetime(text)
-    except (ValueError, OverflowError):
-        return None
-    if until_at.tzinfo is None:
-        until_at = until_at.replace(tzinfo=UTC)
-    return min(max(until_at - now, timedelta()), LONGEST_WAIT)
 
 
 def _decode(call: str, text: str) -> object:
@@ -220,20 +200,20 @@ def _is_count(value: object) -> bool:
 
 
 def _window(encoding: str, chunk: bytes) -> int:
-    """What zlib must expect: "deflate" means a zlib stream, and some servers send a bare one."""
+    """What zlib must expect: "deflate" means a zlib stream, but some servers send a raw one."""
     if encoding != "deflate":
         return 16 + zlib.MAX_WBITS
     return zlib.MAX_WBITS if chunk[0] & 15 == _ZLIB_METHOD else -zlib.MAX_WBITS
 
 
 def _phrase(status: int) -> str:
-    """The status with the standard's own words: the server's are not to be trusted."""
+    """The status with the phrase of the standard: that of the server is not trusted."""
     known = {each.value: each.phrase for each in HTTPStatus}
     return f"{status} {known.get(status, '')}".strip()
 
 
 def _host(location: str) -> str:
-    """Where a redirect leads: the host only, for the rest may carry what is nobody's business."""
+    """Where a redirect leads: only the host, because the rest may contain a secret."""
     try:
         return urlsplit(location).hostname or "another path of this host"
     except ValueError:

@@ -1,19 +1,8 @@
-"""The troubles known of at one moment, and their JSON form, in which they outlive a restart.
+"""Alarms for operators: what each observation begins, raises and ends. Pure.
 
-Knows what a trouble is. Refuses to know what causes and what ends one.
-
-What an alarm can follow from, as values: polls, tries, how things stand, clocks, the state.
-
-Knows what sort of trouble a failed poll is. Refuses to know how a fact was learned.
-
-Who is told of a trouble: the operators, and never only the receiver that it is about.
-
-Refuses to know what the trouble is.
-
-What each fact means for the troubles: which begin, which are told, which are over.
-
-Every trouble is told once, and its end once if it was told. Refuses to know words, clocks and
-what is done with the messages.
+A problem is noted at its first sign. Once it has lasted long enough its alarm is raised and the
+operators are notified, once; when it is over they are notified again, if it had been raised. The
+state has a JSON form, so that a restart neither repeats nor forgets an alarm.
 """
 
 from __future__ import annotations
@@ -24,19 +13,32 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, assert_never
 
-from watcher.catalog.changes import Notice, NoticeKind
+from watcher.catalog.changes import Notice, NoticeKind, utc_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+# A single odd answer may come from a proxy in between; the next poll shows.
+POLLS_TO_BE_SURE = 2
+# A full disk has room now and then; the alarm is over when it has had room for so long.
+STATE_RECOVERED_AFTER = timedelta(minutes=10)
+# Operators who left a dead message where it is are notified of more of them, but not of each.
+DEAD_LETTERS_AGAIN_AFTER = timedelta(days=1)
+# Then the new time counts as right, and a later jump is another alarm.
+CLOCK_ACCEPTED_AFTER = timedelta(days=1)
+
+# Beside the statuses 401, 403, 407, 451 and 511, codes of an envelope such as 4030: "Not
+# supported in the current region".
+_REFUSAL = re.compile(r": (?:code|status) (?:401\d?|403\d?|407|451|511)\b")
+
 
 class AlarmKind(StrEnum):
-    """What an operator is told of."""
+    """What an alarm is about."""
 
     BLIND = "blind"  # the catalogue could not be read for long
     SHAPE = "shape"  # the API's answers are not built as they were
     REFUSED = "refused"  # the API does not serve us: the region, or credentials
-    COLLAPSE = "collapse"  # much of the catalogue is missing, and is not believed yet
+    COLLAPSE = "collapse"  # much of the catalogue is missing, and that waits for confirmation
     RECEIVER = "receiver"  # a receiver has accepted nothing for long
     DEAD_LETTER = "dead_letter"
     STATE = "state"  # the disk is full, or the state is damaged
@@ -48,12 +50,12 @@ Key = tuple[AlarmKind, str | None]
 
 
 @dataclass(frozen=True, slots=True)
-class Trouble:
-    """One trouble, from its first sign on; an alarm once it was told (`told_at`).
+class Alarm:
+    """One problem from its first sign on; raised from `raised_at` on (`None`: not yet).
 
     `about` is the receiver it is about, if any. `last_at` is its last sign. `count`, by kind:
-    shape and refused, failed polls in a row; dead_letter, dead messages when last told; clock,
-    seconds that the clock is off; else 0.
+    shape and refused, failed polls in a row; dead_letter, dead messages when last raised; clock,
+    seconds that the clock is off; otherwise 0.
     """
 
     kind: AlarmKind
@@ -62,20 +64,20 @@ class Trouble:
     why: str = ""
     about: str | None = None
     count: int = 0
-    told_at: datetime | None = None
+    raised_at: datetime | None = None
 
     @property
     def key(self) -> Key:
-        """There is at most one trouble of a kind about a receiver."""
+        """There is at most one alarm of a kind about a receiver."""
         return self.kind, self.about
 
-    def shifted(self, by: timedelta) -> Trouble:
+    def shifted(self, by: timedelta) -> Alarm:
         """The same by a clock that was moved: it has lasted as long as before."""
         return replace(
             self,
             since_at=self.since_at + by,
             last_at=self.last_at + by,
-            told_at=self.told_at and self.told_at + by,
+            raised_at=self.raised_at and self.raised_at + by,
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -86,11 +88,12 @@ class Trouble:
             "last_at": self.last_at.isoformat(),
             "why": self.why,
             "count": self.count,
-            "told_at": self.told_at and self.told_at.isoformat(),
+            # The name that existing states have it under.
+            "told_at": self.raised_at and self.raised_at.isoformat(),
         }
 
     @classmethod
-    def from_json(cls, fields: Mapping[str, Any]) -> Trouble:
+    def from_json(cls, fields: Mapping[str, Any]) -> Alarm:
         return cls(
             kind=AlarmKind(fields["kind"]),
             since_at=datetime.fromisoformat(fields["since_at"]),
@@ -98,69 +101,81 @@ class Trouble:
             why=fields["why"],
             about=fields["about"],
             count=fields["count"],
-            told_at=fields["told_at"] and datetime.fromisoformat(fields["told_at"]),
+            raised_at=fields["told_at"] and datetime.fromisoformat(fields["told_at"]),
         )
 
 
 @dataclass(frozen=True, slots=True)
-class Book:
-    """All troubles. `good_at` is the last good poll, `polled_at` the last of any sort.
+class AlarmState:
+    """All alarms, raised or not yet. `good_at` is the last good poll, `polled_at` the last one.
 
     Neither is older than the process, so a watcher that was switched off is not blind at once.
     """
 
     good_at: datetime
     polled_at: datetime
-    troubles: Mapping[Key, Trouble] = field(default_factory=dict)
+    alarms: Mapping[Key, Alarm] = field(default_factory=dict)
 
     @classmethod
-    def opened(cls, kept: Mapping[str, Any], now: datetime) -> Book:
-        """The book as a process begins it, with what an earlier one kept.
+    def restore(cls, kept: Mapping[str, Any], now: datetime) -> AlarmState:
+        """The state that a process begins with, from what an earlier one kept.
 
         What cannot be read (a later version wrote it) is left out: the worst that follows is a
-        message told twice.
+        message sent twice.
         """
-        troubles = {}
+        alarms = {}
         for fields in kept.get("troubles", ()):
             try:
-                trouble = Trouble.from_json(fields)
+                alarm = Alarm.from_json(fields)
             except (KeyError, TypeError, ValueError):
                 continue
-            troubles[trouble.key] = trouble
-        return cls(good_at=now, polled_at=now, troubles=troubles)
+            alarms[alarm.key] = alarm
+        return cls(good_at=now, polled_at=now, alarms=alarms)
 
     def to_json(self) -> dict[str, Any]:
-        """What must outlive a restart."""
-        return {"troubles": [trouble.to_json() for trouble in self.troubles.values()]}
+        """What must outlive a restart, under the name that existing states have it."""
+        return {"troubles": [alarm.to_json() for alarm in self.alarms.values()]}
 
     @property
-    def alarms(self) -> tuple[Trouble, ...]:
-        """The troubles that were told and have not ended."""
-        return tuple(trouble for trouble in self.troubles.values() if trouble.told_at)
+    def raised(self) -> tuple[Alarm, ...]:
+        """The alarms that were raised and are not over."""
+        return tuple(alarm for alarm in self.alarms.values() if alarm.raised_at)
 
-    def find(self, kind: AlarmKind, about: str | None = None) -> Trouble | None:
-        return self.troubles.get((kind, about))
+    def find(self, kind: AlarmKind, about: str | None = None) -> Alarm | None:
+        return self.alarms.get((kind, about))
 
-    def having(self, trouble: Trouble) -> Book:
-        return replace(self, troubles={**self.troubles, trouble.key: trouble})
+    def with_alarm(self, alarm: Alarm) -> AlarmState:
+        return replace(self, alarms={**self.alarms, alarm.key: alarm})
 
-    def without(self, troubles: Iterable[Trouble]) -> Book:
-        gone = {trouble.key for trouble in troubles}
-        kept = {key: trouble for key, trouble in self.troubles.items() if key not in gone}
-        return replace(self, troubles=kept)
+    def without(self, alarms: Iterable[Alarm]) -> AlarmState:
+        gone = {alarm.key for alarm in alarms}
+        kept = {key: alarm for key, alarm in self.alarms.items() if key not in gone}
+        return replace(self, alarms=kept)
 
 
-# Beside the statuses 401, 403, 407, 451 and 511, codes of an envelope such as 4030: "Not
-# supported in the current region".
-_REFUSAL = re.compile(r": (?:code|status) (?:401\d?|403\d?|407|451|511)\b")
+@dataclass(frozen=True, slots=True)
+class AlarmRules:
+    """Who is notified, and how long a problem lasts before its alarm is raised.
+
+    `blind_after` is the time without a good poll. It should be no less than two poll intervals,
+    or one failed poll of a slow watcher is an alarm. A clock that is off by less than
+    `clock_bound` is no problem.
+    """
+
+    operators: tuple[str, ...]
+    receivers: tuple[str, ...]
+    blind_after: timedelta = timedelta(minutes=30)
+    failing_after: timedelta = timedelta(hours=1)
+    clock_bound: timedelta = timedelta(minutes=2)
 
 
 @dataclass(frozen=True, slots=True)
 class Polled:
     """A poll ended. `reason` is the sort of its failure, `why` the failure in words.
 
-    `held` says whether a collapse of the catalogue waits to be believed (`None`: not known),
-    `recovered` whether this poll ended it and said so to everybody; `models` are those on sale.
+    `held` says whether a collapse of the catalogue waits for confirmation (`None`: not known),
+    `recovered` whether this poll ended it and notified every receiver of that; `models` are those
+    on sale.
     """
 
     good: bool
@@ -171,8 +186,8 @@ class Polled:
     models: int = 0
 
     @property
-    def sort(self) -> AlarmKind | None:
-        """What sort of trouble a failed poll is, beside being a failed one."""
+    def kind(self) -> AlarmKind | None:
+        """The alarm that a failed poll of this sort leads to, beside `BLIND`."""
         if self.good:
             return None
         if self.reason in {"schema", "shape"}:
@@ -183,10 +198,10 @@ class Polled:
 
 
 @dataclass(frozen=True, slots=True)
-class Tried:
+class SendTried:
     """A message was offered to a receiver.
 
-    `accepted` is `None` where it was turned down for good: the receiver works, and does not want
+    `accepted` is `None` where it was refused for good: the receiver works, and does not want
     this message.
     """
 
@@ -196,7 +211,7 @@ class Tried:
 
 
 @dataclass(frozen=True, slots=True)
-class Pending:
+class Backlog:
     """What waits for a receiver (changes, notices and messages), and how many messages died."""
 
     receiver: str
@@ -206,14 +221,14 @@ class Pending:
 
 
 @dataclass(frozen=True, slots=True)
-class Looked:
-    """How things stand at every receiver; one that is missing has nothing waiting or dead."""
+class BacklogsRead:
+    """The backlog of every receiver; one that is missing has nothing waiting or dead."""
 
-    receivers: tuple[Pending, ...]
+    backlogs: tuple[Backlog, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Configured:
+class ConfigRead:
     """A configuration was read: taken into use (`problem` is `None`), or refused for `problem`."""
 
     problem: str | None = None
@@ -227,7 +242,7 @@ class StateFailed:
 
 
 @dataclass(frozen=True, slots=True)
-class StateWorked:
+class StateWritten:
     """Something was written to the state."""
 
 
@@ -239,21 +254,69 @@ class ClockJumped:
 
 
 @dataclass(frozen=True, slots=True)
-class Ticked:
+class TimePassed:
     """Some time went by."""
 
 
-Fact = Polled | Tried | Looked | Configured | StateFailed | StateWorked | ClockJumped | Ticked
+Observation = (
+    Polled
+    | SendTried
+    | BacklogsRead
+    | ConfigRead
+    | StateFailed
+    | StateWritten
+    | ClockJumped
+    | TimePassed
+)
 
 
-def audience(
+@dataclass(frozen=True, slots=True)
+class AlarmUpdate:
+    """What an observation leaves: the state, and notices with the receivers that each is due to.
+
+    A notice that is due to nobody is there all the same: for the log.
+    """
+
+    state: AlarmState
+    notices: tuple[tuple[Notice, tuple[str, ...]], ...] = ()
+
+
+def update_alarms(
+    state: AlarmState, observation: Observation, rules: AlarmRules, now: datetime
+) -> AlarmUpdate:
+    """What becomes of the alarms by one observation, made at `now`."""
+    update = _Update(state, rules, now)
+    match observation:
+        case Polled():
+            update.apply_poll(observation)
+        case SendTried():
+            update.apply_send(observation)
+        case BacklogsRead():
+            update.apply_backlogs(observation)
+        case ConfigRead():
+            update.apply_config(observation.problem)
+        case StateFailed():
+            update.note(AlarmKind.STATE, observation.why)
+        case StateWritten():
+            update.apply_state_written()
+        case ClockJumped():
+            update.apply_clock(observation.by)
+        case TimePassed():
+            update.apply_time()
+        case _:
+            assert_never(observation)
+    update.raise_due()
+    return AlarmUpdate(update.state, tuple(update.notices))
+
+
+def recipients(
     about: str | None, operators: Sequence[str], receivers: Sequence[str]
 ) -> tuple[str, ...]:
     """The receivers of a message about `about` (`None`: about no receiver), in their order.
 
-    A receiver in trouble would learn of it too late, so it is not told of itself. Where it is the
-    only operator, all other receivers are told instead: whoever reads them can pass it on. With
-    no other receiver nobody can be told, and with no operators nobody is to be.
+    A receiver that fails would get it too late, so it gets no message about itself. Where it is
+    the only operator, all other receivers get it instead: whoever reads them can pass it on. With
+    no other receiver nobody can be notified, and with no operators nobody is to be.
     """
     if not operators:
         return ()
@@ -261,156 +324,16 @@ def audience(
     return others or tuple(name for name in receivers if name != about)
 
 
-# One odd answer is a hiccup of something in between; the next poll shows.
-POLLS_TO_BE_SURE = 2
-# A full disk has room now and then; it is over when it has had room for so long.
-STATE_IS_WELL_AFTER = timedelta(minutes=10)
-# Whoever was told of a dead message and left it there is told again of more, but not of each.
-DEAD_AGAIN_AFTER = timedelta(days=1)
-# Then the new time is the time, and a later jump is another one.
-CLOCK_SETTLES_AFTER = timedelta(days=1)
+class _Update:
+    """One observation being applied: `state` goes from what it was to what it is."""
 
-
-@dataclass(frozen=True, slots=True)
-class Policy:
-    """Who is told, and how long what lasts before it is.
-
-    `blind_after` is the time without a good poll. It should be no less than two poll intervals,
-    or one failed poll of a slow watcher is an alarm. A clock that is off by less than
-    `clock_bound` is none of our business.
-    """
-
-    operators: tuple[str, ...]
-    receivers: tuple[str, ...]
-    blind_after: timedelta = timedelta(minutes=30)
-    failing_after: timedelta = timedelta(hours=1)
-    clock_bound: timedelta = timedelta(minutes=2)
-
-
-@dataclass(frozen=True, slots=True)
-class Judgement:
-    """What a fact leaves: the book, and notices with the receivers that each is due to.
-
-    A notice that is due to nobody is there all the same: for the log.
-    """
-
-    book: Book
-    notices: tuple[tuple[Notice, tuple[str, ...]], ...] = ()
-
-
-def judge(book: Book, fact: Fact, policy: Policy, now: datetime) -> Judgement:
-    """What becomes of the troubles by one fact, learned at `now`."""
-    bench = _Bench(book, policy, now)
-    match fact:
-        case Polled():
-            bench.hear_poll(fact)
-        case Tried():
-            bench.hear_try(fact)
-        case Looked():
-            bench.hear_look(fact)
-        case Configured():
-            bench.hear_configuration(fact.problem)
-        case StateFailed():
-            bench.hear_state_failed(fact.why)
-        case StateWorked():
-            bench.hear_state_worked()
-        case ClockJumped():
-            bench.hear_clock(fact.by)
-        case Ticked():
-            bench.hear_silence()
-        case _:
-            assert_never(fact)
-    bench.tell_what_lasted()
-    return Judgement(bench.book, tuple(bench.notices))
-
-
-class _Bench:
-    """One fact's hearing: carries the book from what it was to what it is."""
-
-    def __init__(self, book: Book, policy: Policy, now: datetime) -> None:
-        self.book = book
-        self.policy = policy
+    def __init__(self, state: AlarmState, rules: AlarmRules, now: datetime) -> None:
+        self.state = state
+        self.rules = rules
         self.now = now
         self.notices: list[tuple[Notice, tuple[str, ...]]] = []
 
-    def hear_poll(self, poll: Polled) -> None:
-        self.book = replace(self.book, polled_at=self.now)
-        if poll.good:
-            self.book = replace(self.book, good_at=self.now)
-            for kind in (AlarmKind.BLIND, AlarmKind.SHAPE, AlarmKind.REFUSED):
-                self.end(self.book.find(kind))
-        else:
-            self.suffer(AlarmKind.BLIND, poll.why or "", since=self.book.good_at)
-            self._hear_sort(poll)
-        if poll.reason == "state":
-            self.hear_state_failed(poll.why or "")
-        self._hear_collapse(poll)
-
-    def hear_try(self, tried: Tried) -> None:
-        if tried.accepted is False:
-            self.suffer(AlarmKind.RECEIVER, tried.why, about=tried.receiver)
-        if tried.accepted:
-            self.end(self.book.find(AlarmKind.RECEIVER, tried.receiver))
-
-    def hear_look(self, look: Looked) -> None:
-        """Compare what is known of each receiver with what there is at it now."""
-        standing = {pending.receiver: pending for pending in look.receivers}
-        for name in self.policy.receivers:
-            pending = standing.get(name, Pending(name, waiting=0, dead=0))
-            self._hear_dead(pending)
-            # Where messages were given up, that nothing waits does not mean that it works again.
-            if not pending.waiting and not pending.dead:
-                self.end(self.book.find(AlarmKind.RECEIVER, name), "nothing waits for it any more")
-        strangers = [
-            trouble
-            for trouble in self.book.troubles.values()
-            if trouble.about is not None and trouble.about not in self.policy.receivers
-        ]
-        self.book = self.book.without(strangers)
-
-    def hear_configuration(self, problem: str | None) -> None:
-        known = self.book.find(AlarmKind.RELOAD)
-        if problem is None:
-            self.end(known)
-            return
-        if known is not None and known.why != problem:
-            # Somebody mended something and it is still wrong: they wait for an answer.
-            self.book = self.book.without([known])
-        self.suffer(AlarmKind.RELOAD, problem)
-
-    def hear_state_failed(self, why: str) -> None:
-        self.suffer(AlarmKind.STATE, why)
-
-    def hear_state_worked(self) -> None:
-        known = self.book.find(AlarmKind.STATE)
-        if known is not None and self.now - known.last_at >= STATE_IS_WELL_AFTER:
-            self.end(known)
-
-    def hear_clock(self, by: timedelta) -> None:
-        """Let every trouble have lasted as long as before, and tell of the jump itself."""
-        known = self.book.find(AlarmKind.CLOCK)
-        self.book = replace(
-            self.book,
-            good_at=self.book.good_at + by,
-            polled_at=self.book.polled_at + by,
-            troubles={key: trouble.shifted(by) for key, trouble in self.book.troubles.items()},
-        )
-        off = by + timedelta(seconds=known.count if known else 0)
-        if known is not None and abs(off) < self.policy.clock_bound:
-            self.end(self.book.find(AlarmKind.CLOCK))
-        else:
-            self.suffer(AlarmKind.CLOCK, "", count=round(off.total_seconds()))
-
-    def hear_silence(self) -> None:
-        if self.now - self.book.polled_at >= self.policy.blind_after:
-            known = self.book.find(AlarmKind.BLIND)
-            if known is None:
-                self.suffer(AlarmKind.BLIND, "no poll has ended since", since=self.book.polled_at)
-        clock = self.book.find(AlarmKind.CLOCK)
-        if clock is not None and self.now - clock.last_at >= CLOCK_SETTLES_AFTER:
-            self.book = self.book.without([clock])
-
-    def suffer(
+    def note(
         self,
         kind: AlarmKind,
         why: str,
@@ -419,89 +342,163 @@ class _Bench:
         since: datetime | None = None,
         count: int = 0,
     ) -> None:
-        """Note another sign of a trouble, or its first."""
-        known = self.book.find(kind, about)
+        """Note a problem's first sign, or another one."""
+        known = self.state.find(kind, about)
         if known is None:
-            self.book = self.book.having(
-                Trouble(kind, since or self.now, self.now, why, about, count)
-            )
+            alarm = Alarm(kind, since or self.now, self.now, why, about, count)
         else:
-            self.book = self.book.having(replace(known, last_at=self.now, why=why, count=count))
+            alarm = replace(known, last_at=self.now, why=why, count=count)
+        self.state = self.state.with_alarm(alarm)
 
-    def end(self, trouble: Trouble | None, why: str = "") -> None:
-        """Forget a trouble, and say so where it was told."""
-        if trouble is None:
+    def end(self, alarm: Alarm | None, why: str = "") -> None:
+        """Remove an alarm, and notify of its end where it was raised."""
+        if alarm is None:
             return
-        self.book = self.book.without([trouble])
-        if trouble.told_at is not None:
-            self._say(NoticeKind.ALARM_OVER, replace(trouble, why=why))
+        self.state = self.state.without([alarm])
+        if alarm.raised_at is not None:
+            self._notify(NoticeKind.ALARM_OVER, replace(alarm, why=why))
 
-    def tell_what_lasted(self) -> None:
-        for trouble in tuple(self.book.troubles.values()):
-            if trouble.told_at is None and self._is_ripe(trouble):
-                self.book = self.book.having(replace(trouble, told_at=self.now))
-                if trouble.kind is not AlarmKind.COLLAPSE:
-                    self._say(NoticeKind.ALARM, trouble)
+    def raise_due(self) -> None:
+        """Raise every alarm whose problem has lasted long enough."""
+        for alarm in tuple(self.state.alarms.values()):
+            if alarm.raised_at is None and self._is_due(alarm):
+                self.state = self.state.with_alarm(replace(alarm, raised_at=self.now))
+                # Every receiver was notified of a collapse by the poll that found it.
+                if alarm.kind is not AlarmKind.COLLAPSE:
+                    self._notify(NoticeKind.ALARM, alarm)
 
-    def _is_ripe(self, trouble: Trouble) -> bool:
-        lasted = self.now - trouble.since_at
-        match trouble.kind:
+    def _is_due(self, alarm: Alarm) -> bool:
+        lasted = self.now - alarm.since_at
+        match alarm.kind:
             case AlarmKind.BLIND:
-                return lasted >= self.policy.blind_after
+                return lasted >= self.rules.blind_after
             case AlarmKind.RECEIVER:
-                return lasted >= self.policy.failing_after
+                return lasted >= self.rules.failing_after
             case AlarmKind.SHAPE | AlarmKind.REFUSED:
-                return trouble.count >= POLLS_TO_BE_SURE
+                return alarm.count >= POLLS_TO_BE_SURE
             case _:
                 return True
 
-    def _hear_sort(self, poll: Polled) -> None:
-        """Count failed polls of one sort in a row; another sort ends no alarm."""
+    def _notify(self, kind: NoticeKind, alarm: Alarm) -> None:
+        detail: dict[str, Any] = {
+            "alarm": alarm.kind.value,
+            "about": alarm.about,
+            "since": utc_text(alarm.since_at),
+            "why": alarm.why,
+            "count": alarm.count,
+        }
+        due_to = recipients(alarm.about, self.rules.operators, self.rules.receivers)
+        self.notices.append((Notice(kind, self.now, detail), due_to))
+
+    def apply_poll(self, poll: Polled) -> None:
+        self.state = replace(self.state, polled_at=self.now)
+        if poll.good:
+            self.state = replace(self.state, good_at=self.now)
+            for kind in (AlarmKind.BLIND, AlarmKind.SHAPE, AlarmKind.REFUSED):
+                self.end(self.state.find(kind))
+        else:
+            self.note(AlarmKind.BLIND, poll.why or "", since=self.state.good_at)
+            self._count_failure(poll)
+        if poll.reason == "state":
+            self.note(AlarmKind.STATE, poll.why or "")
+        self._follow_collapse(poll)
+
+    def _count_failure(self, poll: Polled) -> None:
+        """Count failed polls of one kind in a row; one of another kind ends no raised alarm."""
         for kind in (AlarmKind.SHAPE, AlarmKind.REFUSED):
-            known = self.book.find(kind)
-            if poll.sort is kind:
+            known = self.state.find(kind)
+            if poll.kind is kind:
                 count = min((known.count if known else 0) + 1, POLLS_TO_BE_SURE)
-                self.suffer(kind, poll.why or "", count=count)
-            elif known is not None and known.told_at is None:
-                self.book = self.book.without([known])
+                self.note(kind, poll.why or "", count=count)
+            elif known is not None and known.raised_at is None:
+                self.state = self.state.without([known])
 
-    def _hear_collapse(self, poll: Polled) -> None:
-        """Follow a collapse, of which every receiver is told at once by the poll that found it.
+    def _follow_collapse(self, poll: Polled) -> None:
+        """Follow a collapse: the polls that find it and its recovery notify every receiver.
 
-        So is its recovery. What only operators are told is that it was held to its end.
+        Only that it was confirmed in the end is for operators alone.
         """
-        known = self.book.find(AlarmKind.COLLAPSE)
+        known = self.state.find(AlarmKind.COLLAPSE)
         if poll.held:
             if known is None:
-                self.suffer(AlarmKind.COLLAPSE, "")
+                self.note(AlarmKind.COLLAPSE, "")
         elif known is not None and poll.recovered:
-            self.book = self.book.without([known])
+            self.state = self.state.without([known])
         elif known is not None and poll.held is False:
             self.end(replace(known, count=poll.models))
 
-    def _hear_dead(self, pending: Pending) -> None:
-        known = self.book.find(AlarmKind.DEAD_LETTER, pending.receiver)
-        if not pending.dead:
+    def apply_send(self, send: SendTried) -> None:
+        if send.accepted is False:
+            self.note(AlarmKind.RECEIVER, send.why, about=send.receiver)
+        if send.accepted:
+            self.end(self.state.find(AlarmKind.RECEIVER, send.receiver))
+
+    def apply_backlogs(self, read: BacklogsRead) -> None:
+        """Compare what is known of each receiver with its backlog now."""
+        backlogs = {backlog.receiver: backlog for backlog in read.backlogs}
+        for name in self.rules.receivers:
+            backlog = backlogs.get(name, Backlog(name, waiting=0, dead=0))
+            self._follow_dead_letters(backlog)
+            # Where messages were given up, that nothing waits does not mean that it works again.
+            if not backlog.waiting and not backlog.dead:
+                self.end(self.state.find(AlarmKind.RECEIVER, name), "nothing waits for it any more")
+        self.state = self.state.without(
+            alarm
+            for alarm in self.state.alarms.values()
+            if alarm.about is not None and alarm.about not in self.rules.receivers
+        )
+
+    def _follow_dead_letters(self, backlog: Backlog) -> None:
+        known = self.state.find(AlarmKind.DEAD_LETTER, backlog.receiver)
+        if not backlog.dead:
             self.end(known)
         elif known is None:
-            about = pending.receiver
-            self.suffer(AlarmKind.DEAD_LETTER, pending.why, about=about, count=pending.dead)
-        elif pending.dead < known.count:
-            self.book = self.book.having(replace(known, count=pending.dead))
-        elif pending.dead > known.count and self._was_told_long_ago(known):
-            more = replace(known, count=pending.dead, why=pending.why, told_at=None)
-            self.book = self.book.having(more)
+            about = backlog.receiver
+            self.note(AlarmKind.DEAD_LETTER, backlog.why, about=about, count=backlog.dead)
+        elif backlog.dead < known.count:
+            self.state = self.state.with_alarm(replace(known, count=backlog.dead))
+        elif backlog.dead > known.count and (
+            known.raised_at is None or self.now - known.raised_at >= DEAD_LETTERS_AGAIN_AFTER
+        ):
+            more = replace(known, count=backlog.dead, why=backlog.why, raised_at=None)
+            self.state = self.state.with_alarm(more)
 
-    def _was_told_long_ago(self, trouble: Trouble) -> bool:
-        return trouble.told_at is None or self.now - trouble.told_at >= DEAD_AGAIN_AFTER
+    def apply_config(self, problem: str | None) -> None:
+        known = self.state.find(AlarmKind.RELOAD)
+        if problem is None:
+            self.end(known)
+            return
+        if known is not None and known.why != problem:
+            # Somebody fixed something and it is still wrong: they wait for an answer.
+            self.state = self.state.without([known])
+        self.note(AlarmKind.RELOAD, problem)
 
-    def _say(self, kind: NoticeKind, trouble: Trouble) -> None:
-        detail: dict[str, Any] = {
-            "alarm": trouble.kind.value,
-            "about": trouble.about,
-            "since": trouble.since_at.strftime("%Y-%m-%dT%H:%M:%SZ"),
-            "why": trouble.why,
-            "count": trouble.count,
-        }
-        told = audience(trouble.about, self.policy.operators, self.policy.receivers)
-        self.notices.append((Notice(kind, self.now, detail), told))
+    def apply_state_written(self) -> None:
+        known = self.state.find(AlarmKind.STATE)
+        if known is not None and self.now - known.last_at >= STATE_RECOVERED_AFTER:
+            self.end(known)
+
+    def apply_clock(self, by: timedelta) -> None:
+        """Let every problem have lasted as long as before, and note the jump itself."""
+        known = self.state.find(AlarmKind.CLOCK)
+        self.state = replace(
+            self.state,
+            good_at=self.state.good_at + by,
+            polled_at=self.state.polled_at + by,
+            alarms={key: alarm.shifted(by) for key, alarm in self.state.alarms.items()},
+        )
+        off = by + timedelta(seconds=known.count if known else 0)
+        if known is not None and abs(off) < self.rules.clock_bound:
+            self.end(self.state.find(AlarmKind.CLOCK))
+        else:
+            self.note(AlarmKind.CLOCK, "", count=round(off.total_seconds()))
+
+    def apply_time(self) -> None:
+        """Notice what no observation reports: that no poll ends, that the clock stays as it is."""
+        if self.now - self.state.polled_at >= self.rules.blind_after:
+            known = self.state.find(AlarmKind.BLIND)
+            if known is None:
+                self.note(AlarmKind.BLIND, "no poll has ended since", since=self.state.polled_at)
+        clock = self.state.find(AlarmKind.CLOCK)
+        if clock is not None and self.now - clock.last_at >= CLOCK_ACCEPTED_AFTER:
+            self.state = self.state.without([clock])

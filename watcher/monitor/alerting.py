@@ -1,18 +1,9 @@
-"""A notice offered past the outbox, for when the state is what is wrong.
+"""Notifying operators of alarms: through the outbox, or past it where the state is the problem.
 
-Knows how a notice becomes a message that is sent at once. Refuses to know when that is needed.
-
-What operators are told of a state that cannot be opened, before the process ends.
-
-There is no state to remember that in, and whoever starts the process again may do so every minute:
-a small file beside the state says who was told of what, until the state can be used again. Refuses
-to know what is wrong with it.
-
-The order of things around alarms: facts come in, are judged, kept, and told to operators.
-
-What is decided is kept together with the messages due, in one transaction, so that a restart
-repeats nothing and loses nothing. Where the state itself is the trouble, messages go out directly.
-Refuses to know what an alarm is and how a message is made.
+An alarm and the messages due for it are stored in one transaction, so that a restart repeats
+nothing and loses nothing. Where nothing can be stored, notices are sent directly. Where the state
+cannot even be opened the process ends, and may be started again every minute: `LastWords` then
+keeps a small file beside the state that says what operators were notified of.
 """
 
 from __future__ import annotations
@@ -31,22 +22,22 @@ import structlog
 from watcher.catalog.changes import NoticeKind
 from watcher.catalog.confirm import HoldReason
 from watcher.monitor.alarms import (
+    Alarm,
     AlarmKind,
-    Book,
+    AlarmState,
+    Backlog,
+    BacklogsRead,
     ClockJumped,
-    Configured,
-    Looked,
-    Pending,
+    ConfigRead,
     Polled,
+    SendTried,
     StateFailed,
-    StateWorked,
-    Ticked,
-    Tried,
-    Trouble,
-    judge,
+    StateWritten,
+    TimePassed,
+    update_alarms,
 )
 from watcher.notify.receiver import Verdict
-from watcher.outbox import Attempt, new_alert_id
+from watcher.outbox import SendAttempt, new_alert_id
 from watcher.render.message import render
 from watcher.schedule import first_of
 from watcher.store.connection import StateError
@@ -58,98 +49,31 @@ if TYPE_CHECKING:
     from random import Random
 
     from watcher.catalog.changes import Notice
-    from watcher.monitor.alarms import Fact, Policy
+    from watcher.monitor.alarms import AlarmRules, Observation
     from watcher.notify.receiver import Receiver
     from watcher.poller import PollReport
     from watcher.store.values import Status
 
-
-async def offer(receivers: Sequence[Receiver], name: str, notice: Notice, rng: Random) -> bool:
-    """Send it to the receiver of that name; whether there is one and it accepted."""
-    for receiver in receivers:
-        if receiver.name == name:
-            alert_id = new_alert_id(rng)
-            message = render([notice], receiver.service, alert_id)
-            markup = receiver.service.markup.value
-            outcome = await receiver.send(message.title, message.body, alert_id, markup)
-            return outcome.verdict is Verdict.ACCEPTED
-    return False
-
-
 log = structlog.get_logger()
 
-# Where nobody looks for a day, they are reminded.
-AGAIN_AFTER = timedelta(days=1)
+# How often to check for what only time brings about.
+CHECK_EVERY = timedelta(seconds=30)
+# Reports come a few a minute; where nobody takes them, the newest say what matters.
+MOST_REPORTS = 1000
+# How often operators are reminded of a state that cannot be opened.
+REMIND_AFTER = timedelta(days=1)
 # A receiver that hangs must not keep the process from ending.
-PATIENCE = timedelta(seconds=45)
-_LONGEST = 64 * 1024
-_SUFFIX = ".told"
+LAST_WORDS_TIMEOUT = timedelta(seconds=45)
 
-
-class LastWords:
-    """Says once that the state at `state` cannot be used, and remembers that it was said.
-
-    `send` offers a notice to one receiver and says whether it was accepted.
-    """
-
-    def __init__(
-        self, state: Path, policy: Policy, send: Callable[[str, Notice], Awaitable[bool]]
-    ) -> None:
-        self._file = state.with_name(state.name + _SUFFIX)
-        self._policy = policy
-        self._send = send
-
-    async def say(self, error: StateError, now: datetime) -> None:
-        """Tell the operators, unless they were told the same of late. Never raises."""
-        before = self._read()
-        since_at = now if before is None else before.since_at
-        if before is not None and before.why == str(error) and now - before.last_at < AGAIN_AFTER:
-            return
-        judgement = judge(Book.opened({}, now), StateFailed(str(error)), self._policy, now)
-        offers = [self._offer(who, it) for it, whom in judgement.notices for who in whom]
-        if any(await asyncio.gather(*offers)):
-            self._write(Trouble(AlarmKind.STATE, since_at, now, str(error), told_at=now))
-
-    def take_back(self) -> Trouble | None:
-        """The state can be used: what was said of it, once, for its end to be told."""
-        trouble = self._read()
-        with suppress(OSError):
-            self._file.unlink(missing_ok=True)
-        return trouble
-
-    async def _offer(self, name: str, notice: Notice) -> bool:
-        try:
-            async with asyncio.timeout(PATIENCE.total_seconds()):
-                return await self._send(name, notice)
-        except Exception:
-            log.exception("last_words.failed", receiver=name)
-            return False
-
-    def _read(self) -> Trouble | None:
-        try:
-            with self._file.open("rb") as file:
-                return Trouble.from_json(json.loads(file.read(_LONGEST)))
-        except (OSError, KeyError, TypeError, ValueError, RecursionError):
-            return None
-
-    def _write(self, trouble: Trouble) -> None:
-        """Where it cannot be written they may be told again: better than not at all."""
-        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW
-        with suppress(OSError), os.fdopen(os.open(self._file, flags, 0o600), "w") as file:
-            json.dump(trouble.to_json(), file)
-
-
-# How often to look at what only time brings about.
-TICK = timedelta(seconds=30)
-# Facts come a few a minute; where nobody takes them, the newest say what matters.
-MOST_FACTS = 1000
+_LONGEST_NOTE = 64 * 1024
+_NOTE_SUFFIX = ".told"
 _ACCEPTED = {Verdict.ACCEPTED: True, Verdict.RETRY: False, Verdict.REFUSED: None}
 
 Due = tuple["Notice", tuple[str, ...]]
 
 
 class AlarmStore(Protocol):
-    """What of the memory is needed here."""
+    """What is needed of the state here."""
 
     async def status(self) -> Status:
         """How things stand."""
@@ -170,170 +94,172 @@ def time_since_boot() -> float:
     return time.monotonic()
 
 
-class Lookout:
-    """Learns of everything that can be a trouble, and has operators told of what is one.
+class AlarmService:
+    """Takes reports of everything that can be a problem, and notifies operators of alarms.
 
     `send` offers a notice to one receiver at once, past the outbox, and says whether it was
-    accepted; `heard` is called with each notice when it is decided, `queued` when notices were put
-    into the outbox.
+    accepted; `on_notice` is called with each notice when it is decided, `on_queued` when notices
+    were put into the outbox.
     """
 
     def __init__(
         self,
         store: AlarmStore,
-        policy: Policy,
+        rules: AlarmRules,
         *,
         send: Callable[[str, Notice], Awaitable[bool]],
         now: Callable[[], datetime],
         clock: Callable[[], float] = time_since_boot,
-        heard: Callable[[Notice], None] = lambda _: None,
-        queued: Callable[[], None] = lambda: None,
+        on_notice: Callable[[Notice], None] = lambda _: None,
+        on_queued: Callable[[], None] = lambda: None,
     ) -> None:
         self._store = store
-        self._policy = policy
+        self._rules = rules
         self._send = send
         self._now = now
         self._clock = clock
-        self._heard = heard
-        self._queued = queued
+        self._on_notice = on_notice
+        self._on_queued = on_queued
         self._news = asyncio.Event()
         # A process that runs has read a configuration that is good.
-        self._facts: deque[PollReport | Attempt | Configured] = deque(
-            [Configured()], maxlen=MOST_FACTS
+        self._reports: deque[PollReport | SendAttempt | ConfigRead] = deque(
+            [ConfigRead()], maxlen=MOST_REPORTS
         )
-        self._book = Book.opened({}, now())
+        self._state = AlarmState.restore({}, now())
         self._kept: Mapping[str, Any] = {}
-        self._untold: list[Due] = []
-        self._ahead = self._measure()
+        self._unsent: list[Due] = []
+        self._clock_offset = self._measure_clock_offset()
 
     @property
-    def alarms(self) -> tuple[Trouble, ...]:
-        """The alarms that are open."""
-        return self._book.alarms
+    def raised(self) -> tuple[Alarm, ...]:
+        """The alarms that are raised and not over."""
+        return self._state.raised
 
     async def restore(self) -> None:
         """Take up what an earlier process kept; before anything else. Raises `StateError`."""
         self._kept = await self._store.alarms()
-        self._book = Book.opened(self._kept, self._now())
+        self._state = AlarmState.restore(self._kept, self._now())
 
-    def recall(self, trouble: Trouble) -> None:
-        """Take up what operators were told while there was no state to keep it in."""
-        self._book = self._book.having(trouble)
+    def adopt(self, alarm: Alarm) -> None:
+        """Take up an alarm that was raised while there was no state to keep it in."""
+        self._state = self._state.with_alarm(alarm)
+
+    def use_rules(self, rules: AlarmRules) -> None:
+        """Go by other rules from now on."""
+        self._rules = rules
 
     def polled(self, report: PollReport) -> None:
-        """Learn of a poll."""
-        self._learn(report)
+        """Take the report of a poll."""
+        self._add_report(report)
 
-    def attempted(self, attempt: Attempt) -> None:
-        """Learn of a try at a receiver."""
-        self._learn(attempt)
+    def attempted(self, attempt: SendAttempt) -> None:
+        """Take the report of a try at a receiver."""
+        self._add_report(attempt)
 
-    def reloaded(self, problem: str | None) -> None:
-        """Learn that a changed configuration was taken (`None`), or refused and why."""
-        self._learn(Configured(problem))
+    def configured(self, problem: str | None) -> None:
+        """Take the report that a new configuration is in use (`None`), or was refused and why."""
+        self._add_report(ConfigRead(problem))
 
-    def follow(self, policy: Policy) -> None:
-        """Judge by another policy from now on."""
-        self._policy = policy
-
-    async def run(self, stop: asyncio.Event) -> None:
-        """Look until `stop` is set, and once more then. Never raises."""
-        while not stop.is_set():
-            await self._look_carefully()
-            await first_of(stop, self._news, within=TICK)
-        await self._look_carefully()
-
-    async def look(self) -> None:
-        """One look: at what was learned, at how things stand, and at the clock."""
-        self._news.clear()
-        self._hear_clock()
-        status = await self._status()
-        while self._facts:
-            self._judge(_fact(self._facts.popleft(), status))
-        if status is not None:
-            self._judge(_looked(status))
-        self._judge(Ticked())
-        await self._keep()
-        await self._tell_directly()
-
-    def _learn(self, fact: PollReport | Attempt | Configured) -> None:
-        self._facts.append(fact)
+    def _add_report(self, report: PollReport | SendAttempt | ConfigRead) -> None:
+        self._reports.append(report)
         self._news.set()
 
-    async def _look_carefully(self) -> None:
+    async def run(self, stop: asyncio.Event) -> None:
+        """Update until `stop` is set, and once more then. Never raises."""
+        while not stop.is_set():
+            await self._update_safely()
+            await first_of(stop, self._news, within=CHECK_EVERY)
+        await self._update_safely()
+
+    async def _update_safely(self) -> None:
         try:
-            await self.look()
-        except Exception:  # whatever is wrong here, the watch goes on
-            log.exception("lookout.crashed")
+            await self.update()
+        except Exception:  # whatever is wrong here, polling and sending go on
+            log.exception("alarms.crashed")
+
+    async def update(self) -> None:
+        """Go once through the clock, the reports and the state; store and send what follows."""
+        self._news.clear()
+        self._check_clock()
+        status = await self._status()
+        while self._reports:
+            self._apply(_observation(self._reports.popleft(), status))
+        if status is not None:
+            self._apply(_backlogs(status))
+        self._apply(TimePassed())
+        await self._store_changes()
+        await self._send_unsent()
+
+    def _check_clock(self) -> None:
+        before, self._clock_offset = self._clock_offset, self._measure_clock_offset()
+        jump = timedelta(seconds=self._clock_offset - before)
+        if abs(jump) >= self._rules.clock_bound:
+            self._apply(ClockJumped(jump))
+
+    def _measure_clock_offset(self) -> float:
+        """How far the wall clock is ahead of the clock that nobody sets."""
+        return self._now().timestamp() - self._clock()
 
     async def _status(self) -> Status | None:
         try:
             return await self._store.status()
         except StateError as error:
-            self._judge(StateFailed(str(error)))
+            self._apply(StateFailed(str(error)))
             return None
 
-    def _hear_clock(self) -> None:
-        ahead = self._measure()
-        jump, self._ahead = timedelta(seconds=ahead - self._ahead), ahead
-        if abs(jump) >= self._policy.clock_bound:
-            self._judge(ClockJumped(jump))
-
-    def _measure(self) -> float:
-        """How far the wall clock is ahead of the clock that nobody sets."""
-        return self._now().timestamp() - self._clock()
-
-    def _judge(self, fact: Fact) -> None:
-        judgement = judge(self._book, fact, self._policy, self._now())
-        self._book = judgement.book
-        for notice, receivers in judgement.notices:
+    def _apply(self, observation: Observation) -> None:
+        update = update_alarms(self._state, observation, self._rules, self._now())
+        self._state = update.state
+        for notice, receivers in update.notices:
             _log(notice, receivers)
-            self._heard(notice)
+            self._on_notice(notice)
             if receivers:
-                self._untold.append((notice, receivers))
+                self._unsent.append((notice, receivers))
 
-    async def _keep(self) -> None:
-        """Keep what changed; while the state is in trouble, see whether it works again."""
-        kept, due = self._book.to_json(), tuple(self._untold)
-        if kept == self._kept and not due and self._book.find(AlarmKind.STATE) is None:
+    async def _store_changes(self) -> None:
+        """Store what changed; while the state is the problem, try whether it works again."""
+        kept, due = self._state.to_json(), tuple(self._unsent)
+        if kept == self._kept and not due and self._state.find(AlarmKind.STATE) is None:
             return
         try:
             await self._store.keep_alarms(kept, due, self._now())
         except StateError as error:
-            self._judge(StateFailed(str(error)))
+            self._apply(StateFailed(str(error)))
             return
         self._kept = kept
         if due:
-            del self._untold[: len(due)]
-            self._queued()
-        if self._book.find(AlarmKind.STATE) is not None:
-            self._judge(StateWorked())
-            if self._book.find(AlarmKind.STATE) is None:
-                await self._keep()
+            del self._unsent[: len(due)]
+            self._on_queued()
+        if self._state.find(AlarmKind.STATE) is not None:
+            self._apply(StateWritten())
+            if self._state.find(AlarmKind.STATE) is None:
+                await self._store_changes()
 
-    async def _tell_directly(self) -> None:
-        """Offer what could not be put into the outbox to its receivers; the rest stays due."""
-        for notice, receivers in tuple(self._untold):
+    async def _send_unsent(self) -> None:
+        """Send what could not be put into the outbox; what is not accepted stays due."""
+        for notice, receivers in tuple(self._unsent):
             accepted = await asyncio.gather(*(self._send(name, notice) for name in receivers))
             left = tuple(name for name, ok in zip(receivers, accepted, strict=True) if not ok)
-            self._untold.remove((notice, receivers))
+            self._unsent.remove((notice, receivers))
             if left:
-                self._untold.append((notice, left))
+                self._unsent.append((notice, left))
 
 
-def _fact(learned: PollReport | Attempt | Configured, status: Status | None) -> Fact:
-    if isinstance(learned, Configured):
-        return learned
-    if isinstance(learned, Attempt):
-        outcome = learned.outcome
-        return Tried(learned.receiver, _ACCEPTED[outcome.verdict], outcome.reason)
-    good = learned.outcome.is_good
+def _observation(
+    report: PollReport | SendAttempt | ConfigRead, status: Status | None
+) -> Observation:
+    if isinstance(report, ConfigRead):
+        return report
+    if isinstance(report, SendAttempt):
+        outcome = report.outcome
+        return SendTried(report.receiver, _ACCEPTED[outcome.verdict], outcome.reason)
+    good = report.outcome.is_good
     return Polled(
         good=good,
-        reason=learned.reason,
-        why=None if good else learned.why,
+        reason=report.reason,
+        why=None if good else report.why,
         held=None if status is None else _is_collapse_held(status),
-        recovered=any(notice.kind is NoticeKind.RECOVERED for notice in learned.notices),
+        recovered=any(notice.kind is NoticeKind.RECOVERED for notice in report.notices),
         models=0 if status is None else sum(status.models.values()),
     )
 
@@ -342,10 +268,10 @@ def _is_collapse_held(status: Status) -> bool:
     return any(waiting.hold.reason is HoldReason.COLLAPSE for waiting in status.holds)
 
 
-def _looked(status: Status) -> Looked:
-    return Looked(
+def _backlogs(status: Status) -> BacklogsRead:
+    return BacklogsRead(
         tuple(
-            Pending(each.receiver, each.waiting + each.open, each.dead, each.last_error or "")
+            Backlog(each.receiver, each.waiting + each.open, each.dead, each.last_error or "")
             for each in status.receivers
         )
     )
@@ -355,6 +281,73 @@ def _log(notice: Notice, receivers: tuple[str, ...]) -> None:
     detail = notice.detail
     fields = {key: detail[key] for key in ("alarm", "about", "why") if detail[key]}
     if notice.kind is NoticeKind.ALARM_OVER:
-        log.info("alarm.over", told=list(receivers), **fields)
+        log.info("alarm.over", receivers=list(receivers), **fields)
     else:
-        log.warning("alarm.raised", told=list(receivers), **fields)
+        log.warning("alarm.raised", receivers=list(receivers), **fields)
+
+
+class LastWords:
+    """Says once that the state at `state` cannot be used, and keeps a note of that beside it.
+
+    `send` offers a notice to one receiver and says whether it was accepted.
+    """
+
+    def __init__(
+        self, state: Path, rules: AlarmRules, send: Callable[[str, Notice], Awaitable[bool]]
+    ) -> None:
+        self._note = state.with_name(state.name + _NOTE_SUFFIX)
+        self._rules = rules
+        self._send = send
+
+    async def say(self, error: StateError, now: datetime) -> None:
+        """Notify the operators, unless they were notified of the same of late. Never raises."""
+        before, why = self._read_note(), str(error)
+        since_at = now if before is None else before.since_at
+        if before is not None and before.why == why and now - before.last_at < REMIND_AFTER:
+            return
+        update = update_alarms(AlarmState.restore({}, now), StateFailed(why), self._rules, now)
+        sends = [self._send_safely(name, it) for it, names in update.notices for name in names]
+        if any(await asyncio.gather(*sends)):
+            self._write_note(Alarm(AlarmKind.STATE, since_at, now, why, raised_at=now))
+
+    def withdraw(self) -> Alarm | None:
+        """The state can be used: remove the note and give its alarm, which is to be ended."""
+        alarm = self._read_note()
+        with suppress(OSError):
+            self._note.unlink(missing_ok=True)
+        return alarm
+
+    async def _send_safely(self, name: str, notice: Notice) -> bool:
+        try:
+            async with asyncio.timeout(LAST_WORDS_TIMEOUT.total_seconds()):
+                return await self._send(name, notice)
+        except Exception:
+            log.exception("alarm.send_failed", receiver=name)
+            return False
+
+    def _read_note(self) -> Alarm | None:
+        try:
+            with self._note.open("rb") as file:
+                return Alarm.from_json(json.loads(file.read(_LONGEST_NOTE)))
+        except (OSError, KeyError, TypeError, ValueError, RecursionError):
+            return None
+
+    def _write_note(self, alarm: Alarm) -> None:
+        """Where it cannot be written they may be notified again: better than not at all."""
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW
+        with suppress(OSError), os.fdopen(os.open(self._note, flags, 0o600), "w") as file:
+            json.dump(alarm.to_json(), file)
+
+
+async def send_directly(
+    receivers: Sequence[Receiver], name: str, notice: Notice, rng: Random
+) -> bool:
+    """Send a notice past the outbox; whether there is a receiver `name` and it accepted."""
+    for receiver in receivers:
+        if receiver.name == name:
+            alert_id = new_alert_id(rng)
+            message = render([notice], receiver.service, alert_id)
+            markup = receiver.service.markup.value
+            outcome = await receiver.send(message.title, message.body, alert_id, markup)
+            return outcome.verdict is Verdict.ACCEPTED
+    return False

@@ -1,7 +1,7 @@
-"""A dead man's switch: somebody else is told that all is well, and misses us when it is not.
+"""The heartbeat: pings an external monitor, which raises the alarm when pings stop.
 
-Knows the URLs of Healthchecks and of Uptime Kuma's push monitors; whatever else answers to a GET
-gets one. Its failure touches nothing else. The URL is a secret: nothing here ever says it.
+Knows the URLs of Healthchecks and of Uptime Kuma's push monitors; any other monitor gets a plain
+GET. A failed ping affects nothing else. The URL is a secret: no log line or error repeats it.
 """
 
 from __future__ import annotations
@@ -32,46 +32,45 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger()
 
-PATIENCE = timedelta(seconds=10)
+PING_TIMEOUT = timedelta(seconds=10)
 # A ping that is lost would be missed for a whole period.
-PAUSES = (timedelta(seconds=5), timedelta(seconds=20))
+RETRY_PAUSES = (timedelta(seconds=5), timedelta(seconds=20))
 HEALTHCHECKS = "hc-ping.com"
 _KUMA_PATH = "/api/push/"
 _HEALTHCHECKS_PATH = "/ping/"
 
-_COMPLETE = {PollOutcome.UNCHANGED, PollOutcome.CHANGED, PollOutcome.BASELINE}
-_ILL = {AlarmKind.BLIND, AlarmKind.SHAPE, AlarmKind.REFUSED, AlarmKind.STATE}
+_COMPLETE_SWEEPS = {PollOutcome.UNCHANGED, PollOutcome.CHANGED, PollOutcome.BASELINE}
+_DOWN_ALARMS = {AlarmKind.BLIND, AlarmKind.SHAPE, AlarmKind.REFUSED, AlarmKind.STATE}
 
 
-class Beat(StrEnum):
-    """What a monitor is told."""
+class Signal(StrEnum):
+    """What a ping says."""
 
-    WELL = "well"
-    ILL = "ill"
+    UP = "up"
+    DOWN = "down"
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Monitor:
-    """Where to tell it, and how that service wants to be told."""
+    """The external service that is pinged, and how its URLs are made."""
 
     url: str
 
-    def address(self, beat: Beat, words: str) -> str | None:
-        """The URL that says it; `None` where the service knows no such thing.
+    def ping_url(self, signal: Signal, text: str) -> str | None:
+        """The URL that says it; `None` for a service that cannot be told that something is wrong.
 
-        Then silence is what it understands.
+        Such a service finds out when pings stop.
         """
         parts = urlsplit(self.url)
         if _KUMA_PATH in parts.path:
-            status = {Beat.WELL: "up", Beat.ILL: "down"}[beat]
             kept = [
                 (name, value)
                 for name, value in parse_qsl(parts.query, keep_blank_values=True)
                 if name not in {"status", "msg"}
             ]
-            query = urlencode([("status", status), ("msg", words), *kept])
+            query = urlencode([("status", signal.value), ("msg", text), *kept])
             return urlunsplit(parts._replace(query=query))
-        if beat is Beat.WELL:
+        if signal is Signal.UP:
             return self.url
         if parts.hostname == HEALTHCHECKS or _HEALTHCHECKS_PATH in parts.path:
             return urlunsplit(parts._replace(path=f"{parts.path.rstrip('/')}/fail"))
@@ -79,10 +78,10 @@ class Monitor:
 
 
 class Heartbeat:
-    """Tells a monitor how we are: `well` after each complete sweep, `ill` when an alarm says so.
+    """Pings a monitor: `UP` after each complete sweep, `DOWN` when an alarm says that it fails.
 
-    With `every`, the monitor is told so often instead that we are well, for as long as nobody has
-    said that we are ill; `None` is with each complete sweep.
+    With `every`, `UP` is sent that often instead, for as long as it is not down; `None` is with
+    each complete sweep.
     """
 
     def __init__(
@@ -91,86 +90,86 @@ class Heartbeat:
         session: aiohttp.ClientSession,
         *,
         every: timedelta | None = None,
-        pauses: tuple[timedelta, ...] = PAUSES,
+        retry_pauses: tuple[timedelta, ...] = RETRY_PAUSES,
         after: Callable[[str], None] = lambda _: None,
     ) -> None:
-        """`after` hears how each beat ended: `accepted` or `failed`."""
+        """`after` gets how each ping ended: `accepted` or `failed`."""
         self._monitor = monitor
         self._session = session
         self._every = every
-        self._pauses = pauses
+        self._retry_pauses = retry_pauses
         self._after = after
         self._news = asyncio.Event()
-        self._beat: tuple[Beat, str] | None = None
-        self._ill = False
+        self._pending: tuple[Signal, str] | None = None
+        self._is_down = False
         self._failing = False
 
     def polled(self, report: PollReport) -> None:
-        """Learn of a poll: only a complete sweep proves that all is well."""
-        if report.outcome in _COMPLETE:
-            self.well()
+        """Take the report of a poll: only a complete sweep proves that the watcher works."""
+        if report.outcome in _COMPLETE_SWEEPS:
+            self.report_up()
 
-    def heard(self, notice: Notice) -> None:
-        """Learn of an alarm: some say that the watch fails. The next complete sweep ends it."""
+    def alarmed(self, notice: Notice) -> None:
+        """Take a notice: some alarms say that the watcher fails, until the next complete sweep."""
         alarm = notice.detail.get("alarm")
-        if notice.kind is NoticeKind.ALARM and alarm in _ILL:
-            self.ill(f"alarm: {alarm}")
+        if notice.kind is NoticeKind.ALARM and alarm in _DOWN_ALARMS:
+            self.report_down(f"alarm: {alarm}")
 
-    def well(self) -> None:
+    def report_up(self) -> None:
         """Say that a complete sweep was made."""
-        recovered, self._ill = self._ill, False
+        recovered, self._is_down = self._is_down, False
         if self._every is None or recovered:
-            self._say(Beat.WELL, "watching")
+            self._schedule(Signal.UP, "watching")
 
-    def ill(self, words: str) -> None:
-        """Say that the watch fails; `words` are ours and short, for a monitor shows them."""
-        self._ill = True
-        self._say(Beat.ILL, words)
+    def report_down(self, reason: str) -> None:
+        """Say that the watcher fails; `reason` is ours and short, for a monitor shows it."""
+        self._is_down = True
+        self._schedule(Signal.DOWN, reason)
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Tell what there is to tell until `stop` is set. Never raises."""
+        """Ping when there is something to say, until `stop` is set. Never raises."""
         while not stop.is_set():
-            if self._every is not None and not self._ill and self._beat is None:
-                self._beat = (Beat.WELL, "watching")
+            if self._every is not None and not self._is_down and self._pending is None:
+                self._pending = (Signal.UP, "watching")
             self._news.clear()
-            told, self._beat = self._beat, None
-            if told is not None:
-                await self._tell_carefully(*told, stop)
+            pending, self._pending = self._pending, None
+            if pending is not None:
+                await self._ping_safely(*pending, stop)
             await first_of(stop, self._news, within=self._every)
 
-    def _say(self, beat: Beat, words: str) -> None:
+    def _schedule(self, signal: Signal, text: str) -> None:
         # Only the newest counts: a monitor knows no past.
-        self._beat = (beat, words)
+        self._pending = (signal, text)
         self._news.set()
 
-    async def _tell_carefully(self, beat: Beat, words: str, stop: asyncio.Event) -> None:
+    async def _ping_safely(self, signal: Signal, text: str, stop: asyncio.Event) -> None:
         try:
-            await self._tell(beat, words, stop)
-        except Exception as error:  # noqa: BLE001 - nothing here may end the watch
+            await self._ping(signal, text, stop)
+        except Exception as error:  # noqa: BLE001 - nothing here may end polling and sending
             # Neither its text nor its trace: they hold the address.
             log.error("heartbeat.crashed", why=type(error).__name__)  # noqa: TRY400
             self._after("failed")
 
-    async def _tell(self, beat: Beat, words: str, stop: asyncio.Event) -> None:
-        address = self._monitor.address(beat, words)
+    async def _ping(self, signal: Signal, text: str, stop: asyncio.Event) -> None:
+        address = self._monitor.ping_url(signal, text)
         if address is None:
             return
-        why = await self._ping(address)
-        for pause in self._pauses:
-            if why is None or stop.is_set() or self._beat is not None:
+        why = await self._request(address)
+        for pause in self._retry_pauses:
+            if why is None or stop.is_set() or self._pending is not None:
                 break
             await first_of(stop, self._news, within=pause)
-            why = await self._ping(address)
+            why = await self._request(address)
         self._log(why)
         self._after("accepted" if why is None else "failed")
 
-    async def _ping(self, address: str) -> str | None:
-        """`None` where it was taken; else why not, without the address."""
+    async def _request(self, address: str) -> str | None:
+        """`None` where it was accepted; otherwise why not, without the address."""
         try:
             async with self._session.get(address, allow_redirects=False) as response:
                 status = response.status
         except TimeoutError:
-            return f"no answer within {PATIENCE.total_seconds():g} s"
+            return f"no answer within {PING_TIMEOUT.total_seconds():g} s"
         except (aiohttp.ClientError, OSError, ValueError) as error:
             # Their texts hold the address.
             return f"no answer ({type(error).__name__})"
@@ -192,14 +191,14 @@ async def open_heartbeat(
     url: str,
     *,
     every: timedelta | None = None,
-    patience: timedelta = PATIENCE,
-    pauses: tuple[timedelta, ...] = PAUSES,
+    ping_timeout: timedelta = PING_TIMEOUT,
+    retry_pauses: tuple[timedelta, ...] = RETRY_PAUSES,
     after: Callable[[str], None] = lambda _: None,
 ) -> AsyncIterator[Heartbeat]:
     """A heartbeat with a connection of its own; it follows no redirect and keeps no cookie."""
     async with aiohttp.ClientSession(
         cookie_jar=aiohttp.DummyCookieJar(),
         headers={"User-Agent": f"kie-watcher/{__version__}"},
-        timeout=aiohttp.ClientTimeout(total=patience.total_seconds()),
+        timeout=aiohttp.ClientTimeout(total=ping_timeout.total_seconds()),
     ) as session:
-        yield Heartbeat(Monitor(url), session, every=every, pauses=pauses, after=after)
+        yield Heartbeat(Monitor(url), session, every=every, retry_pauses=retry_pauses, after=after)

@@ -1,11 +1,8 @@
-"""How things stand at one moment, as Prometheus' gauges, from one look at the state.
+"""Prometheus metrics: what was counted since the start, and how things stand in the state.
 
-What has not happened yet has no value, rather than 0. Refuses to know what is counted over time.
-
-What is counted, and how it is told to Prometheus. The only module that imports its client.
-
-Knows names, labels and buckets. Refuses to know HTTP. A label holds words of ours, a receiver's
-name or a category of the listing, cut and counted: never a URL, a reason in words or a model.
+The only module that imports Prometheus' client. What has not happened yet has no value, rather
+than 0. A label holds words of ours, a receiver's name or a category of the listing, cut and
+limited in number: never a URL, a reason in words or a model.
 """
 
 from __future__ import annotations
@@ -39,13 +36,16 @@ from watcher.safe_text import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
-    from datetime import datetime, timedelta
+    from datetime import datetime
 
     from prometheus_client import Metric
 
-    from watcher.outbox import Attempt
+    from watcher.outbox import SendAttempt
     from watcher.poller import PollReport
     from watcher.store.values import ReceiverStatus, Status
+
+CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
+GIVEN_UP = "given_up"
 
 # Categories come from the listing, and each is a series that is kept for years.
 MOST_CATEGORIES = 30
@@ -53,105 +53,20 @@ LONGEST_CATEGORY = 40
 OTHERS = "(others)"
 NO_CATEGORY = "(none)"
 
-
-def standing(status: Status | None, now: datetime) -> Iterator[Metric]:
-    """The gauges; `None` is a state that cannot be read, of which nothing old is said."""
-    readable = status is not None
-    yield _gauge("state_readable", "Whether the state can be read.", (), [((), readable)])
-    if status is None:
-        return
-    models = [((category,), count) for category, count in _bounded(status.models).items()]
-    yield _gauge("models", "Models on sale, by category.", ("category",), models)
-    held = collections.Counter(waiting.hold.reason for waiting in status.holds)
-    yield _gauge(
-        "holds",
-        "Changes that wait to be seen again.",
-        ("reason",),
-        [((reason.value,), held[reason]) for reason in HoldReason],
-    )
-    yield from _times(status, now)
-    yield from _outbox(status.receivers, now)
-
-
-def _times(status: Status, now: datetime) -> Iterator[Metric]:
-    swept = [] if status.swept_at is None else [status.swept_at]
-    yield _gauge(
-        "last_sweep_timestamp_seconds",
-        "When the last complete sweep was made.",
-        (),
-        [((), at.timestamp()) for at in swept],
-    )
-    yield _gauge(
-        "last_sweep_age_seconds",
-        "Age of the last complete sweep.",
-        (),
-        [((), (now - at).total_seconds()) for at in swept],
-    )
-    polls = [] if status.poll is None else [status.poll]
-    yield _gauge(
-        "poll_failures", "Failed polls in a row.", (), [((), poll.failures) for poll in polls]
-    )
-
-
-def _outbox(receivers: Iterable[ReceiverStatus], now: datetime) -> Iterator[Metric]:
-    depths: list[tuple[tuple[str, ...], float]] = []
-    ages: list[tuple[tuple[str, ...], float]] = []
-    for each in receivers:
-        for state, count in (("waiting", each.waiting), ("open", each.open), ("dead", each.dead)):
-            depths.append(((each.receiver, state), count))
-        if each.oldest_at is not None:
-            ages.append(((each.receiver,), (now - each.oldest_at).total_seconds()))
-    yield _gauge(
-        "outbox_depth",
-        "What a receiver is still to be told: things waiting, messages open, messages dead.",
-        ("receiver", "state"),
-        depths,
-    )
-    yield _gauge(
-        "outbox_oldest_age_seconds", "Age of the oldest thing not yet told.", ("receiver",), ages
-    )
-
-
-def _gauge(
-    name: str,
-    what: str,
-    labels: tuple[str, ...],
-    values: Iterable[tuple[tuple[str, ...], float]],
-) -> Metric:
-    family = GaugeMetricFamily(f"kie_watcher_{name}", what, labels=labels)
-    for label_values, value in values:
-        family.add_metric(label_values, float(value))
-    return family
-
-
-def _bounded(models: Mapping[str, int]) -> dict[str, int]:
-    """Models by category, the largest by name and the rest together."""
-    ordered = sorted(models.items(), key=lambda category: (-category[1], category[0]))
-    counts: collections.Counter[str] = collections.Counter()
-    for place, (category, count) in enumerate(ordered):
-        shown = one_line(category)[:LONGEST_CATEGORY] or NO_CATEGORY
-        counts[shown if place < MOST_CATEGORIES else OTHERS] += count
-    return dict(counts)
-
-
-CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
-
-GIVEN_UP = "given_up"
-
 _POLL_BUCKETS = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 180)
 _SEND_BUCKETS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
-_TOLD_BUCKETS = (1, 2.5, 5, 10, 30, 60, 300, 900, 3600, 6 * 3600, 24 * 3600, 7 * 24 * 3600)
+_ACCEPTED_BUCKETS = (1, 2.5, 5, 10, 30, 60, 300, 900, 3600, 6 * 3600, 24 * 3600, 7 * 24 * 3600)
 
 
 class Metrics:
-    """Everything counted since the start, and how things stand when asked."""
+    """Everything counted since the start; `page` adds how things stand."""
 
     def __init__(self, receivers: Iterable[str] = ()) -> None:
-        """Series of `receivers` are there from the start: what is not there cannot rise."""
+        """Series of `receivers` exist from the start: Prometheus sees no rise in a new series."""
         self.registry = CollectorRegistry()
-        self._count_polls()
-        self._count_messages()
-        self._measure_itself()
+        self._register_polls()
+        self._register_messages()
+        self._register_process()
         ProcessCollector(registry=self.registry)
         for receiver in receivers:
             for outcome in (*Verdict, GIVEN_UP):
@@ -170,46 +85,46 @@ class Metrics:
             for kind in recorded.change.kinds:
                 self._changes.labels(kind.value).inc()
 
-    def attempted(self, attempt: Attempt) -> None:
+    def attempted(self, attempt: SendAttempt) -> None:
         """Count one try at a receiver."""
         given_up = attempt.died and attempt.outcome.verdict is Verdict.RETRY
         outcome = GIVEN_UP if given_up else attempt.outcome.verdict.value
         self._deliveries.labels(attempt.receiver, outcome).inc()
         self._send_seconds.labels(attempt.receiver).observe(attempt.took.total_seconds())
-
-    def told(self, receiver: str, after: timedelta) -> None:
-        """Note that a change was accepted so long `after` the sweep that proved it."""
-        self._told_seconds.labels(receiver).observe(max(0.0, after.total_seconds()))
+        if attempt.waited is not None:
+            # Less than nothing by a clock that was set back.
+            waited = max(0.0, attempt.waited.total_seconds())
+            self._accepted_seconds.labels(attempt.receiver).observe(waited)
 
     def deferred(self, reason: str, count: int = 1) -> None:
-        """Count what was put off: `quiet`, `digest`, `silence` or `flap`."""
+        """Count what was deferred: `quiet`, `digest`, `silence` or `flap`."""
         self._deferred.labels(reason).inc(count)
 
     def suppressed(self, reason: str, count: int = 1) -> None:
-        """Count what is not told at all: `silence`, `netted`."""
+        """Count what is never sent: `silence`, `netted`."""
         self._suppressed.labels(reason).inc(count)
 
     def configured(self, ok: bool, at: datetime) -> None:
-        """Note how reading the configuration at `at` ended."""
+        """Set whether the configuration read at `at` was taken into use."""
         self._configured.set(ok)
         if ok:
             self._configured_at.set(at.timestamp())
 
-    def beat(self, outcome: str) -> None:
-        """Count one heartbeat: `accepted` or `failed`."""
-        self._beats.labels(outcome).inc()
+    def pinged(self, outcome: str) -> None:
+        """Count one ping of the monitor: `accepted` or `failed`."""
+        self._heartbeats.labels(outcome).inc()
 
-    def alarmed(self, kinds: Iterable[AlarmKind]) -> None:
-        """Note which alarms are open, one for each time it is named."""
-        named = list(kinds)
+    def set_alarms(self, raised: Iterable[AlarmKind]) -> None:
+        """Set how many alarms of each kind are raised."""
+        counts = collections.Counter(raised)
         for kind in AlarmKind:
-            self._alarms.labels(kind.value).set(named.count(kind))
+            self._alarms.labels(kind.value).set(counts[kind])
 
     def page(self, status: Status | None, now: datetime) -> bytes:
         """All of it in Prometheus' text format; how things stand is taken from `status`."""
-        return generate_latest(_Page(self.registry, tuple(standing(status, now))))
+        return generate_latest(_Page(self.registry, tuple(_status_gauges(status, now))))
 
-    def _count_polls(self) -> None:
+    def _register_polls(self) -> None:
         self._polls = self._counter(
             "polls",
             "Polls by how they ended; the reason is the sort of a failure.",
@@ -221,21 +136,21 @@ class Metrics:
                 self._polls.labels(outcome.value, "")
         self._refused = self._counter(
             "sweeps_refused",
-            "Polls in which nothing of what the API gave was believed, by reason.",
+            "Polls in which nothing that the API gave was used, by reason.",
             "reason",
         )
         for source_reason in SourceReason:
             self._refused.labels(source_reason.value)
         self._requests = self._counter("requests", "Requests to the API.")
         self._bytes = self._counter("received_bytes", "Bytes of the API's replies, as they came.")
-        self._changes = self._counter("changes", "Changes believed, by kind.", "kind")
+        self._changes = self._counter("changes", "Changes recorded, by kind.", "kind")
         for kind in Kind:
             self._changes.labels(kind.value)
         self._poll_seconds = self._histogram(
             "poll_seconds", "How long polls took.", _POLL_BUCKETS, "outcome"
         )
 
-    def _count_messages(self) -> None:
+    def _register_messages(self) -> None:
         self._deliveries = self._counter(
             "deliveries",
             "Tries to deliver a message, by what came of them.",
@@ -245,19 +160,21 @@ class Metrics:
         self._send_seconds = self._histogram(
             "send_seconds", "How long tries to deliver took.", _SEND_BUCKETS, "receiver"
         )
-        self._told_seconds = self._histogram(
+        self._accepted_seconds = self._histogram(
             "change_to_accepted_seconds",
             "Time from the sweep that proved a change until a receiver accepted it.",
-            _TOLD_BUCKETS,
+            _ACCEPTED_BUCKETS,
             "receiver",
         )
         self._deferred = self._counter("deferred", "Deliveries put off, by reason.", "reason")
         self._suppressed = self._counter(
             "suppressed", "Deliveries that are never made, by reason.", "reason"
         )
-        self._beats = self._counter("heartbeats", "Heartbeats by what came of them.", "outcome")
+        self._heartbeats = self._counter(
+            "heartbeats", "Heartbeats by what came of them.", "outcome"
+        )
 
-    def _measure_itself(self) -> None:
+    def _register_process(self) -> None:
         self._configured = self._gauge(
             "configuration_loaded", "Whether the last reading of the configuration was taken."
         )
@@ -266,7 +183,7 @@ class Metrics:
             "When the configuration in use was read.",
         )
         self._alarms = self._gauge("alarms", "Alarms that are open, by kind.", "alarm")
-        self.alarmed(())
+        self.set_alarms(())
         build = self._gauge("build_info", "Always 1; what runs.", "version", "python")
         build.labels(__version__, platform.python_version()).set(1)
 
@@ -286,12 +203,92 @@ class Metrics:
 
 @dataclass(frozen=True, slots=True)
 class _Page(Collector):
-    """What was counted and how things stand, without the series that date a counter's making."""
+    """What was counted and how things stand, without the `_created` series of each counter."""
 
     counted: CollectorRegistry
-    standing: tuple[Metric, ...]
+    gauges: tuple[Metric, ...]
 
     def collect(self) -> Iterator[Metric]:
-        for metric in chain(self.counted.collect(), self.standing):
+        for metric in chain(self.counted.collect(), self.gauges):
             metric.samples = [s for s in metric.samples if not s.name.endswith("_created")]
             yield metric
+
+
+def _status_gauges(status: Status | None, now: datetime) -> Iterator[Metric]:
+    """How things stand; `None` is a state that cannot be read: no old values are given."""
+    readable = status is not None
+    yield _gauge("state_readable", "Whether the state can be read.", (), [((), readable)])
+    if status is None:
+        return
+    models = [((category,), count) for category, count in _limited(status.models).items()]
+    yield _gauge("models", "Models on sale, by category.", ("category",), models)
+    held = collections.Counter(waiting.hold.reason for waiting in status.holds)
+    yield _gauge(
+        "holds",
+        "Changes that wait to be seen again.",
+        ("reason",),
+        [((reason.value,), held[reason]) for reason in HoldReason],
+    )
+    yield from _sweep_gauges(status, now)
+    yield from _outbox_gauges(status.receivers, now)
+
+
+def _sweep_gauges(status: Status, now: datetime) -> Iterator[Metric]:
+    swept = [] if status.swept_at is None else [status.swept_at]
+    yield _gauge(
+        "last_sweep_timestamp_seconds",
+        "When the last complete sweep was made.",
+        (),
+        [((), at.timestamp()) for at in swept],
+    )
+    yield _gauge(
+        "last_sweep_age_seconds",
+        "Age of the last complete sweep.",
+        (),
+        [((), (now - at).total_seconds()) for at in swept],
+    )
+    polls = [] if status.poll is None else [status.poll]
+    yield _gauge(
+        "poll_failures", "Failed polls in a row.", (), [((), poll.failures) for poll in polls]
+    )
+
+
+def _outbox_gauges(receivers: Iterable[ReceiverStatus], now: datetime) -> Iterator[Metric]:
+    depths: list[tuple[tuple[str, ...], float]] = []
+    ages: list[tuple[tuple[str, ...], float]] = []
+    for each in receivers:
+        for state, count in (("waiting", each.waiting), ("open", each.open), ("dead", each.dead)):
+            depths.append(((each.receiver, state), count))
+        if each.oldest_at is not None:
+            ages.append(((each.receiver,), (now - each.oldest_at).total_seconds()))
+    yield _gauge(
+        "outbox_depth",
+        "What is not sent to a receiver yet: things waiting, messages open, messages dead.",
+        ("receiver", "state"),
+        depths,
+    )
+    yield _gauge(
+        "outbox_oldest_age_seconds", "Age of the oldest thing not sent yet.", ("receiver",), ages
+    )
+
+
+def _gauge(
+    name: str,
+    what: str,
+    labels: tuple[str, ...],
+    values: Iterable[tuple[tuple[str, ...], float]],
+) -> Metric:
+    family = GaugeMetricFamily(f"kie_watcher_{name}", what, labels=labels)
+    for label_values, value in values:
+        family.add_metric(label_values, float(value))
+    return family
+
+
+def _limited(models: Mapping[str, int]) -> dict[str, int]:
+    """Models by category: the largest categories by name, the others in one."""
+    ordered = sorted(models.items(), key=lambda category: (-category[1], category[0]))
+    counts: collections.Counter[str] = collections.Counter()
+    for place, (category, count) in enumerate(ordered):
+        shown = one_line(category)[:LONGEST_CATEGORY] or NO_CATEGORY
+        counts[shown if place < MOST_CATEGORIES else OTHERS] += count
+    return dict(counts)

@@ -1,16 +1,8 @@
-"""Three pages for whoever looks after the machine: /livez, /readyz and /metrics. Nothing else.
+"""The web pages for monitoring: /livez, /readyz and /metrics, and what each of them says.
 
-Knows HTTP and its dangers: strangers may connect where they are let. So no reply repeats what was
-asked, none is logged, connections are few and short, and there is nothing to change here. Refuses
-to know what the pages say.
-
-Whether the watch does its work, judged from how things stand: nothing, or the reasons why not.
-
-Knows what is too old and what is stuck. Refuses to know clocks, the state and HTTP.
-
-What the three pages say: alive, ready or why not, and everything counted.
-
-Knows whom to ask for each. Refuses to know HTTP connections.
+Strangers may connect where that is allowed. So no reply repeats what a request held, requests are
+not logged, connections are few and short, and nothing can be changed here. What makes the watcher
+unready is decided from how things stand alone (`unready_reasons`).
 """
 
 from __future__ import annotations
@@ -37,20 +29,24 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Iterator
     from datetime import datetime
 
-    from watcher.monitor.alarms import Trouble
+    from watcher.monitor.alarms import Alarm
     from watcher.monitor.metrics import Metrics
     from watcher.store.values import ReceiverStatus, Status
 
 log = structlog.get_logger()
 
 TEXT = "text/plain; charset=utf-8"
-# Scrapers and health checks ask once and leave: more than this is not looking after us.
+# Scrapers and health checks ask once and leave: nothing that monitors us needs more than this.
 MOST_CONNECTIONS = 20
 LONGEST_CONNECTION = timedelta(seconds=10)
 LONGEST_LINE = 2048
 MOST_HEADERS = 50
-# Whoever may use the socket is a matter of its directory, and of this.
+# Its directory and this decide who may use the socket.
 SOCKET_MODE = 0o660
+# A message is tried within seconds of its time; a send takes at most minutes.
+OVERDUE_AFTER = timedelta(minutes=10)
+# What is not deferred on purpose is in a message within seconds.
+UNBATCHED_AFTER = timedelta(hours=1)
 
 
 class ListenError(Exception):
@@ -59,20 +55,20 @@ class ListenError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """A page: the status, the body, and what it is."""
+    """A page: the status, the body and its type."""
 
     status: HTTPStatus
     body: bytes
     content_type: str = TEXT
 
     @classmethod
-    def words(cls, status: HTTPStatus, text: str) -> Reply:
+    def of_text(cls, status: HTTPStatus, text: str) -> Reply:
         return cls(status, f"{text}\n".encode())
 
 
 @dataclass(frozen=True, slots=True)
 class Pages:
-    """What each page says at the moment it is asked for."""
+    """What gives each page, when it is requested."""
 
     live: Callable[[], Awaitable[Reply]]
     ready: Callable[[], Awaitable[Reply]]
@@ -87,10 +83,10 @@ async def serve(
     allow_remote: bool = False,
     longest: timedelta = LONGEST_CONNECTION,
 ) -> AsyncIterator[str]:
-    """Answer for as long as the block lasts; gives the address in words, with the real port.
+    """Serve for as long as the block lasts; gives the address as text, with the real port.
 
-    Raises `ListenError` where the address cannot be had, or is not of this machine alone and that
-    was not asked for.
+    Raises `ListenError` where the address cannot be listened at, or others could reach it and
+    `allow_remote` does not allow that.
     """
     if not listen.is_loopback and not allow_remote:
         raise ListenError(
@@ -106,23 +102,23 @@ async def serve(
 
 
 async def _answer(pages: Pages, request: web.BaseRequest) -> web.Response:
-    """The page asked for. Bodies, queries and headers are not looked at."""
+    """The page of a request. Bodies, queries and headers are ignored."""
     page = {"/livez": pages.live, "/readyz": pages.ready, "/metrics": pages.metrics}.get(
         request.path
     )
     if page is None:
-        return _response(_bare(HTTPStatus.NOT_FOUND))
+        return _response(_status_reply(HTTPStatus.NOT_FOUND))
     if request.method not in {"GET", "HEAD"}:
-        return _response(_bare(HTTPStatus.METHOD_NOT_ALLOWED))
+        return _response(_status_reply(HTTPStatus.METHOD_NOT_ALLOWED))
     try:
         return _response(await page())
     except Exception:
         log.exception("web.crashed")
-        return _response(_bare(HTTPStatus.INTERNAL_SERVER_ERROR))
+        return _response(_status_reply(HTTPStatus.INTERNAL_SERVER_ERROR))
 
 
-def _bare(status: HTTPStatus) -> Reply:
-    return Reply.words(status, f"{status.value} {status.phrase}")
+def _status_reply(status: HTTPStatus) -> Reply:
+    return Reply.of_text(status, f"{status.value} {status.phrase}")
 
 
 def _response(reply: Reply) -> web.Response:
@@ -136,7 +132,7 @@ def _response(reply: Reply) -> web.Response:
 
 
 class _Connection(web.RequestHandler):
-    """One connection. A request that is no HTTP is answered with its status and no more."""
+    """One connection. A request that is not HTTP is answered with the status alone."""
 
     def handle_error(
         self,
@@ -145,15 +141,18 @@ class _Connection(web.RequestHandler):
         exc: BaseException | None = None,  # noqa: ARG002
         message: str | None = None,  # noqa: ARG002
     ) -> web.StreamResponse:
-        """Say the status; what aiohttp would say, and log, repeats what the stranger sent."""
-        return _response(_bare(HTTPStatus(status)))
+        """Give the status; what aiohttp would reply, and log, repeats what the client sent."""
+        return _response(_status_reply(HTTPStatus(status)))
 
 
 def _connection(server: web.Server, longest: timedelta) -> asyncio.Protocol:
-    """A new connection, cut off where there are too many and when it lasts too long."""
+    """A new connection: refused where there are too many, closed when it lasts too long."""
     if len(server.connections) >= MOST_CONNECTIONS:
-        return _Refusal()
-    loop, silent = asyncio.get_running_loop(), _silent()
+        return _Refused()
+    loop = asyncio.get_running_loop()
+    # aiohttp would log what strangers send.
+    silent = logging.getLogger("watcher.monitor.web.silent")
+    silent.disabled = True
     connection = _Connection(
         server,
         loop=loop,
@@ -167,15 +166,8 @@ def _connection(server: web.Server, longest: timedelta) -> asyncio.Protocol:
     return connection
 
 
-def _silent() -> logging.Logger:
-    """A logger for aiohttp, which would log what strangers send."""
-    logger = logging.getLogger("watcher.nobody")
-    logger.disabled = True
-    return logger
-
-
-class _Refusal(asyncio.Protocol):
-    """Hangs up."""
+class _Refused(asyncio.Protocol):
+    """A connection that is closed at once."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         transport.close()
@@ -214,34 +206,28 @@ def _address(listen: TcpAddress | UnixAddress, server: asyncio.Server) -> str:
     return f"{host}:{port}"
 
 
-# A message is tried within seconds of its time; a send takes at most minutes.
-OVERDUE_AFTER = timedelta(minutes=10)
-# What nobody asked to be put off is in a message within seconds.
-UNGATHERED_AFTER = timedelta(hours=1)
-
-
 @dataclass(frozen=True, slots=True)
-class Limits:
-    """What is expected: how often the whole catalogue is read, and who is told."""
+class ReadinessLimits:
+    """What is expected: how often the whole catalogue is read, and which receivers are served."""
 
     full_sweep_every: timedelta
     receivers: Collection[str]
 
 
-def unready(
-    status: Status, limits: Limits, now: datetime, deferring: Collection[str] = ()
+def unready_reasons(
+    status: Status, limits: ReadinessLimits, now: datetime, deferring: Collection[str] = ()
 ) -> tuple[str, ...]:
-    """Why the watch is not ready, each reason a line; none where it is.
+    """Why the watcher is not ready, each reason a line; none where it is.
 
-    `deferring` names the receivers for which something is put off on purpose (quiet hours, a
+    `deferring` names the receivers for which something is deferred on purpose (quiet hours, a
     digest, a silence), so that its age says nothing. The outbox is stuck where a receiver's next
     try is long overdue, or where something waits that is in no message. That a receiver fails is
     no reason: messages to it are tried when they should be.
     """
-    return (*_sweep(status, limits, now), *_outbox(status, limits, now, deferring))
+    return (*_sweep_reasons(status, limits, now), *_outbox_reasons(status, limits, now, deferring))
 
 
-def _sweep(status: Status, limits: Limits, now: datetime) -> Iterator[str]:
+def _sweep_reasons(status: Status, limits: ReadinessLimits, now: datetime) -> Iterator[str]:
     if status.swept_at is None:
         yield "no complete sweep of the catalogue has been made yet"
         return
@@ -251,16 +237,16 @@ def _sweep(status: Status, limits: Limits, now: datetime) -> Iterator[str]:
         yield f"the last complete sweep is {minutes} minutes old, more than {limit}"
 
 
-def _outbox(
-    status: Status, limits: Limits, now: datetime, deferring: Collection[str]
+def _outbox_reasons(
+    status: Status, limits: ReadinessLimits, now: datetime, deferring: Collection[str]
 ) -> Iterator[str]:
     for receiver in status.receivers:
-        # What is left for a receiver that is no longer configured is nobody's work.
+        # What is left for a receiver that is no longer configured is not sent.
         if receiver.receiver not in limits.receivers:
             continue
         if _is_overdue(receiver, now):
             yield f"the outbox is stuck: the next try at {receiver.receiver} is overdue"
-        elif receiver.receiver not in deferring and _is_ungathered(receiver, now):
+        elif receiver.receiver not in deferring and _is_unbatched(receiver, now):
             yield f"the outbox is stuck: what waits for {receiver.receiver} is in no message"
 
 
@@ -269,28 +255,28 @@ def _is_overdue(receiver: ReceiverStatus, now: datetime) -> bool:
     return due is not None and now - due > OVERDUE_AFTER
 
 
-def _is_ungathered(receiver: ReceiverStatus, now: datetime) -> bool:
+def _is_unbatched(receiver: ReceiverStatus, now: datetime) -> bool:
     # While a message is open, what came later rightly waits for its turn.
     if receiver.open or not receiver.waiting or receiver.oldest_at is None:
         return False
-    return now - receiver.oldest_at > UNGATHERED_AFTER
+    return now - receiver.oldest_at > UNBATCHED_AFTER
 
 
 @dataclass(frozen=True, slots=True)
 class Sources:
     """Where the pages' answers come from.
 
-    `limits` is asked each time, because a reload changes it. `alarms` are those open.
-    `silent` names who has not got anywhere for too long (the loops, as the watchdog sees them),
-    `deferring` the receivers for which something is put off on purpose.
+    `limits` is called each time, because a reload changes them. `alarms` are those raised,
+    `overdue` names the loops that the watchdog waits for in vain, `deferring` the receivers for
+    which something is deferred on purpose.
     """
 
     status: Callable[[], Awaitable[Status]]
     metrics: Metrics
-    limits: Callable[[], Limits]
+    limits: Callable[[], ReadinessLimits]
     now: Callable[[], datetime]
-    alarms: Callable[[], Iterable[Trouble]] = tuple
-    silent: Callable[[], Collection[str]] = tuple
+    alarms: Callable[[], Iterable[Alarm]] = tuple
+    overdue: Callable[[], Collection[str]] = tuple
     deferring: Callable[[], Collection[str]] = tuple
 
 
@@ -298,36 +284,36 @@ def pages(sources: Sources) -> Pages:
     """The pages for `web.serve`."""
 
     async def live() -> Reply:
-        return _verdict("alive", _stuck(sources))
+        return _reply("alive", _stuck(sources))
 
     async def ready() -> Reply:
-        return _verdict("ready", (*_stuck(sources), *await _unready(sources)))
+        return _reply("ready", (*_stuck(sources), *await _unready(sources)))
 
     async def metrics() -> Reply:
         try:
             status = await sources.status()
         except StateError:
             status = None
-        sources.metrics.alarmed(alarm.kind for alarm in sources.alarms())
+        sources.metrics.set_alarms(alarm.kind for alarm in sources.alarms())
         return Reply(HTTPStatus.OK, sources.metrics.page(status, sources.now()), CONTENT_TYPE)
 
     return Pages(live, ready, metrics)
 
 
 def _stuck(sources: Sources) -> tuple[str, ...]:
-    return tuple(f"{who} is stuck" for who in sources.silent())
+    return tuple(f"{who} is stuck" for who in sources.overdue())
 
 
 async def _unready(sources: Sources) -> tuple[str, ...]:
     try:
         status = await sources.status()
     except StateError:
-        # Its text names files, which are the business of the log.
+        # Its text names files, which are for the log only.
         return ("the state cannot be read",)
-    return unready(status, sources.limits(), sources.now(), sources.deferring())
+    return unready_reasons(status, sources.limits(), sources.now(), sources.deferring())
 
 
-def _verdict(good: str, reasons: tuple[str, ...]) -> Reply:
+def _reply(good: str, reasons: tuple[str, ...]) -> Reply:
     if reasons:
-        return Reply.words(HTTPStatus.SERVICE_UNAVAILABLE, "\n".join(reasons))
-    return Reply.words(HTTPStatus.OK, good)
+        return Reply.of_text(HTTPStatus.SERVICE_UNAVAILABLE, "\n".join(reasons))
+    return Reply.of_text(HTTPStatus.OK, good)

@@ -1,18 +1,11 @@
-"""Which of Apprise's services are loaded: only those that are asked for, where that is known.
+"""Receiver URLs: which are good, and the Apprise plugin that a good one makes.
 
-Loading all of some 180 takes 9 MiB and a quarter of a second for the sake of one. Refuses to know
-what a service does.
-
-Which receiver URLs are good, and the Apprise service that a good one makes.
-
-Knows what Apprise accepts and should not: silent options, several recipients, local files and
-desktops, a password in the clear. Refuses to know how a message is sent, and never repeats a URL or
-a part of one.
+Apprise accepts what must not be used here: options it ignores silently, several recipients, local
+files and desktops, a password without encryption. Problems never repeat a URL or a part of one.
 """
 
 from __future__ import annotations
 
-import ipaddress
 import math
 import sys
 from functools import cache
@@ -20,8 +13,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
+from watcher.config.addresses import is_loopback
 from watcher.notify.formats import Format, format_problem
-from watcher.notify.wire import quiet
+from watcher.notify.wire import mute_apprise
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -30,8 +24,30 @@ if TYPE_CHECKING:
 
     from watcher.notify.formats import Plugin
 
+# After Apprise's own four seconds a slow service may still have accepted: that is a duplicate.
+READ_TIMEOUT = 15.0
+LONGEST_TIMEOUT = 20.0
+# The most that one send may take; connect and read timeouts together are less.
+SERVICE_TIMEOUT = 30.0
+HIGHEST_PORT = 65535
+
+_FORBIDDEN_OPTIONS = {
+    "retry": "the watcher keeps its own schedule",
+    "wait": "the watcher keeps its own schedule",
+    "optional": "a failure would look like success",
+    "overflow": "the watcher makes every message fit",
+}
+# Options of one service or another that read local files.
+_FILE_OPTIONS = frozenset(
+    {"attach", "config", "include", "keyfile", "pgp", "pgpprv", "pgppub", "plugin", "plugins"}
+    | {"subfile", "template", "wkd"}
+)
+_FALSE = frozenset({"no", "false", "0", "off", "n", "f", "never", "disable", "disabled", "deny"})
+# Discord: anything but plain content splits at headings and pings by itself. Telegram: its own
+# Markdown fails on unbalanced marks.
+_ONE_FORMAT_ONLY = frozenset({"discord", "tgram"})
 # The schemes people use most, and the file of Apprise's that serves each. Any other loads them all.
-_FILES = {
+_PLUGIN_FILES = {
     "discord": "discord",
     "gotify": "gotify",
     "gotifys": "gotify",
@@ -53,73 +69,27 @@ _FILES = {
 }
 
 
-def load_for(url: str) -> None:
-    """See to it that the service of a URL is loaded, if there is one."""
-    scheme = url.partition("://")[0].lower()
-    _load(_FILES.get(scheme))
-
-
-@cache
-def _load(file: str | None) -> None:
-    """Load the service in one of Apprise's files; with `None`, all of them."""
-    from apprise.plugins import N_MGR  # noqa: PLC0415 - see the package's docstring
-
-    if file is None:
-        N_MGR.load_modules()  # type: ignore[no-untyped-call]
-        return
-    # It imports what stands in a folder, by name: one with a single name in it will do.
-    with TemporaryDirectory(prefix="kie-watcher-") as folder:
-        (Path(folder) / f"{file}.py").touch()
-        N_MGR.load_modules(  # type: ignore[no-untyped-call]
-            path=folder, name="apprise.plugins"
-        )
-
-
-# Apprise's own four seconds make an unclear end, and so a duplicate, out of every slow service.
-READ_TIMEOUT = 15.0
-LONGEST_TIMEOUT = 20.0
-# No more than this is waited for one send; connect and read time together stay below it.
-SERVICE_TIMEOUT = 30.0
-HIGHEST_PORT = 65535
-
-_NOT_YOURS = {
-    "retry": "the watcher keeps its own schedule",
-    "wait": "the watcher keeps its own schedule",
-    "optional": "a failure would look like success",
-    "overflow": "the watcher makes every message fit",
-}
-# Options of one service or another that read local files.
-_READS_FILES = frozenset(
-    {"attach", "config", "include", "keyfile", "pgp", "pgpprv", "pgppub", "plugin", "plugins"}
-    | {"subfile", "template", "wkd"}
-)
-_NO = frozenset({"no", "false", "0", "off", "n", "f", "never", "disable", "disabled", "deny"})
-# Discord: anything but plain content splits at headings and pings by itself. Telegram: its own
-# Markdown fails on unbalanced marks.
-_ONE_FORMAT_ONLY = frozenset({"discord", "tgram"})
-
-
-def check(url: str, format: str = "auto") -> list[str]:  # noqa: A002 - as in the configuration
+def check_url(url: str, format: str = "auto") -> list[str]:  # noqa: A002 - as in the configuration
     """What is wrong with a receiver's URL, in words that can be shown; nothing where it is good.
 
-    `format` is what the receiver is told to be told in. The first use loads all of Apprise's
-    services: a quarter of a second.
+    `format` is the one configured for the receiver. The first use may load all of Apprise's
+    plugins: a quarter of a second.
     """
-    return _checked(url, format)[1]
+    return _create_and_check(url, format)[1]
 
 
-def service_at(url: str, format: str = "auto") -> Plugin:  # noqa: A002
-    """The one service a good URL names. Raises `ValueError`, without the URL, for any other."""
-    service, problems = _checked(url, format)
-    if service is None or problems:
+def create_plugin(url: str, format: str = "auto") -> Plugin:  # noqa: A002
+    """The plugin for a good URL. Raises `ValueError`, without the URL, for any other."""
+    plugin, problems = _create_and_check(url, format)
+    if plugin is None or problems:
         raise ValueError(f"the address {'; '.join(problems)}")
-    if service.socket_read_timeout == type(service).socket_read_timeout:
-        service.socket_read_timeout = READ_TIMEOUT
-    return service
+    if plugin.socket_read_timeout == type(plugin).socket_read_timeout:
+        plugin.socket_read_timeout = READ_TIMEOUT
+    return plugin
 
 
-def asset() -> AppriseAsset:
-    """Apprise's settings: no files, no redirects, no retries of its own, no pictures from afar."""
+def apprise_asset() -> AppriseAsset:
+    """Apprise's settings: no files, no redirects, no retries of its own, no remote pictures."""
     from apprise import AppriseAsset  # noqa: PLC0415 - see the package's docstring
 
     return AppriseAsset(
@@ -140,32 +110,54 @@ def asset() -> AppriseAsset:
     )
 
 
-def _checked(url: str, wanted: str) -> tuple[Plugin | None, list[str]]:
-    service, problems = _examined(url.strip())
+def _create_and_check(url: str, wanted: str) -> tuple[Plugin | None, list[str]]:
+    plugin, problems = _create_from_url(url.strip())
     if wanted not in set(Format):
-        return service, [*problems, f"has a format that is none of {', '.join(Format)}"]
-    if service is not None and not problems and (why := format_problem(service, Format(wanted))):
+        return plugin, [*problems, f"has a format that is none of {', '.join(Format)}"]
+    if plugin is not None and not problems and (why := format_problem(plugin, Format(wanted))):
         problems = [why]
-    return service, problems
+    return plugin, problems
 
 
-def _examined(url: str) -> tuple[Plugin | None, list[str]]:
-    # Before listening for complaints: what it says of loading is not about this address.
-    load_for(url)
-    with quiet() as complaints:
-        found, problems = _read(url)
+def _create_from_url(url: str) -> tuple[Plugin | None, list[str]]:
+    # Before warnings are collected: those of loading are not about this address.
+    load_plugin_for(url)
+    with mute_apprise() as complaints:
+        found, problems = _parse(url)
         if found is None:
             return None, problems
-        service = _made(found)
-    if service is None:
+        plugin = _instantiate(found)
+    if plugin is None:
         return None, [*problems, "is not a complete address of that service"]
-    problems += _found_in(service)
+    problems += _plugin_problems(plugin)
     if not problems and complaints:
         problems.append("has an option or a recipient that Apprise does not understand")
-    return service, problems
+    return plugin, problems
 
 
-def _read(url: str) -> tuple[dict[str, Any] | None, list[str]]:
+def load_plugin_for(url: str) -> None:
+    """Load the plugin for a URL, if there is one: that one alone where its file is known."""
+    scheme = url.partition("://")[0].lower()
+    _load_plugins(_PLUGIN_FILES.get(scheme))
+
+
+@cache
+def _load_plugins(file: str | None) -> None:
+    """Load the plugin in one of Apprise's files; with `None`, all of them."""
+    from apprise.plugins import N_MGR  # noqa: PLC0415 - see the package's docstring
+
+    if file is None:
+        N_MGR.load_modules()  # type: ignore[no-untyped-call]
+        return
+    # Apprise imports the modules that a folder names: this one names a single module.
+    with TemporaryDirectory(prefix="kie-watcher-") as folder:
+        (Path(folder) / f"{file}.py").touch()
+        N_MGR.load_modules(  # type: ignore[no-untyped-call]
+            path=folder, name="apprise.plugins"
+        )
+
+
+def _parse(url: str) -> tuple[dict[str, Any] | None, list[str]]:
     """What Apprise reads in a URL, and what is wrong with that; `None` where it reads nothing."""
     from apprise.plugins import N_MGR, url_to_dict  # noqa: PLC0415
     from apprise.utils.parse import parse_urls  # noqa: PLC0415
@@ -177,17 +169,17 @@ def _read(url: str) -> tuple[dict[str, Any] | None, list[str]]:
     found = url_to_dict(url, secure_logging=True)  # type: ignore[no-untyped-call]
     if not found or found.get("schema") not in N_MGR:
         return None, ["is not an address that Apprise understands"]
-    if not _says_what_became_of_it(N_MGR[found["schema"]]):
+    if not _reports_outcome(N_MGR[found["schema"]]):
         what = "is of a service that cannot say whether it accepted a message"
         return None, [f"{what}; take one that speaks HTTP or e-mail"]
-    problems = list(_wrong_options(found["qsd"]))
-    if any(option in _READS_FILES for option in found["qsd"]):
+    problems = list(_option_problems(found["qsd"]))
+    if any(option in _FILE_OPTIONS for option in found["qsd"]):
         return None, problems
     return found, problems
 
 
-def _says_what_became_of_it(plugin: type) -> bool:
-    """HTTP by `requests`, or e-mail: no desktop, no syslog, nothing that is sent into the blue."""
+def _reports_outcome(plugin: type) -> bool:
+    """Whether it is HTTP by `requests`, or e-mail: a desktop or syslog confirms nothing."""
     from apprise.plugins.email import NotifyEmail  # noqa: PLC0415
 
     if issubclass(plugin, NotifyEmail):
@@ -195,22 +187,22 @@ def _says_what_became_of_it(plugin: type) -> bool:
     return any("requests" in vars(sys.modules[base.__module__]) for base in plugin.__mro__)
 
 
-def _wrong_options(options: Mapping[str, str]) -> Iterator[str]:
-    for name, why in _NOT_YOURS.items():
+def _option_problems(options: Mapping[str, str]) -> Iterator[str]:
+    for name, why in _FORBIDDEN_OPTIONS.items():
         if name in options:
             yield f"carries {name}=, which must go: {why}"
-    if options.get("redirect", "no").lower() not in _NO:
+    if options.get("redirect", "no").lower() not in _FALSE:
         yield "carries redirect=, which must go: a redirect can lead an alert anywhere"
-    if options.get("verify", "yes").lower() in _NO:
+    if options.get("verify", "yes").lower() in _FALSE:
         yield "carries verify=, which must go: anybody could pass for the service and read along"
-    for name in sorted(_READS_FILES & set(options)):
+    for name in sorted(_FILE_OPTIONS & set(options)):
         yield f"carries {name}=, which must go: a receiver reads no local files"
     for name in ("rto", "cto"):
-        if name in options and not _is_patience(options[name]):
+        if name in options and not _is_allowed_timeout(options[name]):
             yield f"carries {name}=, which must be seconds: above 0, at most {LONGEST_TIMEOUT:.0f}"
 
 
-def _is_patience(text: str) -> bool:
+def _is_allowed_timeout(text: str) -> bool:
     try:
         seconds = float(text)
     except ValueError:
@@ -218,50 +210,44 @@ def _is_patience(text: str) -> bool:
     return math.isfinite(seconds) and 0 < seconds <= LONGEST_TIMEOUT
 
 
-def _made(found: dict[str, Any]) -> Plugin | None:
+def _instantiate(found: dict[str, Any]) -> Plugin | None:
     from apprise import Apprise  # noqa: PLC0415
 
     wanted = dict(found)
     if found["schema"] in _ONE_FORMAT_ONLY:
         wanted.pop("format", None)
-    return Apprise.instantiate(wanted, asset=asset())
+    return Apprise.instantiate(wanted, asset=apprise_asset())
 
 
-def _found_in(service: Plugin) -> list[str]:
+def _plugin_problems(plugin: Plugin) -> list[str]:
     problems = []
-    if (destinations := _destinations(service)) != 1:
+    if (destinations := _count_destinations(plugin)) != 1:
         what = f"names {destinations} destinations" if destinations else "names no valid recipient"
         problems.append(f"{what}; a receiver is exactly one")
-    if service.port is not None and not 0 < service.port <= HIGHEST_PORT:
+    if plugin.port is not None and not 0 < plugin.port <= HIGHEST_PORT:
         problems.append(f"has a port that is not between 1 and {HIGHEST_PORT}")
-    if service.body_max_line_count:
-        problems.append(f"is of a service that shows {service.body_max_line_count} lines at most")
-    if _tells_a_password(service):
+    if plugin.body_max_line_count:
+        problems.append(f"is of a service that shows {plugin.body_max_line_count} lines at most")
+    if _exposes_password(plugin):
         what = "would send a mail password in the clear"
         problems.append(f"{what}; use mailtos:// (or mode=starttls, mode=ssl)")
     return problems
 
 
-def _destinations(service: Plugin) -> int:
+def _count_destinations(plugin: Plugin) -> int:
     """How many places one send would reach. Copies of a mail count: each can be refused alone."""
-    if service.schema == "tgram":
+    if plugin.schema == "tgram":
         # Without a chat Apprise would ask Telegram who wrote to the bot last.
-        return len(service.targets)
-    if service.schema not in {"mailto", "mailtos"}:
-        return int(len(service) // (service.retry + 1))
-    return sum(map(len, (service.targets, service.cc, service.bcc)))
+        return len(plugin.targets)
+    if plugin.schema not in {"mailto", "mailtos"}:
+        return int(len(plugin) // (plugin.retry + 1))
+    return sum(map(len, (plugin.targets, plugin.cc, plugin.bcc)))
 
 
-def _tells_a_password(service: Plugin) -> bool:
-    if getattr(service, "secure_mode", None) != "insecure" or not service.password:
+def _exposes_password(plugin: Plugin) -> bool:
+    """Whether a mail password would be sent without encryption, except to this machine."""
+    from apprise.plugins.email import NotifyEmail  # noqa: PLC0415
+
+    if not isinstance(plugin, NotifyEmail) or plugin.secure_mode != "insecure":
         return False
-    return not _is_loopback(service.smtp_host)
-
-
-def _is_loopback(host: str) -> bool:
-    if host.lower() == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return False
+    return bool(plugin.password) and not is_loopback(plugin.smtp_host)

@@ -1,16 +1,7 @@
-"""What became of a send: accepted, worth another try, or refused for good, and why in few words.
+"""Receivers: one named destination each, one send at a time, and what came of it.
 
-Knows status codes of HTTP and SMTP and the two forms of Retry-After. Refuses to know Apprise, and
-never repeats what a server said: servers quote addresses and tokens back.
-
-The receiver that is always there: alerts printed where a person, or a log, reads them.
-
-Knows a text stream and its colours. Refuses to know what the text says.
-
-One receiver, one send, one outcome: a message handed to Apprise and what came of it.
-
-Knows Apprise's call and its result. Refuses to know when to try again, what the text says, or what
-any other receiver does.
+A failed send is an `Outcome`, not an exception: accepted, to be tried again, or refused for good.
+Its reason never repeats what a server said: servers quote addresses and tokens back.
 """
 
 from __future__ import annotations
@@ -20,31 +11,43 @@ import logging
 import os
 import textwrap
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from email.utils import parsedate_to_datetime
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Protocol, TextIO
 
 import structlog
 
 from watcher.notify import wire
-from watcher.notify.addresses import SERVICE_TIMEOUT, asset, service_at
-from watcher.notify.formats import Format, described, plain_text, read_markup, told_format
-from watcher.notify.wire import Dressed, dressed, tamed
+from watcher.notify.addresses import SERVICE_TIMEOUT, apprise_asset, create_plugin
+from watcher.notify.formats import Format, choose_format, parse_markup, plain_text, prepare_service
+from watcher.notify.wire import Adapted, adapted, correct_plugin
 from watcher.render.markup import Markup, Service
 from watcher.safe_text import one_line, printable
+from watcher.schedule import parse_retry_after
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from datetime import timedelta
 
     from apprise import AppriseResult
 
     from watcher.notify.formats import Plugin
 
-# A service that wants longer than this is asked again anyway.
-LONGEST_WAIT = timedelta(days=1)
+log = structlog.get_logger()
 
-_REFUSED_FOR = {
+TERMINAL = Service("terminal", Markup.TERMINAL, 1_000_000, 1_000, None)
+_BOLD, _NOT_BOLD = "\x1b[1m", "\x1b[0m"
+
+# Services whose plugins send the headers they are given.
+_TAKES_HEADERS = frozenset({"mailto", "mailtos", "json", "jsons", "xml", "xmls", "form", "forms"})
+_MAIL_SCHEMES = frozenset({"mailto", "mailtos"})
+_FAILURE_REASONS = {
+    "ConnectTimeout": "no connection in time",
+    "ReadTimeout": "no answer in time; it may have arrived",
+    "SSLError": "the certificate was not accepted",
+    "ProxyError": "the proxy did not work",
+}
+_REFUSED_REASONS = {
     400: "the service does not take this message",
     401: "the credentials are wrong",
     403: "the credentials do not allow this",
@@ -77,7 +80,7 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """One send's end. `reason` is for people and never holds a secret; empty where accepted.
+    """What came of one send. `reason` is for people, without secrets; empty where accepted.
 
     `retry_after` is what the service asked for, at most a day; `None` where it asked for nothing.
     """
@@ -87,13 +90,141 @@ class Outcome:
     retry_after: timedelta | None = None
 
 
-def after_http(status: int, retry_after: str | None, now: datetime) -> Outcome:
+class Receiver(Protocol):
+    """One named destination."""
+
+    @property
+    def name(self) -> str:
+        """As the configuration names it."""
+
+    @property
+    def service(self) -> Service:
+        """What rendering must know of it."""
+
+    async def send(
+        self,
+        title: str,
+        body: str,
+        alert_id: str,
+        markup: str | None = None,
+        picture: bytes | None = None,
+    ) -> Outcome:
+        """Send one rendered message. Never raises for what a service does.
+
+        `markup` is what the body was written in, where that may not be what `service` says now: a
+        message may have been stored under another configuration or by another version. `picture`
+        is a PNG that goes with it where the service takes pictures; it decides nothing.
+        """
+
+
+def open_receiver(name: str, url: str, format: str = "auto") -> AppriseReceiver:  # noqa: A002 - as in the configuration
+    """The receiver of a URL. Raises `ValueError` where `check_url` finds something wrong.
+
+    The first one loads Apprise: up to a quarter of a second, so not inside a running loop.
+    """
+    plugin = create_plugin(url, format)
+    wire.install()
+    return AppriseReceiver(name, plugin, Format(format))
+
+
+class AppriseReceiver:
+    """A destination that Apprise sends to."""
+
+    def __init__(self, name: str, plugin: Plugin, wanted: Format = Format.AUTO) -> None:
+        """`plugin` is one service with one destination, and from now on this receiver's own."""
+        from apprise import Apprise, ContentLocation  # noqa: PLC0415 - see the package's docstring
+
+        self.name = name
+        self.service = prepare_service(plugin, choose_format(plugin, wanted))
+        self._plugin = plugin
+        correct_plugin(plugin, self.service.markup)
+        self._apprise = Apprise([plugin], asset=apprise_asset(), location=ContentLocation.HOSTED)
+        # A plugin keeps its throttle and its headers on itself, and does not lock them.
+        self._turn = asyncio.Lock()
+
+    async def send(
+        self,
+        title: str,
+        body: str,
+        alert_id: str,
+        markup: str | None = None,
+        picture: bytes | None = None,
+    ) -> Outcome:
+        """Send one message within half a minute; the alert id goes into headers too."""
+        written_in = self.service.markup if markup is None else parse_markup(markup)
+        text = adapted(self._plugin, written_in, title, body)
+        shown = picture if picture and self._plugin.attachment_support else None
+        # A mail is one thing with its picture. Elsewhere a picture is a request of its own, and
+        # one that fails must not make the text be sent twice.
+        enclosed = shown if self._plugin.schema in _MAIL_SCHEMES else None
+        async with self._turn:
+            if self._plugin.schema in _TAKES_HEADERS:
+                self._plugin.headers |= {
+                    "X-Alert-Id": alert_id,
+                    "Auto-Submitted": "auto-generated",
+                }
+            with wire.record(alert_id, f"{title}\n{body}", text.replacement) as exchange:
+                result = await self._notify(text, enclosed)
+            with result:
+                outcome = _outcome_of(result, exchange)
+            if shown and not enclosed and outcome.verdict is Verdict.ACCEPTED:
+                await self._send_picture(shown, alert_id)
+        return outcome
+
+    async def _notify(self, text: Adapted, picture: bytes | None) -> AppriseResult:
+        return await self._apprise.async_notify(
+            title=text.title,
+            body=text.body,
+            body_format=text.body_format,
+            attach=None if picture is None else _attachment(picture),
+            log_level=logging.DEBUG,
+        )
+
+    async def _send_picture(self, picture: bytes, alert_id: str) -> None:
+        """Send a picture after its text."""
+        with wire.record(alert_id, alert_id):
+            result = await self._notify(Adapted("", "", None), picture)
+        with result:
+            if not result:
+                log.warning("picture.failed", receiver=self.name, alert=alert_id)
+
+
+def _attachment(picture: bytes) -> Any:
+    from apprise import ContentLocation  # noqa: PLC0415 - see the package's docstring
+    from apprise.attachment.memory import AttachMemory  # noqa: PLC0415
+
+    attachment = AttachMemory(  # type: ignore[no-untyped-call]
+        content=picture, name="prices.png", mimetype="image/png"
+    )
+    # It counts as a file of this machine, which must not be sent; but this one never was a file.
+    attachment.location = ContentLocation.HOSTED
+    return attachment
+
+
+def _outcome_of(result: AppriseResult, exchange: wire.Exchange) -> Outcome:
+    if result:
+        return Outcome(Verdict.ACCEPTED, "")
+    wire.read_log(exchange, result.logs())
+    if exchange.smtp_code is not None:
+        return outcome_of_smtp(exchange.smtp_code)
+    if exchange.failure is not None:
+        why = _FAILURE_REASONS.get(exchange.failure, "the service could not be reached")
+        return Outcome(Verdict.RETRY, why)
+    if exchange.status is not None:
+        return outcome_of_http(exchange.status, exchange.retry_after, datetime.now(UTC))
+    if result.timeout_count:
+        why = f"no answer within {SERVICE_TIMEOUT:.0f} seconds; it may have arrived"
+        return Outcome(Verdict.RETRY, why)
+    return Outcome(Verdict.RETRY, "the service could not be reached, or broke off")
+
+
+def outcome_of_http(status: int, retry_after: str | None, now: datetime) -> Outcome:
     """The outcome of a send that was answered with `status` and was not a success."""
     wait = parse_retry_after(retry_after, now)
     if status == 429:  # noqa: PLR2004 - the number is its name
         return Outcome(Verdict.RETRY, "told to slow down (429)", wait)
-    if status in _REFUSED_FOR:
-        return Outcome(Verdict.REFUSED, f"refused with {status}: {_REFUSED_FOR[status]}")
+    if status in _REFUSED_REASONS:
+        return Outcome(Verdict.REFUSED, f"refused with {status}: {_REFUSED_REASONS[status]}")
     match status // 100:
         case 2:
             return Outcome(
@@ -108,7 +239,7 @@ def after_http(status: int, retry_after: str | None, now: datetime) -> Outcome:
             return Outcome(Verdict.RETRY, f"answered {status}", wait)
 
 
-def after_smtp(code: int) -> Outcome:
+def outcome_of_smtp(code: int) -> Outcome:
     """The outcome of a mail that a server turned down with `code`."""
     why = _SMTP_REASONS.get(code, "the mail server gave no reason that is known here")
     if 500 <= code <= 599:  # noqa: PLR2004 - permanent, RFC 5321 section 4.2.1
@@ -116,30 +247,8 @@ def after_smtp(code: int) -> Outcome:
     return Outcome(Verdict.RETRY, f"not now ({code}): {why}")
 
 
-def parse_retry_after(text: str | None, now: datetime) -> timedelta | None:
-    """Seconds or an HTTP date (RFC 9110 section 10.2.3), from nothing to a day; else `None`."""
-    if text is None or not text.isascii():
-        return None
-    text = text.strip()
-    # Some services write fractions of a second, which the RFC does not know.
-    if text.replace(".", "", 1).isdecimal():
-        # Any more digits than these are more than a day, and may be too many for a float.
-        return min(timedelta(seconds=float(text[:12])), LONGEST_WAIT)
-    try:
-        at = parsedate_to_datetime(text)
-    except ValueError:
-        return None
-    wait = (at if at.tzinfo else at.replace(tzinfo=UTC)) - now
-    return min(max(wait, timedelta(0)), LONGEST_WAIT)
-
-
-TERMINAL = Service("terminal", Markup.TERMINAL, 1_000_000, 1_000, None)
-
-_BOLD, _PLAIN = "\x1b[1m", "\x1b[0m"
-
-
 class TerminalReceiver:
-    """Prints alerts to a stream; the title is bold where the stream is a terminal."""
+    """Prints messages to a stream; the title is bold where the stream is a terminal."""
 
     service = TERMINAL
 
@@ -169,154 +278,13 @@ class TerminalReceiver:
         picture: bytes | None = None,  # noqa: ARG002 - a terminal shows none
     ) -> Outcome:
         """Print one message and a blank line."""
-        body = body if markup is None else plain_text(read_markup(markup), body)
+        body = body if markup is None else plain_text(parse_markup(markup), body)
         heading = one_line(title)
         if self._bold:
-            heading = f"{_BOLD}{heading}{_PLAIN}"
+            heading = f"{_BOLD}{heading}{_NOT_BOLD}"
         try:
             text = textwrap.indent(f"{heading}\n{printable(body)}\n", self._indent)
             print(text, file=self._stream, flush=True)
         except OSError as problem:
             return Outcome(Verdict.RETRY, f"the terminal cannot be written to ({problem.strerror})")
         return Outcome(Verdict.ACCEPTED, "")
-
-
-log = structlog.get_logger()
-
-# Services whose plugins send the headers they are given.
-_TAKES_HEADERS = frozenset({"mailto", "mailtos", "json", "jsons", "xml", "xmls", "form", "forms"})
-_LETTERS = frozenset({"mailto", "mailtos"})
-_FAILURES = {
-    "ConnectTimeout": "no connection in time",
-    "ReadTimeout": "no answer in time; it may have arrived",
-    "SSLError": "the certificate was not accepted",
-    "ProxyError": "the proxy did not work",
-}
-
-
-class Receiver(Protocol):
-    """One named destination."""
-
-    @property
-    def name(self) -> str:
-        """As the configuration names it."""
-
-    @property
-    def service(self) -> Service:
-        """What rendering must know of it."""
-
-    async def send(
-        self,
-        title: str,
-        body: str,
-        alert_id: str,
-        markup: str | None = None,
-        picture: bytes | None = None,
-    ) -> Outcome:
-        """Hand one rendered message over. Never raises for what a service does.
-
-        `markup` is what the body was written in, where that may not be what `service` says now: a
-        message may have been stored under another configuration or by another version. `picture`
-        is a PNG that goes with it where the service takes pictures; it decides nothing.
-        """
-
-
-def open_receiver(name: str, url: str, format: str = "auto") -> AppriseReceiver:  # noqa: A002 - as in the configuration
-    """The receiver behind a URL that `check` finds nothing wrong with; else `ValueError`.
-
-    The first one loads all of Apprise: a quarter of a second, so not inside a running loop.
-    """
-    plugin = service_at(url, format)
-    wire.install()
-    return AppriseReceiver(name, plugin, Format(format))
-
-
-class AppriseReceiver:
-    """A destination that Apprise knows how to reach."""
-
-    def __init__(self, name: str, plugin: Plugin, wanted: Format = Format.AUTO) -> None:
-        """`plugin` is one service with one destination, and from now on this receiver's own."""
-        from apprise import Apprise, ContentLocation  # noqa: PLC0415 - see the package's docstring
-
-        self.name = name
-        self.service = described(plugin, told_format(plugin, wanted))
-        self._plugin = plugin
-        tamed(plugin, self.service.markup)
-        self._apprise = Apprise([plugin], asset=asset(), location=ContentLocation.HOSTED)
-        # A plugin keeps its throttle and its headers on itself, and does not lock them.
-        self._turn = asyncio.Lock()
-
-    async def send(
-        self,
-        title: str,
-        body: str,
-        alert_id: str,
-        markup: str | None = None,
-        picture: bytes | None = None,
-    ) -> Outcome:
-        """Send one message, at most half a minute long; the alert id goes into headers too."""
-        written_in = self.service.markup if markup is None else read_markup(markup)
-        text = dressed(self._plugin, written_in, title, body)
-        shown = picture if picture and self._plugin.attachment_support else None
-        # A letter is one thing with its picture. Elsewhere a picture is a request of its own, and
-        # one that fails must not have the text said twice.
-        enclosed = shown if self._plugin.schema in _LETTERS else None
-        async with self._turn:
-            if self._plugin.schema in _TAKES_HEADERS:
-                self._plugin.headers |= {
-                    "X-Alert-Id": alert_id,
-                    "Auto-Submitted": "auto-generated",
-                }
-            with wire.record(alert_id, f"{title}\n{body}", text.instead) as exchange:
-                result = await self._notify(text, enclosed)
-            with result:
-                outcome = _outcome(result, exchange)
-            if shown and not enclosed and outcome.verdict is Verdict.ACCEPTED:
-                await self._show(shown, alert_id)
-        return outcome
-
-    async def _notify(self, text: Dressed, picture: bytes | None) -> AppriseResult:
-        return await self._apprise.async_notify(
-            title=text.title,
-            body=text.body,
-            body_format=text.body_format,
-            attach=None if picture is None else _attachment(picture),
-            log_level=logging.DEBUG,
-        )
-
-    async def _show(self, picture: bytes, alert_id: str) -> None:
-        """Send a picture after its text."""
-        with wire.record(alert_id, alert_id):
-            result = await self._notify(Dressed("", "", None), picture)
-        with result:
-            if not result:
-                log.warning("picture.failed", receiver=self.name, alert=alert_id)
-
-
-def _attachment(picture: bytes) -> Any:
-    from apprise import ContentLocation  # noqa: PLC0415 - see the package's docstring
-    from apprise.attachment.memory import AttachMemory  # noqa: PLC0415
-
-    attachment = AttachMemory(  # type: ignore[no-untyped-call]
-        content=picture, name="prices.png", mimetype="image/png"
-    )
-    # It counts as a file of this machine, and those are not to be sent; this one never was a file.
-    attachment.location = ContentLocation.HOSTED
-    return attachment
-
-
-def _outcome(result: AppriseResult, exchange: wire.Exchange) -> Outcome:
-    if result:
-        return Outcome(Verdict.ACCEPTED, "")
-    wire.read_log(exchange, result.logs())
-    if exchange.smtp_code is not None:
-        return after_smtp(exchange.smtp_code)
-    if exchange.failure is not None:
-        why = _FAILURES.get(exchange.failure, "the service could not be reached")
-        return Outcome(Verdict.RETRY, why)
-    if exchange.status is not None:
-        return after_http(exchange.status, exchange.retry_after, datetime.now(UTC))
-    if result.timeout_count:
-        why = f"no answer within {SERVICE_TIMEOUT:.0f} seconds; it may have arrived"
-        return Outcome(Verdict.RETRY, why)
-    return Outcome(Verdict.RETRY, "the service could not be reached, or broke off")

@@ -1,27 +1,11 @@
-"""What really happened on the wire below Apprise, which reports only yes or no.
+"""Below Apprise's own interface: what a send exchanged, corrected plugins, captured sends.
 
-Knows three seams of other people's code and wraps each once for the process: the one method through
-which `requests` sends everything, the one function that names a mail, and the one that makes plain
-text of a letter. What they see goes to the send that caused it, by context, which Apprise copies
-into its worker threads; what is to go out instead of what Apprise made comes from there. Where a
-seam is missing, the log text that Apprise keeps with a result, and what Apprise made, have to do.
-Refuses to know what it means.
-
-What is taken from a plugin: habits that make one message several, or louder than it should be.
-
-And where its payload is replaced by ours, whole. Refuses to know what a message says.
-
-How a message must be handed to Apprise so that the service shows it as it was rendered.
-
-Knows the conversions of Apprise that would spoil a text, and which of its payloads are replaced by
-our own. Refuses to know what the text says.
-
-What a receiver would send, caught where it would leave the machine.
-
-For people who want to see a message before anybody gets it. Knows the two doors below Apprise: one
-method of `urllib3` through which every request goes, and the connections of `smtplib`. Both stay
-shut for the whole process while somebody looks. Refuses to know what is said, and keeps no address
-and no header: these hold secrets.
+Apprise reports only yes or no. Four functions of other libraries are wrapped or replaced: the one
+through which `requests` sends everything, the one that names a mail, the one that makes plain text
+of a mail, and for `capture_sends` the connections of urllib3 and smtplib. What they see goes to the
+send that caused it, by context, which Apprise copies into its threads. Where a wrapped function is
+missing, the log that Apprise keeps with a result, and what Apprise made, are used. `capture_sends`
+affects the whole process, and keeps no address and no header: these hold secrets.
 """
 
 from __future__ import annotations
@@ -41,10 +25,10 @@ from typing import TYPE_CHECKING, Any
 
 from watcher.notify.formats import (
     is_mail,
+    parse_json_object,
     plain_text,
-    read_json,
     service_name,
-    shortened_text,
+    shorten_text,
     text_limit,
 )
 from watcher.render.markup import Markup
@@ -68,11 +52,11 @@ _SMTP_CODE = re.compile(
 
 
 @dataclass(frozen=True, slots=True)
-class Instead:
-    """What goes out in place of what Apprise made; `None`: as Apprise made it.
+class Replacement:
+    """What is sent in place of what Apprise made; `None`: as Apprise made it.
 
     `payload` for a service that takes JSON of its own, `raw` as the whole of a request, of
-    `content_type`, and `text_part` as the plain text beside a letter's HTML.
+    `content_type`, and `text_part` as the plain text beside a mail's HTML.
     """
 
     payload: Mapping[str, Any] | None = None
@@ -81,7 +65,7 @@ class Instead:
     text_part: str | None = None
 
 
-NOTHING = Instead()
+NO_REPLACEMENT = Replacement()
 
 
 @dataclass(slots=True)
@@ -92,7 +76,7 @@ class Exchange:
     same way each time the same text is sent.
     """
 
-    instead: Instead = NOTHING
+    replacement: Replacement = NO_REPLACEMENT
 
     status: int | None = None
     retry_after: str | None = None
@@ -105,11 +89,13 @@ _current: ContextVar[Exchange | None] = ContextVar("kie_watcher_exchange", defau
 
 
 @contextmanager
-def record(alert_id: str, text: str, instead: Instead = NOTHING) -> Iterator[Exchange]:
+def record(
+    alert_id: str, text: str, replacement: Replacement = NO_REPLACEMENT
+) -> Iterator[Exchange]:
     """Let everything sent in this context, and in threads it starts, report to one `Exchange`."""
     # Alert ids are short, and mail programs drop a mail whose id they have seen: the text is part.
     digest = sha256(f"{alert_id}\n{text}".encode()).hexdigest()[:24]
-    exchange = Exchange(instead, message_id=f"kie-watcher.{digest}")
+    exchange = Exchange(replacement, message_id=f"kie-watcher.{digest}")
     token = _current.set(exchange)
     try:
         yield exchange
@@ -117,20 +103,20 @@ def record(alert_id: str, text: str, instead: Instead = NOTHING) -> Iterator[Exc
         _current.reset(token)
 
 
-def own_payload() -> Mapping[str, Any] | None:
+def replacement_payload() -> Mapping[str, Any] | None:
     """The payload that the send in this context has of its own."""
     exchange = _current.get()
-    return None if exchange is None else exchange.instead.payload
+    return None if exchange is None else exchange.replacement.payload
 
 
 def install() -> None:
-    """Wrap the seams, once for the process; the second call does nothing."""
+    """Wrap the functions, once for the process; the second call does nothing."""
     import apprise.plugins.email.base as mail  # noqa: PLC0415 - loading Apprise takes a while
     from requests.adapters import HTTPAdapter  # noqa: PLC0415
 
     _wrap(HTTPAdapter, "send", _reporting)
-    _wrap(mail, "make_msgid", _same_name)
-    _wrap(mail, "convert_between", _own_text)
+    _wrap(mail, "make_msgid", _stable_message_id)
+    _wrap(mail, "convert_between", _own_text_part)
     # The SMTP codes are told at DEBUG only, and a result keeps only what the logger lets through.
     # Nothing of it may reach the root logger: these records hold addresses and tokens.
     logger = logging.getLogger("apprise")
@@ -141,7 +127,7 @@ def install() -> None:
 
 
 def read_log(exchange: Exchange, entries: Iterable[NotifyLogEntry]) -> None:
-    """Fill in, from Apprise's own log of one send, what the seams did not see."""
+    """Fill in, from Apprise's own log of one send, what the wrapped functions did not see."""
     for entry in entries:
         if code := _SMTP_CODE.match(entry.message):
             exchange.smtp_code = int(code[1])
@@ -152,8 +138,8 @@ def read_log(exchange: Exchange, entries: Iterable[NotifyLogEntry]) -> None:
 
 
 @contextmanager
-def quiet() -> Iterator[list[str]]:
-    """Keep what Apprise says from every log, and collect its warnings and errors instead.
+def mute_apprise() -> Iterator[list[str]]:
+    """Keep Apprise out of every log, and collect its warnings and errors for the caller.
 
     For the time in which a URL is read: the texts quote it, and no redactor may know it yet. What
     its services say of themselves while they are first imported concerns nobody here.
@@ -197,8 +183,8 @@ def _reporting(send: Callable[..., Any]) -> Callable[..., Any]:
         exchange = _current.get()
         if exchange is None:
             return send(*args, **kwargs)
-        if exchange.instead.raw is not None:
-            _replace(args[1], exchange.instead)
+        if exchange.replacement.raw is not None:
+            _replace_body(args[1], exchange.replacement)
         try:
             response = send(*args, **kwargs)
         except Exception as failure:
@@ -212,52 +198,54 @@ def _reporting(send: Callable[..., Any]) -> Callable[..., Any]:
     return reporting
 
 
-def _replace(request: Any, instead: Instead) -> None:
+def _replace_body(request: Any, replacement: Replacement) -> None:
     """Put our own bytes into a request that is ready to go."""
-    request.body = instead.raw
-    request.headers["Content-Length"] = str(len(instead.raw or b""))
-    request.headers["Content-Type"] = instead.content_type
+    request.body = replacement.raw
+    request.headers["Content-Length"] = str(len(replacement.raw or b""))
+    request.headers["Content-Type"] = replacement.content_type
 
 
-def _own_text(convert: Callable[..., str]) -> Callable[..., str]:
-    """`convert_between` that has the text of a letter where we brought one along."""
+def _own_text_part(convert: Callable[..., str]) -> Callable[..., str]:
+    """`convert_between` that has the text of a mail where we brought one along."""
 
     @wraps(convert)
-    def own_text(from_format: str, to_format: str, content: str) -> str:
+    def own_text_part(from_format: str, to_format: str, content: str) -> str:
         exchange = _current.get()
-        text = None if exchange is None else exchange.instead.text_part
+        text = None if exchange is None else exchange.replacement.text_part
         if text is None or (from_format, to_format) != ("html", "text"):
             return convert(from_format, to_format, content)
         return text
 
-    return own_text
+    return own_text_part
 
 
-def _same_name(make_msgid: Callable[..., str]) -> Callable[..., str]:
+def _stable_message_id(make_msgid: Callable[..., str]) -> Callable[..., str]:
     """`make_msgid` that gives the same text the same name on every try."""
 
     @wraps(make_msgid)
-    def same_name(idstring: str | None = None, domain: str | None = None) -> str:
+    def stable_message_id(idstring: str | None = None, domain: str | None = None) -> str:
         exchange = _current.get()
         if exchange is None or not domain:
             return make_msgid(idstring, domain)
         return f"<{exchange.message_id}@{domain}>"
 
-    return same_name
+    return stable_message_id
 
 
 # Where a message goes and who it is from is the receiver's owner's business.
 _SLACK_OWN = ("channel", "thread_ts", "username", "icon_url")
 
 
-def tamed(plugin: Plugin, markup: Markup) -> None:
-    # Rendering makes it fit; this is the net. HTML is longer than what it shows: no net there.
+def correct_plugin(plugin: Plugin, markup: Markup) -> None:
+    """Stop a plugin from splitting messages, mentioning people and sleeping."""
+    # Rendering makes it fit; this is for the case that it did not. Not with HTML, which is longer
+    # than what it shows.
     html = plugin.resolve_format("text") == "html" or markup in {Markup.EMAIL, Markup.HTML}
     plugin.overflow_mode = _overflow("upstream" if html else "truncate")
     if plugin.schema == "discord":
-        _tame_discord(plugin)
+        _correct_discord(plugin)
     if plugin.schema == "slack":
-        _tame_slack(plugin)
+        _correct_slack(plugin)
 
 
 def _overflow(name: str) -> Any:
@@ -266,7 +254,7 @@ def _overflow(name: str) -> Any:
     return OverflowMode(name)
 
 
-def _tame_discord(plugin: Plugin) -> None:
+def _correct_discord(plugin: Plugin) -> None:
     """Call nobody but those the receiver's owner named, and leave waiting to the outbox.
 
     Apprise writes `allow_mentions`, which Discord does not know; after a 429 it sleeps and sends
@@ -277,15 +265,15 @@ def _tame_discord(plugin: Plugin) -> None:
     def send_quietly(payload: dict[str, Any], **options: Any) -> bool:
         plugin.ratelimit_remaining = 1.0
         allowed = payload.pop("allow_mentions", {"parse": []})
-        ours = None if options.get("attach") else own_payload()
+        ours = None if options.get("attach") else replacement_payload()
         if ours is not None:
-            payload = _in_place_of(payload, ours, _pings(plugin))
+            payload = _in_place_of(payload, ours, _mentions(plugin))
         return bool(send({**payload, "allowed_mentions": allowed}, **options | {"rate_limit": 0}))
 
     plugin._send = send_quietly  # noqa: SLF001
 
 
-def _pings(plugin: Plugin) -> dict[str, Any]:
+def _mentions(plugin: Plugin) -> dict[str, Any]:
     """The call for those the owner named, which an embed cannot hold."""
     if not plugin.ping:
         return {}
@@ -297,12 +285,12 @@ def _in_place_of(payload: dict[str, Any], ours: Any, beside: dict[str, Any]) -> 
     return kept | {"embeds": ours.get("embeds", [])} | beside
 
 
-def _tame_slack(plugin: Plugin) -> None:
+def _correct_slack(plugin: Plugin) -> None:
     """Send our blocks as they are; Apprise would put all of it into an attachment."""
     send = plugin._send  # noqa: SLF001 - as above
 
     def send_ours(url: str, payload: dict[str, Any], **options: Any) -> Any:
-        ours = own_payload()
+        ours = replacement_payload()
         if ours is not None and "attachments" in payload:
             kept = {key: payload[key] for key in _SLACK_OWN if key in payload}
             payload = kept | dict(ours)
@@ -320,19 +308,19 @@ _OWNERS = {Markup.SLACK_BLOCKS: "slack", Markup.DISCORD_EMBED: "discord"}
 
 
 @dataclass(frozen=True, slots=True)
-class Dressed:
+class Adapted:
     """Title, body, and the format that Apprise is told they are in; `None`: in the service's.
 
-    `instead` is what the service gets in place of what Apprise makes of them.
+    `replacement` is what the service gets in place of what Apprise makes of them.
     """
 
     title: str
     body: str
     body_format: str | None
-    instead: Instead = NOTHING
+    replacement: Replacement = NO_REPLACEMENT
 
 
-def dressed(plugin: Plugin, markup: Markup, title: str, body: str) -> Dressed:
+def adapted(plugin: Plugin, markup: Markup, title: str, body: str) -> Adapted:
     """The message in the form that survives Apprise unchanged.
 
     `markup` is what the body was written in when it was stored; where this service takes no such
@@ -340,42 +328,42 @@ def dressed(plugin: Plugin, markup: Markup, title: str, body: str) -> Dressed:
     """
     match markup:
         case Markup.MARKDOWN:
-            return Dressed(title, body, "markdown")
+            return Adapted(title, body, "markdown")
         case Markup.SLACK_BLOCKS | Markup.DISCORD_EMBED | Markup.EMAIL:
             return _made_for(plugin, markup, title, body) or _foreign(plugin, markup, title, body)
         case Markup.TELEGRAM_HTML if plugin.schema == "tgram":
             return _telegram(title, body)
         case Markup.HTML if plugin.resolve_format("html") == "html" and plugin.schema != "tgram":
-            return Dressed(title, body, "html")
+            return Adapted(title, body, "html")
         case Markup.CLOUDEVENTS if service_name(plugin) == "json":
-            raw = Instead(raw=body.encode(), content_type=BATCH_TYPE)
-            return Dressed(title, body, "text", raw)
+            raw = Replacement(raw=body.encode(), content_type=BATCH_TYPE)
+            return Adapted(title, body, "text", raw)
         case Markup.TEXT | Markup.TERMINAL:
             return _text(plugin, title, body)
         case _:
             return _foreign(plugin, markup, title, body)
 
 
-def _made_for(plugin: Plugin, markup: Markup, title: str, body: str) -> Dressed | None:
+def _made_for(plugin: Plugin, markup: Markup, title: str, body: str) -> Adapted | None:
     """What is whole as it is; `None` where it was made for another service, or is damaged."""
-    parts = read_json(body)
+    parts = parse_json_object(body)
     if markup is Markup.EMAIL:
         if not is_mail(plugin) or "html" not in parts:
             return None
-        return Dressed(title, parts["html"], "html", Instead(text_part=parts.get("text")))
+        return Adapted(title, parts["html"], "html", Replacement(text_part=parts.get("text")))
     if not parts or service_name(plugin) != _OWNERS[markup]:
         return None
-    return Dressed("", title or PLACEHOLDER, "text", Instead(payload=parts))
+    return Adapted("", title or PLACEHOLDER, "text", Replacement(payload=parts))
 
 
-def _foreign(plugin: Plugin, markup: Markup, title: str, body: str) -> Dressed:
+def _foreign(plugin: Plugin, markup: Markup, title: str, body: str) -> Adapted:
     text = plain_text(markup, body)
-    return _text(plugin, title, shortened_text(text, text_limit(plugin) - len(title)))
+    return _text(plugin, title, shorten_text(text, text_limit(plugin) - len(title)))
 
 
-def _text(plugin: Plugin, title: str, body: str) -> Dressed:
+def _text(plugin: Plugin, title: str, body: str) -> Adapted:
     if plugin.resolve_format("text") != "html":
-        return Dressed(title, body, "text")
+        return Adapted(title, body, "text")
     # Apprise's own way from text to HTML turns every space into a non-breaking one.
     if plugin.title_maxlen <= 0:
         title = escape(title, quote=False)
@@ -383,15 +371,15 @@ def _text(plugin: Plugin, title: str, body: str) -> Dressed:
     if plugin.schema == "tgram":
         return _telegram(title, body)
     lines = (_indented(line) for line in body.split("\n"))
-    return Dressed(title, "<br/>\n".join(lines), "html")
+    return Adapted(title, "<br/>\n".join(lines), "html")
 
 
-def _telegram(title: str, body: str) -> Dressed:
+def _telegram(title: str, body: str) -> Adapted:
     """Passed through as it is: declared as HTML, indents would be lost.
 
     Empty lines would be lost even so; one with a character in it, if only an invisible one, stays.
     """
-    return Dressed(title, _EMPTY_LINE.sub("\n\u200b", body), None)
+    return Adapted(title, _EMPTY_LINE.sub("\n\u200b", body), None)
 
 
 def _indented(line: str) -> str:
@@ -399,30 +387,30 @@ def _indented(line: str) -> str:
     return "&nbsp;" * (len(line) - len(text)) + text
 
 
-LETTER = "message/rfc822"
+MAIL_TYPE = "message/rfc822"
 
 # What the services say that are asked whether they took it; most are only asked for the status.
 _TAKEN = b'{"ok": true, "status": 1, "success": true}'
 
 
 @dataclass(frozen=True, slots=True)
-class Unsent:
-    """The body of one request, or a whole letter (`LETTER`), as it would have gone out."""
+class CapturedSend:
+    """The body of one request, or a whole mail (`MAIL_TYPE`), as it would have gone out."""
 
     content: bytes
     content_type: str
 
 
 @contextmanager
-def caught() -> Iterator[list[Unsent]]:
-    """Let everything that is sent meanwhile go nowhere, and seem to arrive."""
+def capture_sends() -> Iterator[list[CapturedSend]]:
+    """Let nothing that is sent leave the machine, and make it look accepted."""
     from urllib3.connectionpool import HTTPConnectionPool  # noqa: PLC0415 - comes with Apprise
 
-    found: list[Unsent] = []
+    found: list[CapturedSend] = []
     doors = (
-        (HTTPConnectionPool, "urlopen", _answering(found)),
-        (smtplib, "SMTP", _post_office(found)),
-        (smtplib, "SMTP_SSL", _post_office(found)),
+        (HTTPConnectionPool, "urlopen", _fake_urlopen(found)),
+        (smtplib, "SMTP", _fake_smtp(found)),
+        (smtplib, "SMTP_SSL", _fake_smtp(found)),
     )
     before = [(owner, name, getattr(owner, name)) for owner, name, _ in doors]
     try:
@@ -434,22 +422,22 @@ def caught() -> Iterator[list[Unsent]]:
             setattr(owner, name, opened)
 
 
-def _answering(found: list[Unsent]) -> Any:
+def _fake_urlopen(found: list[CapturedSend]) -> Any:
     def urlopen(_pool: Any, *_: Any, body: Any = None, headers: Any = None, **__: Any) -> Any:
         from urllib3 import HTTPResponse  # noqa: PLC0415
 
         if isinstance(body, bytes | str):
             content = body.encode() if isinstance(body, str) else body
-            found.append(Unsent(content, str((headers or {}).get("Content-Type", ""))))
+            found.append(CapturedSend(content, str((headers or {}).get("Content-Type", ""))))
         said = {"Content-Type": "application/json"}
         return HTTPResponse(io.BytesIO(_TAKEN), said, status=200, preload_content=False)
 
     return urlopen
 
 
-def _post_office(found: list[Unsent]) -> type:
-    class PostOffice:
-        """Takes every letter; looks to Apprise like a mail server that is content."""
+def _fake_smtp(found: list[CapturedSend]) -> type:
+    class FakeSmtp:
+        """Accepts every mail, like a mail server."""
 
         def __init__(self, *_: Any, **__: Any) -> None:
             pass
@@ -465,7 +453,7 @@ def _post_office(found: list[Unsent]) -> type:
 
         def sendmail(self, _sender: str, _recipients: Any, letter: str | bytes) -> dict[str, Any]:
             content = letter.encode() if isinstance(letter, str) else letter
-            found.append(Unsent(content, LETTER))
+            found.append(CapturedSend(content, MAIL_TYPE))
             return {}
 
-    return PostOffice
+    return FakeSmtp

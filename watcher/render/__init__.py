@@ -1,1 +1,1 @@
-"""How a message is worded and laid out for each service; text from outside made harmless."""
+"""How messages are worded and laid out for each service, with untrusted text made harmless."""

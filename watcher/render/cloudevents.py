@@ -1,77 +1,70 @@
-"""A message for programs: CloudEvents 1.0, structured, in one JSON batch; an event for each change.
+"""A message for programs: CloudEvents 1.0 in one structured JSON batch, an event for each change.
 
-Knows the envelope. The data of a change is what `changes --json` prints of it. Refuses to know how
-the batch is posted.
+The data of a change is what `changes --json` prints of it.
 """
 
 from __future__ import annotations
 
 import json
-from datetime import UTC
 from typing import TYPE_CHECKING, Any
 
-from watcher.catalog.changes import Notice, public_fields
+from watcher.catalog.changes import Notice, public_fields, utc_text
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from watcher.render.contents import Contents, Digest
-    from watcher.render.news import Content
+    from watcher.render.enrichment import Content
+    from watcher.render.outline import Outline
+    from watcher.routing.net_effect import DigestSummary
 
 SOURCE = "urn:kie-watcher:kie.ai"
 TYPE = "ai.kie-watcher.{}.v1"
-# The batch may end up in a chat: nothing in it may be read as a tag, an entity or a call.
+# The batch may end up in a chat: nothing in it may be read as a tag, an entity or a mention.
 _ESCAPES = str.maketrans({char: f"\\u{ord(char):04x}" for char in "<>&@"})
 _SEPARATOR = ",\n"
 
 
-def events(told: Contents, longest: int, alert_id: str) -> tuple[str, int]:
-    """The batch, the weightiest change first, in at most `longest` bytes; and how many it tells.
+def event_batch(outline: Outline, longest: int, alert_id: str) -> tuple[str, int]:
+    """The batch in at most `longest` bytes, the heaviest change first; how many contents it has.
 
     Where not all fit, the last event is of the type `more` and says how many are missing.
     """
-    contents = _in_order(told)
+    changes = (
+        weighed.recorded
+        for family in outline.families
+        for line in family.lines
+        for weighed in line.changes
+    )
+    contents = [*outline.general, *changes]
     at = max((content.at for content in contents), default=None)
-    kept = [] if told.digest is None else [_gathered(told.digest, alert_id)]
-    # No later one is longer: it has fewer to tell of.
-    closing = _cost(_more(len(contents), at, alert_id))
-    if _cost(*kept) + closing > longest:
+    kept = [] if outline.digest is None else [_digest_event(outline.digest, alert_id)]
+    # The longest that it can be: later ones count fewer.
+    closing_size = _size(_more_event(len(contents), at, alert_id))
+    if _size(*kept) + closing_size > longest:
         kept = []
-    used = _cost(*kept)
+    size = _size(*kept)
     for shown, content in enumerate(contents):
-        event = _event(content, f"{alert_id}.{_name(content, shown)}")
-        used += _cost(event)
-        if used + closing > longest:
-            hidden = len(contents) - shown
-            return _batch([*kept, _more(hidden, at, alert_id)]), shown
+        event = _event(content, alert_id, shown)
+        size += _size(event)
+        if size + closing_size > longest:
+            return _batch([*kept, _more_event(len(contents) - shown, at, alert_id)]), shown
         kept.append(event)
     return _batch(kept), len(contents)
 
 
-def _in_order(told: Contents) -> list[Content]:
-    changes = (
-        news.recorded for family in told.families for line in family.lines for news in line.news
-    )
-    return [*told.general, *changes]
-
-
-def _name(content: Content, place: int) -> str:
-    """What makes an event's id its own within the message: a change's number, a notice's place."""
-    return f"{content.kind}-{place}" if isinstance(content, Notice) else str(content.id)
-
-
-def _event(content: Content, event_id: str) -> str:
+def _event(content: Content, alert_id: str, place: int) -> str:
+    # An id is unique within the message: a change has a number, a notice only its place.
     if isinstance(content, Notice):
-        data = {"kind": content.kind, "at": _time(content.at), "detail": dict(content.detail)}
-        return _envelope("notice", event_id, content.at, data)
-    return _envelope("change", event_id, content.at, public_fields(content))
+        data = {"kind": content.kind, "at": utc_text(content.at), "detail": dict(content.detail)}
+        return _envelope("notice", f"{alert_id}.{content.kind}-{place}", content.at, data)
+    return _envelope("change", f"{alert_id}.{content.id}", content.at, public_fields(content))
 
 
-def _gathered(digest: Digest, alert_id: str) -> str:
+def _digest_event(digest: DigestSummary, alert_id: str) -> str:
     data = {
         "route": digest.route,
-        "since": _time(digest.since_at),
-        "until": _time(digest.until_at),
+        "since": utc_text(digest.since_at),
+        "until": utc_text(digest.until_at),
         "rises": [recorded.id for recorded in digest.rises],
         "falls": [recorded.id for recorded in digest.falls],
         "counts": {kind.value: count for kind, count in digest.counts.items()},
@@ -79,7 +72,7 @@ def _gathered(digest: Digest, alert_id: str) -> str:
     return _envelope("digest", f"{alert_id}.digest", digest.until_at, data)
 
 
-def _more(hidden: int, at: datetime | None, alert_id: str) -> str:
+def _more_event(hidden: int, at: datetime | None, alert_id: str) -> str:
     data = {"hidden": hidden, "command": f"kie-watcher changes --json --alert {alert_id}"}
     return _envelope("more", f"{alert_id}.more", at, data)
 
@@ -90,7 +83,7 @@ def _envelope(kind: str, event_id: str, at: datetime | None, data: dict[str, Any
         "type": TYPE.format(kind),
         "source": SOURCE,
         "id": event_id,
-        **({} if at is None else {"time": _time(at)}),
+        **({} if at is None else {"time": utc_text(at)}),
         "datacontenttype": "application/json",
         "data": data,
     }
@@ -101,10 +94,6 @@ def _batch(events: list[str]) -> str:
     return f"[{_SEPARATOR.join(events)}]"
 
 
-def _cost(*events: str) -> int:
+def _size(*events: str) -> int:
     # All of it is ASCII: as many bytes as characters.
     return sum(len(event) + len(_SEPARATOR) for event in events)
-
-
-def _time(at: datetime) -> str:
-    return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -1,45 +1,55 @@
-"""The HTML that every letter is made of: its frame and its rows, with the styles in place.
+"""A message as an email: HTML in one column, and a text part that says the same.
 
-Constants only. Refuses to know what a letter says.
-
-A message as a letter: HTML in one column for a mail program, and plain text that says the same.
-
-Knows what mail programs make of HTML: tables for layout, styles in place, nothing fetched from
-anywhere. Refuses to know how a mail is built around it.
-
-The text of a letter in HTML, for those who read mail as text.
-
-Refuses to know what the letter says.
+The HTML is what mail programs understand: tables for layout, styles in place, nothing fetched from
+anywhere. `html_to_text` makes the text part of an email whose HTML a template wrote.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from html import escape
 from html.parser import HTMLParser
 from itertools import islice
 from typing import TYPE_CHECKING
 
 from watcher.catalog.changes import ModelChange, Notice, NoticeKind
-from watcher.render.contents import sample_rise
-from watcher.render.fitting import Block, Fitted, Limits, Writer, fit
-from watcher.render.grouping import families
-from watcher.render.lines import Tone, context, label, link_of, said_of, shared_link, tone_of
-from watcher.render.markup import LONGEST_NAME, ZERO_WIDTH_SPACE, Dress, Markup, Service, harmless
-from watcher.render.news import Telling
+from watcher.render.fitting import Block, Fitted, SizeLimits, Writer, fit
+from watcher.render.lines import (
+    Tone,
+    family_context,
+    family_link,
+    line_link,
+    line_name,
+    line_phrases,
+    tone_of,
+)
+from watcher.render.markup import (
+    LONGEST_NAME,
+    Markup,
+    MarkupStyle,
+    Service,
+    harmless,
+    utf8_size,
+    without_mention_guards,
+)
+from watcher.render.outline import sample_family
 from watcher.render.words import announcement
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from watcher.render.contents import Contents
-    from watcher.render.grouping import Family, Line
-    from watcher.render.news import Content
+    from watcher.render.enrichment import Content
+    from watcher.render.grouping import Family, MessageLine
+    from watcher.render.outline import Outline
 
-# Mail programs that know the media query take the dark colours; those that turn colours around by
-# themselves find enough contrast to turn. Every colour is in place too: some drop the style sheet.
+LONGEST_HEADLINE = 300
+LONGEST_PREVIEW = 120
+NO_LIMIT = 10**9
+
+# Mail programs that know the media query take the dark colours; those that invert colours by
+# themselves find enough contrast to do so. Every colour is in place too: some drop the style sheet.
 FRAME = """<!doctype html>
 <html lang="en">
 <head>
@@ -72,7 +82,7 @@ border="0" style="max-width:600px;table-layout:fixed;background:#ffffff;border:1
 border-radius:8px;color:#1c2430;text-align:left;overflow-wrap:anywhere;word-break:break-word;\
 font:15px/1.5 -apple-system,'Segoe UI',Roboto,Helvetica,Arial,sans-serif">
 <tr><td class="text" style="padding:16px;color:#1c2430">
-<h1 style="margin:0;font-size:19px;line-height:1.35;font-weight:700">{gist}</h1></td></tr>
+<h1 style="margin:0;font-size:19px;line-height:1.35;font-weight:700">{headline}</h1></td></tr>
 {rows}
 <!-- pictures -->
 <tr><td class="edge soft" style="padding:12px 16px 8px;border-top:1px solid #dfe3e8;\
@@ -83,9 +93,6 @@ color:#5b6675;font-size:13px">{closing}</td></tr>
 </body>
 </html>
 """
-
-# Where whoever sends the letter can put rows with pictures that go along with it.
-PICTURES = "<!-- pictures -->"
 
 GENERAL = (
     '<tr><td class="edge text" style="padding:12px 16px;border-top:1px solid #dfe3e8;'
@@ -105,7 +112,7 @@ COST = "<br><b>{}</b>"
 REST = '<br><span class="soft" style="color:#5b6675;font-size:13px">{}</span>'
 LINK = '<a class="link" href="{}" style="color:#175cd3">page</a>'
 
-# A sign beside the colour: not everybody sees the one, not every program shows the other.
+# A sign beside the colour: not everybody sees colours, and not every program shows them.
 TONES = {
     Tone.DEARER: '<b class="up" style="color:#b42318">▲ {}</b>',
     Tone.CHEAPER: '<b class="down" style="color:#067647">▼ {}</b>',
@@ -114,132 +121,125 @@ TONES = {
     Tone.OTHER: "<b>{}</b>",
 }
 
-
-LONGEST_GIST = 300
-LONGEST_PREVIEW = 120
-NO_LIMIT = 10**9
-
-_DRESS = Dress(
-    heading="{}", item="{}", link=LINK, code="<code>{}</code>", newline="<br>\n", tags=True
+_HTML_STYLE = MarkupStyle(
+    heading="{}", item="{}", link=LINK, code="<code>{}</code>", newline="<br>\n", escapes=True
 )
-_TEXT = Dress(heading="{}", item="• {}", link="{}", code="{}", newline="\n", calls=False)
+_TEXT_STYLE = MarkupStyle(
+    heading="{}", item="• {}", link="{}", code="{}", newline="\n", has_mentions=False
+)
 
 
-def letter(told: Contents, service: Service, alert_id: str, title: str) -> tuple[str, int]:
-    """The JSON of `html` and `text`, and how many contents they tell; the limit is the HTML's.
+def email_body(outline: Outline, service: Service, alert_id: str, title: str) -> tuple[str, int]:
+    """The JSON of `html` and `text`, and how many contents they have; the limit is the HTML's.
 
-    Both tell the same: what does not fit in the one is not in the other.
+    Both say the same: what does not fit in the one is not in the other.
     """
-    writing = _Letter(service, alert_id, _Remembered())
-    frame = _framed(told, title, "", "")
-    room = service.body_limit - _bytes(frame)
+    writer = _EmailWriter(service, alert_id)
+    room = service.body_limit - utf8_size(_page(outline, title, "", ""))
     fitted = fit(
-        writing.blocks(told),
-        len(told.tellings),
-        Limits(room, None, "\n", _bytes),
-        lambda hidden: writing.closing(hidden, told),
+        writer.rows(outline),
+        len(outline.items),
+        SizeLimits(room, None, "\n", utf8_size),
+        lambda hidden: writer.closing(hidden, outline),
     )
-    page = _framed(told, title, fitted.text, "".join(fitted.closing))
-    parts = {"html": page, "text": writing.plain(told, fitted)}
+    page = _page(outline, title, fitted.text, "".join(fitted.closing))
+    parts = {"html": page, "text": writer.text_part(outline, fitted)}
     return json.dumps(parts, ensure_ascii=False), fitted.shown
 
 
-class _Remembered:
-    """Words each line once for both parts of a letter."""
-
-    def __init__(self) -> None:
-        # By identity: nothing of a line changes while a message is written.
-        self._said: dict[int, tuple[str, ...]] = {}
-
-    def __call__(self, line: Line, longest_name: int) -> tuple[str, ...]:
-        if longest_name != LONGEST_NAME:
-            return said_of(line, longest_name)
-        if id(line) not in self._said:
-            self._said[id(line)] = said_of(line, longest_name)
-        return self._said[id(line)]
-
-
 @dataclass(frozen=True, slots=True)
-class _Letter:
+class _EmailWriter:
     service: Service
     alert_id: str
-    say: _Remembered
+    # By identity: nothing of a line changes while a message is written.
+    _known: dict[int, tuple[str, ...]] = field(default_factory=dict)
 
-    def blocks(self, told: Contents) -> Iterator[Block]:
-        """The rows of the table, one block for each that the text has."""
-        for content in told.general:
-            yield Block((_announced(content),), opens=False)
-        for family in told.families:
-            heading: tuple[str, ...] = (_heading(family),)
-            shared = shared_link(family)
+    def rows(self, outline: Outline) -> Iterator[Block]:
+        """The rows of the table, one block for each that the text part has."""
+        for content in outline.general:
+            yield Block((_general_row(content),), opens=False)
+        for family in outline.families:
+            heading: tuple[str, ...] = (_family_row(family),)
+            shared = family_link(family)
             for line in family.lines:
-                link = None if shared else link_of(line)
-                row = _row(line, self.say(line, LONGEST_NAME), link)
+                link = None if shared else line_link(line)
+                row = _line_row(line, self._phrases(line, LONGEST_NAME), link)
                 yield Block((*heading, row), opens=False, contents=len(line.variants))
                 heading = ()
 
-    def closing(self, hidden: int, told: Contents) -> tuple[str, ...]:
-        paragraphs = Writer(self.service, _DRESS, self.alert_id).closing(hidden, told)
+    def closing(self, hidden: int, outline: Outline) -> tuple[str, ...]:
+        paragraphs = Writer(self.service, _HTML_STYLE, self.alert_id).closing(hidden, outline)
         return tuple(f'<p style="margin:0 0 8px">{part}</p>' for part in paragraphs if part)
 
-    def plain(self, told: Contents, fitted: Fitted) -> str:
-        """The text part: the gist, then as many blocks as the HTML shows."""
-        service = Service(self.service.name, Markup.TEXT, NO_LIMIT, LONGEST_GIST, None)
-        writer = Writer(service, _TEXT, self.alert_id, self.say)
-        hidden = len(told.tellings) - fitted.shown
+    def text_part(self, outline: Outline, fitted: Fitted) -> str:
+        """The headline, then as many blocks as the HTML shows."""
+        service = Service(self.service.name, Markup.TEXT, NO_LIMIT, LONGEST_HEADLINE, None)
+        writer = Writer(service, _TEXT_STYLE, self.alert_id, self._phrases)
+        hidden = len(outline.items) - fitted.shown
         text = fit(
-            islice(writer.blocks(told), fitted.blocks),
+            islice(writer.blocks(outline), fitted.blocks),
             fitted.shown,
-            Limits(NO_LIMIT, None, "\n"),
-            lambda _: writer.closing(hidden, told),
+            SizeLimits(NO_LIMIT, None, "\n"),
+            lambda _: writer.closing(hidden, outline),
         )
-        return f"{_TEXT.text(told.gist(LONGEST_GIST))}\n\n{text.whole()}"
+        return f"{_TEXT_STYLE.text(outline.headline(LONGEST_HEADLINE))}\n\n{text.whole()}"
+
+    def _phrases(self, line: MessageLine, longest_name: int) -> tuple[str, ...]:
+        """Made once for both parts."""
+        if longest_name != LONGEST_NAME:
+            return line_phrases(line, longest_name)
+        if id(line) not in self._known:
+            self._known[id(line)] = line_phrases(line, longest_name)
+        return self._known[id(line)]
 
 
-def _framed(told: Contents, title: str, rows: str, closing: str) -> str:
-    gist = _shown(told.gist(LONGEST_GIST))
+def _page(outline: Outline, title: str, rows: str, closing: str) -> str:
     return FRAME.format(
-        title=_shown(title), preview=_preview(told), gist=gist, rows=rows, closing=closing
+        title=_escaped(title),
+        preview=_preview(outline),
+        headline=_escaped(outline.headline(LONGEST_HEADLINE)),
+        rows=rows,
+        closing=closing,
     )
 
 
-def _preview(told: Contents) -> str:
-    """What a list of mails shows beside the subject: the first of the news."""
-    for family in told.families:
-        first = family.lines[0]
-        name = " ".join(
-            part for part in (harmless(family.name), label(first, LONGEST_NAME)) if part
-        )
-        return _shown(f"{name}: {said_of(first, LONGEST_NAME)[0]}"[:LONGEST_PREVIEW])
-    return ""
+def _preview(outline: Outline) -> str:
+    """What a list of emails shows beside the subject: the first line's news."""
+    if not outline.families:
+        return ""
+    family = outline.families[0]
+    line = family.lines[0]
+    names = (harmless(family.name), line_name(line, LONGEST_NAME))
+    name = " ".join(part for part in names if part)
+    return _escaped(f"{name}: {line_phrases(line, LONGEST_NAME)[0]}"[:LONGEST_PREVIEW])
 
 
-def _announced(content: Content) -> str:
+def _general_row(content: Content) -> str:
     about = content if isinstance(content, Notice) else content.change
-    assert not isinstance(about, ModelChange), "models stand in families"  # noqa: S101
-    row = GENERAL.format(_shown(announcement(about)))
+    assert not isinstance(about, ModelChange), "changes of models are in families"  # noqa: S101
+    row = GENERAL.format(_escaped(announcement(about)))
     if not isinstance(about, Notice) or about.kind is not NoticeKind.SAMPLE:
         return row
-    (family,) = families([Telling(sample_rise(about.at))])
-    (line,) = family.lines
-    return "\n".join([row, _heading(family), _row(line, said_of(line, LONGEST_NAME), None)])
+    family = sample_family(about.at)
+    rows = (_line_row(line, line_phrases(line, LONGEST_NAME), None) for line in family.lines)
+    return "\n".join([row, _family_row(family), *rows])
 
 
-def _heading(family: Family) -> str:
-    link = shared_link(family)
-    beside = [*map(_shown, context(family)), *([_linked(link)] if link else [])]
-    said = CONTEXT.format(" · ".join(beside)) if beside else ""
-    return FAMILY.format(_shown(harmless(family.name)), said)
+def _family_row(family: Family) -> str:
+    link = family_link(family)
+    details = [*map(_escaped, family_context(family)), *([_linked(link)] if link else [])]
+    context = CONTEXT.format(" · ".join(details)) if details else ""
+    return FAMILY.format(_escaped(harmless(family.name)), context)
 
 
-def _row(line: Line, said: tuple[str, ...], link: str | None) -> str:
-    news, *rest = said
-    cost = COST.format(_shown(rest.pop(0))) if any(one.cost for one in line.news) else ""
-    details = [*map(_shown, rest), *([_linked(link)] if link else [])]
-    name = label(line, LONGEST_NAME)
+def _line_row(line: MessageLine, phrases: tuple[str, ...], link: str | None) -> str:
+    news, *rest = phrases
+    cost = COST.format(_escaped(rest.pop(0))) if any(one.cost for one in line.changes) else ""
+    details = [*map(_escaped, rest), *([_linked(link)] if link else [])]
+    name = line_name(line, LONGEST_NAME)
     return LINE.format(
-        name=NAME.format(_shown(name)) if name else "",
-        news=TONES[tone_of(line)].format(_shown(news)),
+        name=NAME.format(_escaped(name)) if name else "",
+        news=TONES[tone_of(line)].format(_escaped(news)),
         cost=cost,
         rest=REST.format(" · ".join(details)) if details else "",
     )
@@ -249,53 +249,48 @@ def _linked(link: str) -> str:
     return LINK.format(escape(link, quote=True))
 
 
-def _shown(text: str) -> str:
-    # A mail calls nobody; what should take no room is found by a search, and shown by some.
-    return escape(text.replace(ZERO_WIDTH_SPACE, ""), quote=True)
+def _escaped(text: str) -> str:
+    return escape(without_mention_guards(text), quote=True)
 
 
-def _bytes(text: str) -> int:
-    return len(text.encode())
-
-
-_UNSEEN = frozenset({"head", "script", "style", "title"})
-_LINES = frozenset(
+_UNSEEN_TAGS = frozenset({"head", "script", "style", "title"})
+_LINE_TAGS = frozenset(
     {"br", "div", "h1", "h2", "h3", "h4", "li", "p", "table", "tr", "ul", "ol", "hr"}
 )
 _SPACES = re.compile(r"[ \t\r\n\u00a0]+")
 _EMPTY_LINES = re.compile(r"\n{3,}")
 
 
-def text_of(page: str) -> str:
+def html_to_text(page: str) -> str:
     """What is seen of a page, line by line, each link after its words."""
-    reader = _Reader()
+    reader = _TextReader()
     reader.feed(page)
     reader.close()
-    lines = (line.strip() for line in "".join(reader.seen).split("\n"))
+    lines = (line.strip() for line in "".join(reader.text).split("\n"))
     return _EMPTY_LINES.sub("\n\n", "\n".join(lines)).strip()
 
 
-class _Reader(HTMLParser):
+class _TextReader(HTMLParser):
     def __init__(self) -> None:
         super().__init__()
-        self.seen: list[str] = []
-        self._unseen = 0
+        self.text: list[str] = []
+        self._unseen_depth = 0
         self._links: list[str] = []
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self._unseen += tag in _UNSEEN
-        if tag in _LINES:
-            self.seen.append("\n")
+        self._unseen_depth += tag in _UNSEEN_TAGS
+        if tag in _LINE_TAGS:
+            self.text.append("\n")
         if tag == "a":
             self._links.append(dict(attrs).get("href") or "")
 
     def handle_endtag(self, tag: str) -> None:
-        self._unseen = max(0, self._unseen - (tag in _UNSEEN))
-        if tag in _LINES:
-            self.seen.append("\n")
+        self._unseen_depth = max(0, self._unseen_depth - (tag in _UNSEEN_TAGS))
+        if tag in _LINE_TAGS:
+            self.text.append("\n")
         if tag == "a" and self._links and (link := self._links.pop()):
-            self.seen.append(f" {link}")
+            self.text.append(f" {link}")
 
     def handle_data(self, data: str) -> None:
-        if not self._unseen:
-            self.seen.append(_SPACES.sub(" ", data))
+        if not self._unseen_depth:
+            self.text.append(_SPACES.sub(" ", data))

@@ -1,19 +1,18 @@
-"""What is known beside a change and makes its line worth reading.
+"""The items of a message: each change or notice, with the facts that make it worth reading.
 
-How a price stands in its own past, what else the family has, what it costs a month. Refuses to
-know where the past is kept and how any of it is worded.
+How a price compares with its own history, what remains of a model's family, what a change costs a
+month. Values only: the history and the models on sale are looked up by the caller.
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from watcher.catalog.changes import Kind, ModelChange
-from watcher.catalog.record import Model, fold
-from watcher.render.figures import price as in_words
-from watcher.render.news import Facts, Telling
+from watcher.catalog.changes import PRICE_KINDS, Kind, ModelChange, Notice, RecordedChange
+from watcher.catalog.record import fold
+from watcher.render.figures import price as price_words
 from watcher.routing.rules import monthly_cost
 
 if TYPE_CHECKING:
@@ -21,100 +20,131 @@ if TYPE_CHECKING:
     from datetime import datetime
     from decimal import Decimal
 
-    from watcher.catalog.changes import Notice, RecordedChange
+    from watcher.catalog.record import Model
     from watcher.routing.release import Batch
     from watcher.routing.rules import PricePoint, Usage
 
-# "The lowest ever watched" says nothing before one has watched for a while.
-LONG_ENOUGH = timedelta(days=7)
+# "The lowest ever watched" means nothing before the price was watched for a while.
+LEAST_HISTORY = timedelta(days=7)
 # Nor does "the lowest since this morning".
-WORTH_SAYING = timedelta(days=1)
+LEAST_SPAN = timedelta(days=1)
 
-_PRICES = {Kind.PRICE_UP, Kind.PRICE_DOWN}
+Content = RecordedChange | Notice
 
 
-def tell(
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What is known of one change beside the change; `None` and `False`: not known, or not so.
+
+    `monthly_cost_usd` is what it costs more (below 0: saves) each month at the declared usage.
+    `lowest_since` is when the price was last as low; `lowest_ever`: never while it was watched;
+    likewise the highest. `days_since_change` counts whole days since the model's change before
+    this one. Of a removal: `missed_since` is the sweep that first missed it, `family_left` how
+    many of its family remain, `family_cheapest` the description and the price in words
+    (`20 credits per second`) of the cheapest of them. `flapping`: the price goes back and forth,
+    so nothing more is announced of it until it stands still.
+    """
+
+    monthly_cost_usd: Decimal | None = None
+    lowest_since: datetime | None = None
+    lowest_ever: bool = False
+    highest_since: datetime | None = None
+    highest_ever: bool = False
+    days_since_change: int | None = None
+    family_left: int | None = None
+    family_cheapest: tuple[str, str] | None = None
+    missed_since: datetime | None = None
+    flapping: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class MessageItem:
+    """One thing that a message is about, with what is known beside it."""
+
+    content: Content
+    facts: Facts | None = None
+
+
+def enrich(
     batch: Batch,
     prices: Mapping[int, Sequence[PricePoint]],
     on_sale: Sequence[Model],
     usage: Sequence[Usage],
     *,
     cut: Collection[int] = (),
-) -> tuple[Telling, ...]:
+) -> tuple[MessageItem, ...]:
     """Put beside each content of a batch what is known of it.
 
-    `prices` are each model's prices per base unit and from when they held, oldest first; of the
-    models in `cut` they do not go back to the beginning. `on_sale` is needed where something is
-    gone, and may be empty else.
+    `prices` are each model's prices per base unit and from when they held, oldest first; for the
+    models in `cut` they do not go back to the beginning. `on_sale` is needed where a model was
+    removed, and may be empty otherwise.
     """
-    tellings = (
-        Telling(content, _facts(content, batch, prices, on_sale, usage))
-        for content in batch.contents
-    )
-    return tuple(_without_ever(it) if _number_of(it.content) in cut else it for it in tellings)
-
-
-def _number_of(content: RecordedChange | Notice) -> int | None:
-    return getattr(getattr(content, "change", None), "model_id", None)
-
-
-def _without_ever(telling: Telling) -> Telling:
-    """What is no longer known may have been lower, or higher."""
-    if telling.facts is None:
-        return telling
-    return replace(telling, facts=replace(telling.facts, lowest_ever=False, highest_ever=False))
+    items: list[MessageItem] = []
+    for content in batch.contents:
+        if isinstance(content, Notice) or not isinstance(content.change, ModelChange):
+            items.append(MessageItem(content))
+            continue
+        change, number = content.change, content.change.model_id
+        past = () if number is None else prices.get(number, ())
+        facts = replace(
+            _facts(change, content.at, past, on_sale),
+            monthly_cost_usd=monthly_cost(change, usage),
+            flapping=content.id in batch.flapping,
+        )
+        if number in cut:
+            # Before what is known the price may have been lower, or higher.
+            facts = replace(facts, lowest_ever=False, highest_ever=False)
+        items.append(MessageItem(content, facts))
+    return tuple(items)
 
 
 def _facts(
-    content: RecordedChange | Notice,
-    batch: Batch,
-    prices: Mapping[int, Sequence[PricePoint]],
-    on_sale: Sequence[Model],
-    usage: Sequence[Usage],
-) -> Facts | None:
-    change = getattr(content, "change", None)
-    if not isinstance(change, ModelChange):
-        return None
-    past = prices.get(change.model_id or 0, ())
-    left = _family_left(change, on_sale) if Kind.REMOVED in change.kinds else None
-    low, lowest = _extreme(change, past, content.at, lowest=True)
-    high, highest = _extreme(change, past, content.at, lowest=False)
-    return Facts(
-        monthly_cost_usd=monthly_cost(change, usage),
-        lowest_since=low,
-        lowest_ever=lowest,
-        highest_since=high,
-        highest_ever=highest,
-        days_since_change=_days_since_change(change, past, content.at),
-        family_left=None if left is None else len(left),
-        family_cheapest=_cheapest(change, left or ()),
-        missed_since=change.first_seen_at if Kind.REMOVED in change.kinds else None,
-        flapping=getattr(content, "id", None) in batch.flapping,
+    change: ModelChange, at: datetime, past: Sequence[PricePoint], on_sale: Sequence[Model]
+) -> Facts:
+    lowest_since, lowest_ever = _extreme(change, past, at, Kind.PRICE_DOWN)
+    highest_since, highest_ever = _extreme(change, past, at, Kind.PRICE_UP)
+    facts = Facts(
+        lowest_since=lowest_since,
+        lowest_ever=lowest_ever,
+        highest_since=highest_since,
+        highest_ever=highest_ever,
+        days_since_change=_days_since_change(change, past, at),
+    )
+    if Kind.REMOVED not in change.kinds:
+        return facts
+    left = _family_left(change, on_sale)
+    return replace(
+        facts,
+        family_left=len(left),
+        family_cheapest=_cheapest(change, left),
+        missed_since=change.first_seen_at,
     )
 
 
 def _extreme(
-    change: ModelChange, past: Sequence[PricePoint], at: datetime, *, lowest: bool
+    change: ModelChange, past: Sequence[PricePoint], at: datetime, kind: Kind
 ) -> tuple[datetime | None, bool]:
-    """Until when the price was last as low (or high) as now; or that it never was."""
-    now = _moved_to(change, up=not lowest)
-    stood = _before_the_move(change, past, at)
-    if now is None or not stood:
+    """When the price was last as low as after a fall (as high as after a rise); or that never."""
+    if kind not in change.kinds or change.after is None or change.after.price is None:
         return None, False
+    earlier = _before_the_move(change, past, at)
+    if not earlier:
+        return None, False
+    now, is_fall = change.after.price, kind is Kind.PRICE_DOWN
     ended_at = at
-    for from_at, price in reversed(stood):
-        if price != now and (price < now) is lowest:
-            return (ended_at, False) if at - ended_at >= WORTH_SAYING else (None, False)
+    for from_at, price in reversed(earlier):
+        if price != now and (price < now) is is_fall:
+            return (ended_at, False) if at - ended_at >= LEAST_SPAN else (None, False)
         ended_at = from_at
-    return None, at - stood[0][0] >= LONG_ENOUGH
+    return None, at - earlier[0][0] >= LEAST_HISTORY
 
 
 def _before_the_move(
     change: ModelChange, past: Sequence[PricePoint], at: datetime
 ) -> Sequence[PricePoint]:
-    """The prices up to the one that the change sets out from.
+    """The prices up to the one that the change starts from.
 
-    What is told may be several steps at once, and none of those is the past.
+    A change may sum up several steps, and none of those is the past.
     """
     before = [point for point in past if point[0] < at]
     start = None if change.before is None else change.before.price
@@ -123,40 +153,34 @@ def _before_the_move(
     return before
 
 
-def _moved_to(change: ModelChange, *, up: bool) -> Decimal | None:
-    """The price that the change led to, where it went that way."""
-    kind = Kind.PRICE_UP if up else Kind.PRICE_DOWN
-    return change.after.price if change.after and kind in change.kinds else None
-
-
 def _days_since_change(change: ModelChange, past: Sequence[PricePoint], at: datetime) -> int | None:
-    """How long the price before had stood; unknown where it is as old as the watch."""
-    stood = _before_the_move(change, past, at)
-    if not _PRICES & set(change.kinds) or len(stood) < 2:  # noqa: PLR2004 - a price and one before
+    """How long the price before had held; `None` where it is the first one known."""
+    earlier = _before_the_move(change, past, at)
+    if PRICE_KINDS.isdisjoint(change.kinds) or len(earlier) < 2:  # noqa: PLR2004 - it and one before
         return None
-    later = [point[0] for point in past if stood[-1][0] < point[0] < at]
-    return (min(later, default=at) - stood[-1][0]).days
+    later = [point[0] for point in past if earlier[-1][0] < point[0] < at]
+    return (min(later, default=at) - earlier[-1][0]).days
 
 
 def _family_left(change: ModelChange, on_sale: Sequence[Model]) -> list[Model]:
-    gone = change.model.record
-    family = fold(gone.family)
+    removed = change.model.record
+    family = fold(removed.family)
     return [
         model
         for model in on_sale
-        if model.record.folded != gone.folded and fold(model.record.family) == family
+        if model.record.identity_key != removed.identity_key and fold(model.record.family) == family
     ]
 
 
 def _cheapest(change: ModelChange, left: Sequence[Model]) -> tuple[str, str] | None:
-    """The cheapest of what is sold by the same unit: else there is nothing to compare."""
+    """The cheapest that is sold by the same unit: other units cannot be compared."""
     base = change.model.record.unit.base
     priced = [
-        (model.price, model.record.folded, model)
+        (model.price, model.record.identity_key, model)
         for model in left
         if model.price is not None and model.record.unit.base == base
     ]
     if not priced:
         return None
     *_, cheapest = min(priced, key=lambda entry: entry[:2])
-    return cheapest.record.description, in_words(cheapest)
+    return cheapest.record.description, price_words(cheapest)

@@ -1,22 +1,12 @@
-"""Numbers for people: money, credits, percent and what a price is per.
+"""Numbers, times and prices as people read them: amounts, percent, units, durations.
 
-Knows how a figure is read at a glance. Refuses to know what it means.
-
-Times and how long things last, for people.
-
-Refuses to know what happened then.
-
-Prices in words: what a model costs, how its price moved, and how it stands against Fal.
-
-Refuses to know why a price moved and what else happened to the model.
-
-Figures of several models in one phrase: one figure, two of them, or a range.
-
-Refuses to know why they stand together.
+A price says what a model costs, how its price moved and how it compares with Fal's. What is said
+of several models at once is one figure, two of them, or a range.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Context, Decimal
 from functools import lru_cache
@@ -31,20 +21,32 @@ if TYPE_CHECKING:
     from watcher.catalog.pricing import Unit
     from watcher.catalog.record import Model, Record
 
-# Listed prices have fewer digits than this; a quotient has no end and is cut here.
+# Listed prices have fewer digits than this; a quotient may have any number and is rounded here.
 SIGNIFICANT_DIGITS = 8
 QUOTIENT_DIGITS = 4
 LONGEST_UNIT = 30
 MINUS = "−"
 CENT = Decimal("0.01")
+# More figures than these are written as a range.
+MOST_LISTED = 2
 
 _MAGNITUDES = ((Decimal(10) ** 9, "billion"), (Decimal(10) ** 6, "million"))
 _LARGEST_COUNT_OF_A_MAGNITUDE = 1000
+_TIME_UNITS = (
+    (timedelta(days=1), "day"),
+    (timedelta(hours=1), "hour"),
+    (timedelta(minutes=1), "minute"),
+    (timedelta(seconds=1), "second"),
+)
+# Below two of a unit the smaller one says more: `90 minutes`, not `1 hour`.
+_LEAST_OF_A_TIME_UNIT = 2
+
+Move = tuple["Decimal", "Decimal"]
 
 
 @lru_cache(maxsize=4096)
 def amount(value: Decimal, digits: int = SIGNIFICANT_DIGITS) -> str:
-    """Plain digits, thousands apart, no trailing zeros; never an exponent."""
+    """Plain digits with thousands separated, no trailing zeros and never an exponent."""
     # Digits before the point are never rounded away.
     precision = max(digits, value.adjusted() + 1)
     plain = f"{Context(prec=precision).plus(value):,f}"
@@ -56,19 +58,19 @@ def money(value: Decimal, digits: int = SIGNIFICANT_DIGITS) -> str:
 
 
 def monthly(value: Decimal) -> str:
-    """What is paid more or less a month: `+$96.00 a month`, `−$0.004 a month`."""
+    """What is paid more or less each month: `+$96.00 a month`, `−$0.004 a month`."""
     size = abs(value)
     cents = f"${size:,.2f}" if size >= CENT or not size else money(size, QUOTIENT_DIGITS)
     return f"{MINUS if value < 0 else '+'}{cents} a month"
 
 
-def pair(before: Decimal, after: Decimal) -> tuple[str, str]:
-    """Two amounts that are told apart, however close they are."""
-    return _apart(amount, before, after)
+def amount_pair(before: Decimal, after: Decimal) -> tuple[str, str]:
+    """Two amounts with as many digits as show the difference, however small it is."""
+    return _distinct(amount, before, after)
 
 
 def money_pair(before: Decimal, after: Decimal) -> tuple[str, str]:
-    return _apart(money, before, after)
+    return _distinct(money, before, after)
 
 
 def percent(value: Decimal) -> str:
@@ -108,30 +110,26 @@ def _quantity(value: Decimal) -> str:
     return amount(value)
 
 
-def _apart(text: Callable[[Decimal, int], str], before: Decimal, after: Decimal) -> tuple[str, str]:
-    close = text(before, SIGNIFICANT_DIGITS), text(after, SIGNIFICANT_DIGITS)
-    if close[0] != close[1] or before == after:
-        return close
+def _distinct(
+    text: Callable[[Decimal, int], str], before: Decimal, after: Decimal
+) -> tuple[str, str]:
+    rounded = text(before, SIGNIFICANT_DIGITS), text(after, SIGNIFICANT_DIGITS)
+    if rounded[0] != rounded[1] or before == after:
+        return rounded
     every_digit = max(len(value.as_tuple().digits) for value in (before, after))
     return text(before, every_digit), text(after, every_digit)
 
 
-_UNITS = (
-    (timedelta(days=1), "day"),
-    (timedelta(hours=1), "hour"),
-    (timedelta(minutes=1), "minute"),
-    (timedelta(seconds=1), "second"),
-)
-# Up to here the smaller unit says more: `90 minutes`, not `1 hour`.
-_SMALLER_UNIT_UP_TO = 2
-
-
-def moment(at: datetime) -> str:
+def utc_time(at: datetime) -> str:
     """A time for people anywhere: `2026-11-22 13:30 UTC`."""
-    return f"{at.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+    return f"{utc_date(at)} {at.astimezone(UTC):%H:%M} UTC"
 
 
-def read_moment(text: object) -> datetime | None:
+def utc_date(at: datetime) -> str:
+    return f"{at.astimezone(UTC):%Y-%m-%d}"
+
+
+def parse_time(text: object) -> datetime | None:
     """An aware time from the detail of a notice; `None` where it is none."""
     try:
         at = datetime.fromisoformat(str(text))
@@ -140,10 +138,10 @@ def read_moment(text: object) -> datetime | None:
     return at if at.tzinfo else None
 
 
-def lasting(duration: timedelta) -> str:
+def duration_words(duration: timedelta) -> str:
     """Roughly how long: `45 minutes`, `90 minutes`, `3 hours`, `2 days`."""
-    for size, word in _UNITS:
-        if duration >= size * _SMALLER_UNIT_UP_TO:
+    for size, word in _TIME_UNITS:
+        if duration >= size * _LEAST_OF_A_TIME_UNIT:
             return f"{duration // size} {word}s"
     return "1 second" if duration >= timedelta(seconds=1) else "no time"
 
@@ -157,7 +155,7 @@ def price(model: Model) -> str:
 
 
 def price_move(change: ModelChange, before: Model, after: Model) -> str:
-    """`68.5 → 95 credits per second, +38.7 %`: what moved, and how far per base unit."""
+    """`68.5 → 95 credits per second, +38.7 %`: both prices, and how far it moved per base unit."""
     if Kind.UNIT in change.kinds:
         return f"other unit: {_main_price(before)} → {_main_price(after)}"
     moved = change_percent(change)
@@ -169,25 +167,28 @@ def price_move(change: ModelChange, before: Model, after: Model) -> str:
         said = _same_unit(before, after)
         return said if moved is None else f"{said}, {percent(moved)}"
     said = _other_quantity(before, after)
-    return said if moved is None else f"{said}: {percent(moved)} {per(_one(after))}".rstrip()
+    return said if moved is None else f"{said}: {percent(moved)} {per(_base_unit(after))}".rstrip()
 
 
 def usd_move(before: Model, after: Model) -> str | None:
-    """`$0.3425 → $0.475`, per base unit where the quantity changed; `None` where said already."""
+    """`$0.3425 → $0.475`, per base unit where the quantity changed.
+
+    `None` where a price is listed in USD only: then `price_move` says it.
+    """
     if before.record.credits is None or after.record.credits is None:
         return None
     assert before.usd is not None and after.usd is not None, "credits have a worth"  # noqa: PT018, S101
-    mine, theirs = before.record.unit, after.record.unit
-    if mine.quantity != theirs.quantity and mine.base == theirs.base:
-        old, new = before.usd / mine.quantity, after.usd / theirs.quantity
+    old_unit, new_unit = before.record.unit, after.record.unit
+    if old_unit.quantity != new_unit.quantity and old_unit.base == new_unit.base:
+        old, new = before.usd / old_unit.quantity, after.usd / new_unit.quantity
         said = f"{money(old, QUOTIENT_DIGITS)} → {money(new, QUOTIENT_DIGITS)}"
-        return f"{said} {per(_one(after))}".rstrip()
+        return f"{said} {per(_base_unit(after))}".rstrip()
     old_text, new_text = money_pair(before.usd, after.usd)
     return f"{old_text} → {new_text}"
 
 
 def against_fal(before: Model, after: Model) -> str:
-    """`49.8 % → 30.4 % cheaper than Fal`; one figure where it stands; empty where none is known."""
+    """`49.8 % → 30.4 % cheaper than Fal`; one figure where it did not move, empty where unknown."""
     old, new = known_discount(before), known_discount(after)
     if old == new:
         return "" if new is None else _standing(new)
@@ -223,7 +224,7 @@ def _same_unit(before: Model, after: Model) -> str:
     old, new = before.record.credits, after.record.credits
     if old is None or new is None:
         return f"{_main_usd(before)} → {_main_usd(after)} {per(after.record.unit)}".rstrip()
-    old_text, new_text = pair(old, new)
+    old_text, new_text = amount_pair(old, new)
     if not new:
         return f"{_main_price(before)} → free"
     said = f"{old_text if old else 'free'} → {new_text} {credit_word(new)}"
@@ -241,14 +242,13 @@ def _main_usd(model: Model) -> str:
     return "no price" if model.usd is None else money(model.usd)
 
 
-def _one(model: Model) -> Unit:
-    """The base unit itself, a single one of it."""
-    unit = model.record.unit
-    return type(unit)(unit.label, Decimal(1), unit.base)
+def _base_unit(model: Model) -> Unit:
+    """One of the base unit."""
+    return replace(model.record.unit, quantity=Decimal(1))
 
 
 def known_discount(model: Model) -> Decimal | None:
-    """The discount, where one is known: a listing without Fal's price says 0 for "no idea"."""
+    """The discount; `None` where none is known: a listing without Fal's price says 0 for that."""
     return model.discount if model.record.fal or model.record.rate else None
 
 
@@ -259,45 +259,42 @@ def _standing(discount: Decimal) -> str:
 
 
 def _shares(old: Decimal, new: Decimal) -> tuple[str, str]:
-    near = share(old), share(new)
-    return near if near[0] != near[1] else pair(old, new)
+    rounded = share(old), share(new)
+    return rounded if rounded[0] != rounded[1] else amount_pair(old, new)
 
 
 def share(discount: Decimal) -> str:
     return amount(round(abs(discount), 1)) if abs(discount) >= 1 else amount(abs(discount))
 
 
-Move = tuple["Decimal", "Decimal"]
+def prices(models: Sequence[Model]) -> str:
+    """`20–68.5 credits per second, $0.1–$0.3425`.
 
-# More than so many are told as a range.
-MOST_AS_THEY_ARE = 2
+    For models that are all listed in credits, or all in USD, and for the same unit.
+    """
+    texts = list(dict.fromkeys(map(price, models)))
+    if len(texts) == 1:
+        return texts[0]
+    credit_prices = [it.record.credits for it in models if it.record.credits is not None]
+    usd = [it.usd for it in models if it.usd is not None]
+    said = f"{_range(credit_prices, amount)} credits" if credit_prices else _range(usd, money)
+    said = f"{said} {per(models[0].record.unit)}".rstrip()
+    return f"{said}, {_range(usd, money)}" if credit_prices else said
 
 
-def _span(values: Sequence[Decimal], text: Callable[[Decimal], str]) -> str:
+def _range(values: Sequence[Decimal], text: Callable[[Decimal], str]) -> str:
     """`20`, `20 and 68.5`, `20–68.5`."""
-    told = list(dict.fromkeys(map(text, values)))
-    if len(told) <= MOST_AS_THEY_ARE:
-        return " and ".join(told)
+    texts = list(dict.fromkeys(map(text, values)))
+    if len(texts) <= MOST_LISTED:
+        return " and ".join(texts)
     return f"{text(min(values))}–{text(max(values))}"
 
 
-def prices(models: Sequence[Model]) -> str:
-    """`20–68.5 credits per second, $0.1–$0.3425`, for models paid alike for alike units."""
-    told = list(dict.fromkeys(map(price, models)))
-    if len(told) == 1:
-        return told[0]
-    credit_prices = [it.record.credits for it in models if it.record.credits is not None]
-    usd = [it.usd for it in models if it.usd is not None]
-    said = f"{_span(credit_prices, amount)} credits" if credit_prices else _span(usd, money)
-    said = f"{said} {per(models[0].record.unit)}".rstrip()
-    return f"{said}, {_span(usd, money)}" if credit_prices else said
-
-
-def moves(pairs: Sequence[tuple[Model, Model]]) -> str:
-    """`68.5 → 95 and 40 → 55.5 credits per second`, for prices that moved alike."""
+def price_moves(pairs: Sequence[tuple[Model, Model]]) -> str:
+    """`68.5 → 95 and 40 → 55.5 credits per second`, for prices that moved by the same percent."""
     unit = per(pairs[0][1].record.unit)
     in_credits = _known([(old.record.credits, new.record.credits) for old, new in pairs])
-    said = _moves(in_credits, pair) + " credits" if in_credits else _usd_moves(pairs)
+    said = _moves(in_credits, amount_pair) + " credits" if in_credits else _usd_moves(pairs)
     return f"{said} {unit}".rstrip()
 
 
@@ -308,27 +305,30 @@ def usd_moves(pairs: Sequence[tuple[Model, Model]]) -> str | None:
     return _usd_moves(pairs)
 
 
-def standings(models: Sequence[Model]) -> str | None:
-    """`30–49.8 % cheaper than Fal`; `None` where it is unknown of one, or they stand unlike."""
+def fal_standings(models: Sequence[Model]) -> str | None:
+    """`30–49.8 % cheaper than Fal`.
+
+    `None` where one discount is unknown, or one is cheaper than Fal and another is not.
+    """
     known = [discount for it in models if (discount := known_discount(it)) is not None]
-    if len(known) != len(models) or not _stand_alike(known):
+    if len(known) != len(models) or not _have_one_sign(known):
         return None
-    return f"{_standing_of(known)} than Fal" if known[0] else "as dear as Fal"
+    return f"{_standing_range(known)} than Fal" if known[0] else "as dear as Fal"
 
 
 def discount_moves(pairs: Sequence[tuple[Model, Model]]) -> str | None:
-    """`49.8–60 % → 30.4–44.4 % cheaper than Fal`; `None` where one is unknown."""
+    """`49.8–60 % → 30.4–44.4 % cheaper than Fal`; `None` as for `fal_standings`."""
     discounts = _known([(known_discount(old), known_discount(new)) for old, new in pairs])
     if len(discounts) != len(pairs):
         return None
     old, new = ([pair[side] for pair in discounts] for side in (0, 1))
-    if not (_stand_alike(old) and _stand_alike(new)):
+    if not (_have_one_sign(old) and _have_one_sign(new)):
         return None
     if old[0] * new[0] > 0:
         word = "cheaper" if old[0] > 0 else "dearer"
         sizes = [(abs(a), abs(b)) for a, b in discounts]
-        return f"{_moves(sizes, _share_range, ' %')} {word} than Fal"
-    return f"{_standing_of(old)} → {_standing_of(new)} than Fal"
+        return f"{_moves(sizes, lambda a, b: (share(a), share(b)), ' %')} {word} than Fal"
+    return f"{_standing_range(old)} → {_standing_range(new)} than Fal"
 
 
 def fal_moves(pairs: Sequence[tuple[Model, Model]]) -> str | None:
@@ -337,15 +337,15 @@ def fal_moves(pairs: Sequence[tuple[Model, Model]]) -> str | None:
     return f"Fal's price {_moves(known, money_pair)}" if len(known) == len(pairs) else None
 
 
-def _standing_of(discounts: Sequence[Decimal]) -> str:
+def _standing_range(discounts: Sequence[Decimal]) -> str:
     """`30–49.8 % cheaper`; `neither cheaper nor dearer` where there is no difference."""
     if not discounts[0]:
         return "neither cheaper nor dearer"
     word = "cheaper" if discounts[0] > 0 else "dearer"
-    return f"{_span([abs(discount) for discount in discounts], share)} % {word}"
+    return f"{_range([abs(discount) for discount in discounts], share)} % {word}"
 
 
-def _stand_alike(discounts: Sequence[Decimal]) -> bool:
+def _have_one_sign(discounts: Sequence[Decimal]) -> bool:
     return len({(discount > 0) - (discount < 0) for discount in discounts}) == 1
 
 
@@ -356,19 +356,15 @@ def _usd_moves(pairs: Sequence[tuple[Model, Model]]) -> str:
 def _moves(
     pairs: Sequence[Move], text: Callable[[Decimal, Decimal], tuple[str, str]], sign: str = ""
 ) -> str:
-    told = {text(old, new): (old, new) for old, new in pairs}
-    if len(told) <= MOST_AS_THEY_ARE:
-        return " and ".join(f"{old}{sign} → {new}{sign}" for old, new in told)
+    texts = list(dict.fromkeys(text(old, new) for old, new in pairs))
+    if len(texts) <= MOST_LISTED:
+        return " and ".join(f"{old}{sign} → {new}{sign}" for old, new in texts)
     olds, news = zip(*pairs, strict=True)
     low, high = text(min(olds), min(news)), text(max(olds), max(news))
     return " → ".join(
         (low[side] if low[side] == high[side] else f"{low[side]}–{high[side]}") + sign
         for side in (0, 1)
     )
-
-
-def _share_range(old: Decimal, new: Decimal) -> tuple[str, str]:
-    return share(old), share(new)
 
 
 def _known(pairs: Sequence[tuple[Decimal | None, Decimal | None]]) -> list[Move]:

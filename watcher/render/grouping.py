@@ -1,106 +1,50 @@
-"""Which variants of a family share the same news, so that one line can tell it of all of them.
+"""What belongs together in a message, and what comes first: families, their lines, their weight.
 
-Same news is the same kind and, where a price moved, the same percent as told; what may differ are
-figures that a line can give as pairs or as a range. Refuses to know the words.
-
-What belongs together in a message and what comes first: families, their variants, their weight.
-
-Whatever order changes come in, they leave in the same one. Refuses to know any words.
+Variants of a family that share the same news stand in one line: the same kinds and, where a price
+moved, the same percent as it is written. What may differ are figures that a line can give as pairs
+or as a range. Whatever the order in which changes come in, they leave in the same one.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from watcher.catalog.changes import (
+    DISCOUNT_KINDS,
+    FAL_KINDS,
+    PRICE_KINDS,
+    PROMOTION_KINDS,
     CreditValueChange,
     Kind,
     ModelChange,
     Notice,
     NoticeKind,
     RecordedChange,
+    change_percent,
 )
+from watcher.render.enrichment import Facts
 from watcher.render.figures import known_discount, percent, share
 from watcher.render.markup import page_of
-from watcher.render.news import PRICE_KINDS, weighed
+from watcher.render.words import KIND_WEIGHT
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable, Iterator, Sequence
-    from decimal import Decimal
 
     from watcher.catalog.record import Model, Record
-    from watcher.render.news import Content, News, Telling, Weight
+    from watcher.render.enrichment import Content, MessageItem
 
-_DISCOUNT = frozenset({Kind.DISCOUNT_UP, Kind.DISCOUNT_DOWN})
-_FAL = frozenset({Kind.FAL_UP, Kind.FAL_DOWN})
-_PROMOTION = frozenset({Kind.PROMOTION_STARTED, Kind.PROMOTION_ENDED})
-# Of a model that comes or goes only one side is told.
+NOTHING_KNOWN = Facts()
+# A price that was nothing before has no percent, and is the biggest move there is.
+BOUNDLESS = Decimal("Infinity")
+ZERO = Decimal(0)
+
+# Of a model that comes or goes only one side is described.
 _ONE_SIDED = ({Kind.NEW}, {Kind.REMOVED}, {Kind.RETURNED})
 
-
-def shared_by(news: News) -> Hashable | None:
-    """Equal for news that one line can tell; `None` for what needs a line of its own."""
-    told = _told(news)
-    if told is None:
-        return None
-    page = page_of(news.change.model.record.link)
-    return (news.change.kinds, news.facts.flapping, news.cost is None, page, told)
-
-
-def _told(news: News) -> Hashable | None:
-    change, kinds = news.change, set(news.change.kinds)
-    if kinds in _ONE_SIDED:
-        return _tender(change.model)
-    if change.before is None or change.after is None:
-        return None
-    sides = (_tender(change.before), _tender(change.after))
-    if kinds & PRICE_KINDS and kinds <= PRICE_KINDS | _DISCOUNT:
-        standing = (_standing(change.before), _standing(change.after), _causes(news))
-        same_unit = sides[0][1:] == sides[1][1:]
-        told = None if news.moved is None or not same_unit else percent(news.moved)
-        return told and (told, sides, standing)
-    if kinds & _DISCOUNT and kinds <= _DISCOUNT | _FAL:
-        return (sides, _share(change.before), _share(change.after), _causes(news))
-    if kinds <= _PROMOTION or kinds <= _FAL:
-        return (sides, _standing(change.before), _standing(change.after))
-    return _labels(change.before, change.after) if kinds == {Kind.RELABELLED} else None
-
-
-def _tender(model: Model) -> tuple[Any, ...]:
-    """What it is paid in, per what: amounts of one tender make a range."""
-    record = model.record
-    listed = record.credits if record.credits is not None else record.usd_listed
-    kind = "none" if listed is None else "free" if not listed else ""
-    return (kind, record.credits is None, record.unit.quantity, record.unit.base)
-
-
-def _standing(model: Model) -> int | None:
-    """Cheaper than Fal, dearer, the same, or unknown."""
-    discount = known_discount(model)
-    return None if discount is None else (discount > 0) - (discount < 0)
-
-
-def _share(model: Model) -> tuple[str, int] | None:
-    discount: Decimal | None = known_discount(model)
-    return None if discount is None else (share(discount), (discount > 0) - (discount < 0))
-
-
-def _causes(news: News) -> Hashable:
-    return tuple(sorted(news.change.causes.items()))
-
-
-def _labels(before: Model, after: Model) -> Hashable | None:
-    """What was relabelled; a spelling is each variant's own."""
-    old, new = before.record, after.record
-    if old.description != new.description:
-        return None
-    return tuple(
-        (getattr(old, name), getattr(new, name))
-        for name in ("provider", "interface", "unit", "anchor")
-    )
-
-
+# The smaller a weight, the earlier in the message. What people pay for comes first of all.
+_COST_WEIGHT = -1
 _NOTICE_WEIGHT = {
     NoticeKind.COLLAPSE: 0,
     NoticeKind.RECOVERED: 1,
@@ -111,110 +55,164 @@ _NOTICE_WEIGHT = {
 }
 _CREDIT_VALUE_WEIGHT = 2
 
+Weight = tuple[int, Decimal]
+
+
+@dataclass(frozen=True, slots=True)
+class WeighedChange:
+    """A change of a model with its main kind, its price's move in percent, and its weight."""
+
+    recorded: RecordedChange
+    change: ModelChange
+    facts: Facts
+    kind: Kind
+    moved: Decimal | None
+    weight: Weight
+
+    @property
+    def record(self) -> Record:
+        """The model as it is now, or as it was last."""
+        return self.change.model.record
+
+    @property
+    def cost(self) -> Decimal | None:
+        """What it costs more a month, where that is anything."""
+        return self.facts.monthly_cost_usd or None
+
 
 @dataclass(frozen=True, slots=True)
 class Variant:
-    """One piece of news of one variant; `mark` tells it from its namesakes beside it, or is empty.
+    """One change of one variant; `qualifiers` tell it from its namesakes beside it, if any.
 
     `dated` is true where the message has more than one line about this very model.
     """
 
-    news: News
+    weighed: WeighedChange
     name: str
-    mark: tuple[str, ...]
+    qualifiers: tuple[str, ...]
     dated: bool
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class MessageLine:
     """Variants of a family that share the same news; one alone in most cases."""
 
     variants: tuple[Variant, ...]
-    news: tuple[News, ...]
+    changes: tuple[WeighedChange, ...]
 
     @property
     def weight(self) -> Weight:
-        return min(news.weight for news in self.news)
+        return min(change.weight for change in self.changes)
 
 
 @dataclass(frozen=True, slots=True)
 class Family:
-    """The variants of one family, the weightiest first; a model's own lines by time."""
+    """The variants of one family, what weighs most first; a model's own lines by time."""
 
     name: str
-    lines: tuple[Line, ...]
+    lines: tuple[MessageLine, ...]
     weight: Weight
 
     @property
     def records(self) -> Iterator[Record]:
-        return (news.change.model.record for line in self.lines for news in line.news)
+        return (change.record for line in self.lines for change in line.changes)
 
 
-def general(tellings: Iterable[Telling]) -> tuple[Content, ...]:
-    """What is about the catalogue as a whole, what alarms first."""
-    about_all = [
-        telling.content
-        for telling in tellings
-        if isinstance(telling.content, Notice)
-        or isinstance(telling.content.change, CreditValueChange)
+def general(items: Iterable[MessageItem]) -> tuple[Content, ...]:
+    """What is about the catalogue as a whole or the watcher itself, what is urgent first."""
+    found = [
+        item.content
+        for item in items
+        if isinstance(item.content, Notice) or isinstance(item.content.change, CreditValueChange)
     ]
-    return tuple(sorted(about_all, key=_general_order))
+    return tuple(sorted(found, key=_general_order))
 
 
-def families(tellings: Iterable[Telling]) -> tuple[Family, ...]:
-    """The changes of models by family, the family with the weightiest change first."""
-    grouped: dict[str, list[News]] = {}
-    for telling in tellings:
-        content = telling.content
+def _general_order(content: Content) -> tuple[Any, ...]:
+    if isinstance(content, Notice):
+        return (_NOTICE_WEIGHT[content.kind], content.at, repr(sorted(content.detail.items())))
+    return (_CREDIT_VALUE_WEIGHT, content.at, str(content.id))
+
+
+def families(items: Iterable[MessageItem]) -> tuple[Family, ...]:
+    """The changes of models by family, the family with the heaviest change first."""
+    grouped: dict[str, list[WeighedChange]] = {}
+    for item in items:
+        content = item.content
         if isinstance(content, RecordedChange) and isinstance(content.change, ModelChange):
-            key = content.change.model.record.folded.partition(",")[0].strip()
-            grouped.setdefault(key, []).append(weighed(content, content.change, telling.facts))
+            key = content.change.model.record.identity_key.partition(",")[0].strip()
+            grouped.setdefault(key, []).append(_weigh(content, content.change, item.facts))
     made = {key: _family(group) for key, group in grouped.items()}
     return tuple(made[key] for key in sorted(made, key=lambda key: (made[key].weight, key)))
 
 
-def _family(group: Sequence[News]) -> Family:
+def _weigh(recorded: RecordedChange, change: ModelChange, facts: Facts | None) -> WeighedChange:
+    known = facts or NOTHING_KNOWN
+    kind = min(change.kinds, key=KIND_WEIGHT.__getitem__)
+    moved = change_percent(change)
+    cost = known.monthly_cost_usd
+    weight = (
+        (_COST_WEIGHT, -abs(cost)) if cost else (KIND_WEIGHT[kind], -_size(kind, change, moved))
+    )
+    return WeighedChange(recorded, change, known, kind, moved, weight)
+
+
+def _size(kind: Kind, change: ModelChange, moved: Decimal | None) -> Decimal:
+    """How far a price or a discount moved; of other kinds none is bigger than another."""
+    if kind in PRICE_KINDS:
+        return BOUNDLESS if moved is None else abs(moved)
+    if kind not in DISCOUNT_KINDS or change.before is None or change.after is None:
+        return ZERO
+    return abs((change.after.discount or ZERO) - (change.before.discount or ZERO))
+
+
+def _family(group: Sequence[WeighedChange]) -> Family:
     # Spellings may differ within a family: the name must not depend on which came first.
-    name = min(news.change.model.record.family for news in group)
+    name = min(weighed.record.family for weighed in group)
     variants = _variants(group)
     lines: dict[Any, list[Variant]] = {}
     for place, variant in enumerate(variants):
-        shared = shared_by(variant.news) if len(variants) > 1 and not variant.dated else None
+        shared = _sharing_key(variant.weighed) if len(variants) > 1 and not variant.dated else None
         lines.setdefault(place if shared is None else shared, []).append(variant)
-    heaviest = min(news.weight for news in group)
+    heaviest = min(weighed.weight for weighed in group)
     return Family(name, tuple(map(_line, lines.values())), heaviest)
 
 
-def _line(variants: Sequence[Variant]) -> Line:
-    """By price, so that names stand in the order in which a range runs."""
-    told = tuple(sorted(variants, key=_by_price) if len(variants) > 1 else variants)
-    return Line(told, tuple(variant.news for variant in told))
+def _line(variants: Sequence[Variant]) -> MessageLine:
+    """Variants by price, so that names stand in the order in which a range runs."""
+    in_order = tuple(sorted(variants, key=_price_order) if len(variants) > 1 else variants)
+    return MessageLine(in_order, tuple(variant.weighed for variant in in_order))
 
 
-def _by_price(variant: Variant) -> tuple[Any, ...]:
-    model = variant.news.change.model
-    return (model.price or 0, model.record.folded)
+def _price_order(variant: Variant) -> tuple[Any, ...]:
+    model = variant.weighed.change.model
+    return (model.price or 0, model.record.identity_key)
 
 
-def _variants(group: Sequence[News]) -> list[Variant]:
-    models: dict[tuple[str, ...], list[News]] = {}
-    for news in group:
-        models.setdefault(_identity(news.change.model.record), []).append(news)
-    heaviest = {key: min(news.weight for news in model) for key, model in models.items()}
-    marks = _marks(models)
+def _variants(group: Sequence[WeighedChange]) -> list[Variant]:
+    models: dict[tuple[str, ...], list[WeighedChange]] = {}
+    for weighed in group:
+        models.setdefault(_identity(weighed.record), []).append(weighed)
+    heaviest = {key: min(weighed.weight for weighed in same) for key, same in models.items()}
+    qualifiers = _qualifiers(models)
     return [
-        Variant(news, _variant(news.change.model.record), marks[key], len(models[key]) > 1)
+        Variant(
+            weighed,
+            weighed.record.description.partition(",")[2].strip(),
+            qualifiers[key],
+            dated=len(models[key]) > 1,
+        )
         for key in sorted(models, key=lambda key: (heaviest[key], key))
-        for news in sorted(models[key], key=_by_time)
+        for weighed in sorted(models[key], key=lambda it: (it.recorded.at, it.recorded.id))
     ]
 
 
 def _identity(record: Record) -> tuple[str, ...]:
-    return (record.folded, record.interface, record.provider, record.unit.base)
+    return (record.identity_key, record.interface, record.provider, record.unit.base)
 
 
-def _marks(models: Iterable[tuple[str, ...]]) -> dict[tuple[str, ...], tuple[str, ...]]:
-    """Interface and provider, where they tell a model from its namesakes; units say themselves."""
+def _qualifiers(models: Iterable[tuple[str, ...]]) -> dict[tuple[str, ...], tuple[str, ...]]:
+    """Interface and provider, where they tell a model from its namesakes; a line has the unit."""
     namesakes: dict[str, list[tuple[str, ...]]] = {}
     for key in models:
         namesakes.setdefault(key[0], []).append(key)
@@ -225,15 +223,58 @@ def _marks(models: Iterable[tuple[str, ...]]) -> dict[tuple[str, ...], tuple[str
     }
 
 
-def _variant(record: Record) -> str:
-    return record.description.partition(",")[2].strip()
+def _sharing_key(weighed: WeighedChange) -> Hashable | None:
+    """Equal for changes that one line can describe; `None` for what needs a line of its own."""
+    news = _news_key(weighed)
+    if news is None:
+        return None
+    page = page_of(weighed.record.link)
+    return (weighed.change.kinds, weighed.facts.flapping, weighed.cost is None, page, news)
 
 
-def _by_time(news: News) -> tuple[Any, ...]:
-    return (news.recorded.at, news.recorded.id)
+def _news_key(weighed: WeighedChange) -> Hashable | None:
+    change, kinds = weighed.change, set(weighed.change.kinds)
+    if kinds in _ONE_SIDED:
+        return _payment_terms(change.model)
+    if change.before is None or change.after is None:
+        return None
+    terms = (_payment_terms(change.before), _payment_terms(change.after))
+    causes = tuple(sorted(change.causes.items()))
+    if kinds & PRICE_KINDS and kinds <= PRICE_KINDS | DISCOUNT_KINDS:
+        same_unit = terms[0][1:] == terms[1][1:]
+        if weighed.moved is None or not same_unit:
+            return None
+        sides = (_side_of_fal(change.before), _side_of_fal(change.after), causes)
+        return (percent(weighed.moved), terms, sides)
+    if kinds & DISCOUNT_KINDS and kinds <= DISCOUNT_KINDS | FAL_KINDS:
+        return (terms, _discount(change.before), _discount(change.after), causes)
+    if kinds <= PROMOTION_KINDS or kinds <= FAL_KINDS:
+        return (terms, _side_of_fal(change.before), _side_of_fal(change.after))
+    before, after = change.before.record, change.after.record
+    if kinds == {Kind.RELABELLED} and before.description == after.description:
+        return (_labels(before), _labels(after))
+    # A new spelling is each variant's own.
+    return None
 
 
-def _general_order(content: Content) -> tuple[Any, ...]:
-    if isinstance(content, Notice):
-        return (_NOTICE_WEIGHT[content.kind], content.at, repr(sorted(content.detail.items())))
-    return (_CREDIT_VALUE_WEIGHT, content.at, str(content.id))
+def _payment_terms(model: Model) -> tuple[Any, ...]:
+    """What it is paid in, and per what: amounts on the same terms make a range."""
+    record = model.record
+    listed = record.credits if record.credits is not None else record.usd_listed
+    kind = "none" if listed is None else "free" if not listed else ""
+    return (kind, record.credits is None, record.unit.quantity, record.unit.base)
+
+
+def _side_of_fal(model: Model) -> int | None:
+    """1 where it costs less than at Fal, -1 where more, 0 where the same; `None` where unknown."""
+    discount = known_discount(model)
+    return None if discount is None else (discount > 0) - (discount < 0)
+
+
+def _discount(model: Model) -> tuple[str, int | None] | None:
+    discount = known_discount(model)
+    return None if discount is None else (share(discount), _side_of_fal(model))
+
+
+def _labels(record: Record) -> Hashable:
+    return (record.provider, record.interface, record.unit, record.anchor)

@@ -1,11 +1,8 @@
-"""Untrusted text made safe to stand anywhere: names from the listing, and links to their pages.
+"""The markups of services, and how untrusted text is made safe to stand in any of them.
 
-Knows what chat services, mail programs and terminals act upon, and takes the edge off it while the
-text stays readable. Refuses to know what the text is about or where it will stand.
-
-What services make of a text: the markups there are, and how each writes the parts of a message.
-
-Refuses to know what a message says and how much of it fits.
+`harmless` and `safe_link` take away what chat services, mail programs and terminals act upon, and
+leave a text readable. Whatever comes from the listing, the API or a service passes through them
+before it is put into a message; `MarkupStyle` then only writes what surrounds it.
 """
 
 from __future__ import annotations
@@ -20,7 +17,7 @@ from urllib.parse import urlsplit
 
 LONGEST_NAME = 120
 LONGEST_LINK = 300
-# More marks on one letter than any language writes are there to smear over the neighbouring lines.
+# No language puts more marks on one letter; more of them would cover the lines above and below.
 MOST_MARKS = 3
 
 ZERO_WIDTH_SPACE = "\u200b"
@@ -52,13 +49,15 @@ _DOT_OF_NO_DOMAIN = "\u2024"
 _DOMAIN_DOT = re.compile(r"(?<=\w)([.．。｡])(?=[^\W\d_]{2})|(?i:(?<=\bwww)(\.))")
 _BOT_COMMAND = re.compile(r"(?<![\w/.])/(?=[A-Za-z])")
 _SPACES = re.compile(r" {2,}")
+_TAG = re.compile(r"<[^>]*>")
 _LINK_ENCODED = {char: f"%{ord(char):02X}" for char in "@*_~!;$"}
 
-_UNSEEN = frozenset({"Cf", "Cn", "Co", "Cs"})
-_GAPS = frozenset({"Cc", "Zs", "Zl", "Zp"})
+# Categories of Unicode.
+_INVISIBLE = frozenset({"Cf", "Cn", "Co", "Cs"})
+_SPACES_AND_CONTROLS = frozenset({"Cc", "Zs", "Zl", "Zp"})
 _MARKS = frozenset({"Mn", "Me"})
-# Letters and marks that show nothing, besides the format characters, which a category covers.
-_INVISIBLE = frozenset(
+# Letters and marks that show nothing; format characters are covered by their category.
+_BLANK = frozenset(
     "\u034f\u115f\u1160\u17b4\u17b5\u180b\u180c\u180d\u180f\u2800\u3164\uffa0"
     + "".join(map(chr, range(0xFE00, 0xFE10)))
 )
@@ -82,11 +81,25 @@ def harmless(text: str) -> str:
 
 
 def width(text: str) -> int:
-    """How long the strictest service takes a text to be.
+    """How long a text is by the strictest count of any service.
 
     UTF-16 units, and an ampersand as the entity some services make of it before they count.
     """
-    return len(text.encode("utf-16-le")) // 2 + 4 * text.count("&")
+    return _utf16_units(text) + 4 * text.count("&")
+
+
+def visible_width(text: str) -> int:
+    """How long a text with HTML tags is as Telegram counts: UTF-16 units of what is shown."""
+    return _utf16_units(html.unescape(_TAG.sub("", text)))
+
+
+def utf8_size(text: str) -> int:
+    return len(text.encode("utf-8", "replace"))
+
+
+def _utf16_units(text: str) -> int:
+    # A template may make a lone surrogate, which no encoding has.
+    return len(text.encode("utf-16-le", "replace")) // 2
 
 
 def shortened(text: str, longest: int) -> str:
@@ -100,11 +113,19 @@ def shortened(text: str, longest: int) -> str:
     return kept.rstrip(" @" + ZERO_WIDTH_SPACE) + "…"
 
 
+def without_mention_guards(text: str) -> str:
+    """A harmless text for where no at sign mentions anybody: without its invisible characters.
+
+    A search finds them, and some terminals and mail programs give each a place.
+    """
+    return text.replace(ZERO_WIDTH_SPACE, "")
+
+
 @lru_cache(maxsize=4096)
 def safe_link(link: str | None) -> str | None:
-    """The link, where it leads to kie.ai and nowhere else; characters that are markup, encoded.
+    """The link with its markup characters encoded; `None` where it does not lead to kie.ai.
 
-    A page anywhere else is no page of a model: it is left out rather than offered.
+    A page anywhere else is not the page of a model: it is left out.
     """
     if link is None or not link.isascii() or len(link) > LONGEST_LINK:
         return None
@@ -120,31 +141,31 @@ def safe_link(link: str | None) -> str | None:
 
 @lru_cache(maxsize=4096)
 def page_of(link: str | None) -> str | None:
-    """The page that a link leads to, whatever it is to show first there."""
+    """The page that a link leads to, without its query and fragment."""
     safe = safe_link(link)
     return None if safe is None else safe.partition("#")[0].partition("?")[0]
 
 
 def _visible(text: str) -> str:
-    """The text in its composed form, without what shows nothing; every gap a space."""
-    seen: list[str] = []
+    """The text in its composed form, without what shows nothing; each space and control a space."""
+    kept: list[str] = []
     marks = letters = 0
     for char in unicodedata.normalize("NFC", text):
         category = unicodedata.category(char)
-        if category in _UNSEEN or char in _INVISIBLE:
+        if category in _INVISIBLE or char in _BLANK:
             continue
         marks = marks + 1 if category in _MARKS else 0
         if marks > MOST_MARKS:
             continue
-        seen.append(" " if category in _GAPS else char)
-        letters += category not in _GAPS
+        kept.append(" " if category in _SPACES_AND_CONTROLS else char)
+        letters += category not in _SPACES_AND_CONTROLS
         if letters > 2 * LONGEST_NAME:
             break
-    return unicodedata.normalize("NFC", "".join(seen))
+    return unicodedata.normalize("NFC", "".join(kept))
 
 
 class Markup(StrEnum):
-    """What a body is written in. The last five are each made for one kind of service."""
+    """What a message's body is written in. The last five are each for one kind of service."""
 
     MARKDOWN = "markdown"
     TEXT = "text"
@@ -157,12 +178,16 @@ class Markup(StrEnum):
     CLOUDEVENTS = "cloudevents"
 
 
+# Where an at sign mentions nobody.
+WITHOUT_MENTIONS = frozenset({Markup.EMAIL, Markup.TERMINAL})
+
+
 @dataclass(frozen=True, slots=True)
 class Service:
-    """What can be said to one receiver: its markup, and how many characters it takes.
+    """What the service of one receiver takes: its markup, and how many characters of it.
 
     `body_limit` is for the body alone. A service without titles has a `title_limit` of 0: the body
-    then begins with the gist.
+    then begins with the headline. A section is what stands between two blank lines.
     """
 
     name: str
@@ -173,10 +198,10 @@ class Service:
 
 
 @dataclass(frozen=True, slots=True)
-class Dress:
+class MarkupStyle:
     """How one markup writes the parts of a message; the texts put in are harmless already.
 
-    `tags`: the text is escaped first. `calls`: somebody could be called by it.
+    `escapes`: texts are escaped as in HTML. `has_mentions`: an at sign could mention somebody.
     """
 
     heading: str
@@ -184,52 +209,57 @@ class Dress:
     link: str
     code: str
     newline: str
-    tags: bool = False
-    calls: bool = True
+    escapes: bool = False
+    has_mentions: bool = True
 
     def bold(self, text: str) -> str:
         return self.heading.format(self.text(text))
 
     def linked(self, link: str) -> str:
-        return self.link.format(html.escape(link, quote=True) if self.tags else link)
+        return self.link.format(html.escape(link, quote=True) if self.escapes else link)
 
     def text(self, text: str) -> str:
-        if not self.calls:
-            # There is nobody to call, and some terminals give every character a place.
-            return text.replace(ZERO_WIDTH_SPACE, "")
-        return html.escape(text, quote=False) if self.tags else text
+        if not self.has_mentions:
+            return without_mention_guards(text)
+        return html.escape(text, quote=False) if self.escapes else text
 
 
-_PLAIN = Dress(heading="{}", item="• {}", link="{}", code="{}", newline="\n")
-# No colours: whoever owns the terminal knows whether it is one.
-_TERMINAL = Dress(heading="{}", item="  • {}", link="{}", code="{}", newline="\n", calls=False)
-# A list, not lines with dots: where Markdown is read to the letter, lines run together.
-_MARKDOWN = Dress(heading="**{}**", item="- {}", link="[page]({})", code="`{}`", newline="\n")
-_EMBED = Dress(heading="**{}**", item="• {}", link="[page]({})", code="`{}`", newline="\n")
+_PLAIN = MarkupStyle(heading="{}", item="• {}", link="{}", code="{}", newline="\n")
+# No colours: only whoever prints the text knows whether it is for a terminal.
+_TERMINAL = MarkupStyle(
+    heading="{}", item="  • {}", link="{}", code="{}", newline="\n", has_mentions=False
+)
+# A list, not lines with dots: where Markdown is read strictly, lines run together.
+_MARKDOWN = MarkupStyle(heading="**{}**", item="- {}", link="[page]({})", code="`{}`", newline="\n")
+_EMBED = MarkupStyle(heading="**{}**", item="• {}", link="[page]({})", code="`{}`", newline="\n")
 # An adaptive card breaks lines at paragraphs only.
-_CARD = Dress(heading="**{}**", item="• {}", link="[page]({})", code="{}", newline="\n\n")
-# Angle brackets keep Discord from unfolding a preview of every page; an embed never does.
-_DISCORD = Dress(heading="**{}**", item="• {}", link="[page](<{}>)", code="`{}`", newline="\n")
-_SLACK = Dress(heading="*{}*", item="• {}", link="<{}|page>", code="`{}`", newline="\n", tags=True)
-_TELEGRAM = Dress(
+_CARD = MarkupStyle(heading="**{}**", item="• {}", link="[page]({})", code="{}", newline="\n\n")
+# Angle brackets keep Discord from showing a preview of every page; an embed shows none.
+_DISCORD = MarkupStyle(
+    heading="**{}**", item="• {}", link="[page](<{}>)", code="`{}`", newline="\n"
+)
+_SLACK = MarkupStyle(
+    heading="*{}*", item="• {}", link="<{}|page>", code="`{}`", newline="\n", escapes=True
+)
+_TELEGRAM = MarkupStyle(
     heading="<b>{}</b>",
     item="• {}",
     link='<a href="{}">page</a>',
     code="<code>{}</code>",
     newline="\n",
-    tags=True,
+    escapes=True,
 )
-_HTML = Dress(
+_HTML = MarkupStyle(
     heading="<b>{}</b>",
     item="• {}",
     link='<a href="{}">page</a>',
     code="<code>{}</code>",
     newline="<br>\n",
-    tags=True,
+    escapes=True,
 )
 # Services that read Markdown in their own way.
-_MARKDOWNS = {"workflow": _CARD, "discord": _DISCORD}
-_DRESSES = {
+_MARKDOWN_OF_SERVICE = {"workflow": _CARD, "discord": _DISCORD}
+_STYLES = {
     Markup.MARKDOWN: _MARKDOWN,
     Markup.DISCORD_EMBED: _EMBED,
     Markup.HTML: _HTML,
@@ -239,8 +269,8 @@ _DRESSES = {
 }
 
 
-def dress_for(service: Service) -> Dress:
-    """Plain text for what has no dress of its own."""
-    if service.markup is Markup.MARKDOWN and service.name in _MARKDOWNS:
-        return _MARKDOWNS[service.name]
-    return _DRESSES.get(service.markup, _PLAIN)
+def style_for(service: Service) -> MarkupStyle:
+    """Plain text for what has no style of its own."""
+    if service.markup is Markup.MARKDOWN and service.name in _MARKDOWN_OF_SERVICE:
+        return _MARKDOWN_OF_SERVICE[service.name]
+    return _STYLES.get(service.markup, _PLAIN)

@@ -1,14 +1,7 @@
-"""How many of each kind, in words: `3 up, 1 gone`. Refuses to know of which models.
+"""The words for each kind of change, notice and alarm, and which kind of change comes first.
 
-What operators are told of the watch itself, in words: each alarm, and that it is over.
-
-Knows how each kind of alarm is said and what to do about it. Refuses to know when one is raised.
-What the API or a service said is a stranger's text here as everywhere.
-
-What happened, in words: one change of a model as phrases, weightiest first, and each notice.
-
-Knows how each kind is said. Refuses to know what is said beside it, how much room there is in all,
-and in which markup it will stand.
+A change of one model becomes phrases, the first of which is the news; a notice or an alarm becomes
+a sentence or a few. What the API or a service said is untrusted text here as everywhere.
 """
 
 from __future__ import annotations
@@ -17,22 +10,32 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, assert_never
 
-from watcher.catalog.changes import Cause, CreditValueChange, Kind, ModelChange, Notice, NoticeKind
+from watcher.catalog.changes import (
+    DISCOUNT_KINDS,
+    FAL_KINDS,
+    PRICE_KINDS,
+    Cause,
+    CreditValueChange,
+    Kind,
+    ModelChange,
+    Notice,
+    NoticeKind,
+)
 from watcher.monitor.alarms import AlarmKind
 from watcher.render.figures import (
     MINUS,
     against_fal,
     counted,
+    duration_words,
     fal_price,
-    lasting,
-    moment,
     money,
     money_pair,
+    parse_time,
     percent,
     price,
     price_move,
-    read_moment,
     usd_move,
+    utc_time,
 )
 from watcher.render.markup import LONGEST_NAME, harmless, shortened, width
 
@@ -42,7 +45,14 @@ if TYPE_CHECKING:
 
     from watcher.catalog.record import Model, Record
 
-# In the order in which they are counted.
+MOST_CATEGORIES = 12
+LONGEST_WORD = 40
+# With what stands around it, still within the smallest message that is no text message.
+LONGEST_REASON = 200
+LONGEST_BRIEF_REASON = 40
+LONGEST_NAME_OF_A_RECEIVER = 32
+
+# One of a kind and several of it, in the order in which they are listed: what moved money first.
 _COUNTED = {
     Kind.PRICE_UP: ("{} up", "{} up"),
     Kind.PRICE_DOWN: ("{} down", "{} down"),
@@ -61,300 +71,117 @@ _COUNTED = {
     Kind.RELABELLED: ("{} relabelled", "{} relabelled"),
     Kind.CREDIT_VALUE: ("{} new credit value", "{} new credit values"),
 }
-
-
-def counts_in_words(counts: Mapping[Kind, int], another: Kind | None = None) -> Iterator[str]:
-    """Each kind there is any of, what moved money first; `1 more up` of the kind of `another`."""
-    for kind, words in _COUNTED.items():
-        if count := counts.get(kind):
-            number = f"{count:,} more" if kind is another else f"{count:,}"
-            yield words[count > 1].format(number)
-
-
-# With what stands around it, still within the smallest message that is no text message.
-LONGEST_REASON = 200
-LONGEST_BRIEF_REASON = 40
-LONGEST_NAME_OF_A_RECEIVER = 32
-
-
-@dataclass(frozen=True, slots=True)
-class _Saying:
-    """How an alarm and its end are said: the gist for a title, and what follows it in a body."""
-
-    gist: str
-    more: str
-    over: str
-    over_more: str = ""
-
-
-_SAYINGS = {
-    AlarmKind.BLIND: _Saying(
-        "blind since {since}",
-        " ({lasted}): the catalogue could not be read{because}. What changes meanwhile is told "
-        "once it can be read again.",
-        "the catalogue can be read again",
-        ", after {lasted} without. What changed meanwhile is told as usual.",
-    ),
-    AlarmKind.SHAPE: _Saying(
-        "the API's answers have another shape",
-        "{because}. They are not believed, so nothing is watched until they can be understood; a "
-        "newer kie-watcher may know them.",
-        "the API's answers can be understood again",
-        ", after {lasted}.",
-    ),
-    AlarmKind.REFUSED: _Saying(
-        "the API refuses to serve this watcher",
-        "{because}. Nothing is watched until it does; the region it is asked from may be the "
-        "reason.",
-        "the API serves this watcher again",
-        ", after {lasted}.",
-    ),
-    AlarmKind.COLLAPSE: _Saying(
-        "the catalogue looks wrong and is not believed yet",
-        ".",
-        "the catalogue is believed again as it is",
-        ": {models} on sale. What stayed missing for {lasted} is announced as removed.",
-    ),
-    AlarmKind.RECEIVER: _Saying(
-        "receiver {about} fails",
-        " since {since} ({lasted}){because}. What is due to it is kept and tried again.",
-        "receiver {about} no longer fails",
-        "{because}, after {lasted}.",
-    ),
-    AlarmKind.DEAD_LETTER: _Saying(
-        "{messages} to {about} given up",
-        "{because}. What it said is kept: kie-watcher outbox shows it and sends it again.",
-        "nothing given up is left at {about}",
-        ".",
-    ),
-    AlarmKind.STATE: _Saying(
-        "the state cannot be used",
-        "{because}. Until it can, nothing is announced: what is not remembered is not told.",
-        "the state can be used again",
-        ", after {lasted}.",
-    ),
-    AlarmKind.RELOAD: _Saying(
-        "the new configuration is refused",
-        ", the old one stays in use{because}. kie-watcher validate lists all that is wrong.",
-        "the configuration in use is good again",
-        ".",
-    ),
-    AlarmKind.CLOCK: _Saying(
-        "the clock jumped {jump}",
-        ". Times told and remembered may be off; check the time of this machine.",
-        "the clock is back where it was",
-        ", after {lasted}.",
-    ),
+# What is said of a model whose change is the only one in a message.
+SINGLE_CHANGE = {
+    Kind.NEW: "is new",
+    Kind.REMOVED: "is gone",
+    Kind.RETURNED: "is back",
+    Kind.UNIT: "has another unit",
+    Kind.RENAMED: "is renamed",
+    Kind.DISCOUNT_UP: "is cheaper against Fal",
+    Kind.DISCOUNT_DOWN: "is less cheap against Fal",
+    Kind.PROMOTION_STARTED: "is in promotion",
+    Kind.PROMOTION_ENDED: "is no longer in promotion",
+    Kind.FAL_UP: "costs more at Fal",
+    Kind.FAL_DOWN: "costs less at Fal",
+    Kind.CORRECTED: "is corrected",
+    Kind.RELABELLED: "is relabelled",
 }
-# A kind that a later version wrote.
-_UNKNOWN = _Saying("something is wrong with the watch", "{because}.", "a warning is over", ".")
-
-
-def alarm(notice: Notice) -> str:
-    """The whole of it, in a sentence or a few."""
-    return _capital(f"{alarm_gist(notice)}{_filled(_parts(notice)[1], notice, LONGEST_REASON)}")
-
-
-def brief_alarm(notice: Notice) -> str:
-    """The same for a service that takes no more than a text message."""
-    reason = ""
-    if notice.kind is NoticeKind.ALARM:
-        reason = _because(notice, LONGEST_BRIEF_REASON)
-    return f"{_capital(alarm_gist(notice))}{reason}".rstrip("….") + "."
-
-
-def alarm_gist(notice: Notice) -> str:
-    """The same as a part of a title, beginning small."""
-    return _filled(_parts(notice)[0], notice, LONGEST_BRIEF_REASON)
-
-
-def _parts(notice: Notice) -> tuple[str, str]:
-    said = str(notice.detail.get("alarm"))
-    saying = _SAYINGS[AlarmKind(said)] if said in set(AlarmKind) else _UNKNOWN
-    if notice.kind is NoticeKind.ALARM_OVER:
-        return saying.over, saying.over_more
-    return saying.gist, saying.more
-
-
-def _filled(template: str, notice: Notice, longest_reason: int) -> str:
-    since = read_moment(notice.detail.get("since")) or notice.at
-    count = notice.detail.get("count")
-    number = count if isinstance(count, int) else 0
-    return template.format(
-        since=moment(since),
-        lasted=lasting(notice.at - since),
-        about=shortened(harmless(str(notice.detail.get("about"))), LONGEST_NAME_OF_A_RECEIVER),
-        because=_because(notice, longest_reason),
-        messages="a message" if number <= 1 else f"{number:,} messages",
-        models=counted(number, "model", "models"),
-        jump=_jump(timedelta(seconds=number)),
-    )
-
-
-def _because(notice: Notice, longest: int) -> str:
-    why = str(notice.detail.get("why") or "").strip().rstrip(".")
-    return f": {shortened(' '.join(_harmless_pieces(why)), longest)}" if why else ""
-
-
-def _harmless_pieces(text: str) -> Iterator[str]:
-    """A reason is longer than a name may be, so it is made harmless piece by piece."""
-    piece = ""
-    for word in text[: 2 * LONGEST_REASON].split():
-        if piece and width(f"{piece} {word}") > LONGEST_NAME // 2:
-            yield harmless(piece)
-            piece = ""
-        piece = f"{piece} {word}".strip()
-    if piece:
-        yield harmless(piece)
-
-
-def _jump(by: timedelta) -> str:
-    return f"{'back' if by < timedelta(0) else 'ahead'} by {lasting(abs(by))}"
-
-
-def _capital(text: str) -> str:
-    return text[:1].upper() + text[1:]
-
-
-MOST_CATEGORIES = 12
-LONGEST_WORD = 40
-
-_PRICE = {Kind.PRICE_UP, Kind.PRICE_DOWN}
-_DISCOUNT = {Kind.DISCOUNT_UP, Kind.DISCOUNT_DOWN}
-_FAL = {Kind.FAL_UP, Kind.FAL_DOWN}
-_TIDIED = {Kind.CORRECTED, Kind.RELABELLED}
-_BECAUSE = {
+# Where a change stands in a message: the smaller, the earlier.
+KIND_WEIGHT = {
+    Kind.REMOVED: 0,
+    Kind.PRICE_UP: 1,
+    Kind.PRICE_DOWN: 2,
+    Kind.NEW: 3,
+    Kind.RETURNED: 4,
+    Kind.DISCOUNT_UP: 5,
+    Kind.DISCOUNT_DOWN: 5,
+    Kind.UNIT: 6,
+    Kind.RENAMED: 7,
+    Kind.PROMOTION_STARTED: 8,
+    Kind.PROMOTION_ENDED: 8,
+    Kind.FAL_UP: 9,
+    Kind.FAL_DOWN: 9,
+    Kind.CORRECTED: 10,
+    Kind.RELABELLED: 11,
+    Kind.CREDIT_VALUE: 12,
+}
+_CAUSE_WORDS = {
     Cause.PRICE: "because Kie's price moved",
     Cause.COMPETITOR: "because Fal's price moved",
     Cause.LISTING: "only the listed rate moved",
 }
 
 
+def counts_in_words(counts: Mapping[Kind, int], another: Kind | None = None) -> Iterator[str]:
+    """`3 up, 1 gone`, each kind by itself; of the kind `another` it says `1 more up`."""
+    for kind, (singular, plural) in _COUNTED.items():
+        if count := counts.get(kind):
+            number = f"{count:,} more" if kind is another else f"{count:,}"
+            yield (plural if count > 1 else singular).format(number)
+
+
 def phrases(change: ModelChange, longest_name: int) -> tuple[str, ...]:
     """All there is to say about a change; the first phrase alone is the news."""
     before, after = change.before, change.after
     if before is None and after is not None:
-        return tuple(_said(f"new, {price(after)}", _discount_now(after)))
+        return tuple(filter(None, (f"new, {price(after)}", against_fal(after, after))))
     if after is None:
         assert before is not None, "a change has a before or an after"  # noqa: S101
         return (f"gone, last price {price(before)}",)
-    assert before is not None, "told apart above"  # noqa: S101
-    return tuple(_moved(change, before, after, longest_name))
+    assert before is not None, "a new model returns above"  # noqa: S101
+    return tuple(_differences(change, before, after, longest_name))
 
 
-def announcement(content: Notice | CreditValueChange) -> str:
-    """What there is to say about the catalogue as a whole, in a sentence or a few."""
-    if isinstance(content, CreditValueChange):
-        return f"{brief_announcement(content)}: every USD price moves by {value_move(content)}"
-    match content.kind:
-        case NoticeKind.BASELINE:
-            return (
-                f"Watching {catalogue_words(content.detail)}{_categories(content.detail)}. "
-                "From now on you hear what changes."
-            )
-        case NoticeKind.COLLAPSE:
-            return (
-                f"{missing_words(content.detail)}. Nothing is announced as removed yet. "
-                f"If they are still missing at {_until(content.detail)}, it will be believed and "
-                "announced; if they come back, nothing happened."
-            )
-        case NoticeKind.RECOVERED:
-            return (
-                f"{brief_announcement(content)} The warning is over; "
-                "what changed meanwhile is told as usual."
-            )
-        case NoticeKind.SAMPLE:
-            return f"{brief_announcement(content)} A price rise will look like this:"
-        case NoticeKind.ALARM | NoticeKind.ALARM_OVER:
-            return alarm(content)
-        case _:
-            assert_never(content.kind)
-
-
-def brief_announcement(content: Notice | CreditValueChange) -> str:
-    """The same for a service that takes no more than a text message."""
-    if isinstance(content, CreditValueChange):
-        old, new = money_pair(content.before, content.after)
-        return f"One credit is now worth {new} (was {old})"
-    match content.kind:
-        case NoticeKind.BASELINE:
-            return f"Watching {catalogue_words(content.detail)}."
-        case NoticeKind.COLLAPSE:
-            return f"{missing_words(content.detail)}. Waiting until {_until(content.detail)}."
-        case NoticeKind.RECOVERED:
-            return f"The catalogue looks right again: {catalogue_words(content.detail)}."
-        case NoticeKind.SAMPLE:
-            return "This is a test: no price has moved."
-        case NoticeKind.ALARM | NoticeKind.ALARM_OVER:
-            return brief_alarm(content)
-        case _:
-            assert_never(content.kind)
-
-
-def value_move(change: CreditValueChange) -> str:
-    return percent((change.after / change.before - 1) * 100)
-
-
-def catalogue_words(detail: Mapping[str, Any]) -> str:
-    return counted(_count(detail.get("models")), "model", "models")
-
-
-def _moved(change: ModelChange, before: Model, after: Model, longest_name: int) -> Iterator[str]:
-    """What moved about a model that was there before and is there now."""
+def _differences(
+    change: ModelChange, before: Model, after: Model, longest_name: int
+) -> Iterator[str]:
+    """Of a model that was there before and is there now."""
     kinds = set(change.kinds)
-    old_name = shortened(harmless(before.record.description), longest_name)
-    moved = [price_move(change, before, after)] if kinds & (_PRICE | {Kind.UNIT}) else []
-    now = [] if moved else [price(after)]
-    if Kind.RETURNED in kinds:
-        yield f"back, {(moved or now)[0]}"
-    else:
-        yield from moved
-    if moved:
-        yield from _said(usd_move(before, after))
+    old, new = before.record, after.record
+    yield from _price_phrases(change, before, after)
     if Kind.RENAMED in kinds:
-        yield f"renamed, was “{old_name}”"
-    yield from _discount_move(change, before, after)
-    yield from _fal_move(change, before, after)
-    yield from _promotion(kinds)
-    yield from _listing(before, after, kinds)
-    # What stands as it was closes the line: people decide by it.
-    if not kinds & _DISCOUNT and not kinds <= _TIDIED:
-        yield from _said(against_fal(before, after))
-    if now and Kind.RETURNED not in kinds:
-        yield f"price {now[0]}"
+        yield f"renamed, was “{shortened(harmless(old.description), longest_name)}”"
+    if kinds & DISCOUNT_KINDS:
+        yield against_fal(before, after) + cause_phrase(change)
+    if old.fal != new.fal and (kinds & FAL_KINDS or Cause.COMPETITOR in change.causes.values()):
+        yield f"Fal's price {fal_price(old)} → {fal_price(new)}"
+    yield from _listing_changes(kinds, old, new)
+    # What did not move closes the line: people decide by it.
+    if not kinds & DISCOUNT_KINDS and not kinds <= {Kind.CORRECTED, Kind.RELABELLED}:
+        yield from filter(None, [against_fal(before, after)])
+    if kinds.isdisjoint(PRICE_KINDS | {Kind.UNIT, Kind.RETURNED}):
+        yield f"price {price(after)}"
 
 
-def _discount_move(change: ModelChange, before: Model, after: Model) -> Iterator[str]:
-    if set(change.kinds) & _DISCOUNT:
-        yield against_fal(before, after) + because(change)
+def _price_phrases(change: ModelChange, before: Model, after: Model) -> Iterator[str]:
+    """The move of the price where it moved, and that a model is back."""
+    kinds = set(change.kinds)
+    moved = bool(kinds & (PRICE_KINDS | {Kind.UNIT}))
+    words = price_move(change, before, after) if moved else price(after)
+    if Kind.RETURNED in kinds:
+        yield f"back, {words}"
+    elif moved:
+        yield words
+    if moved and (in_usd := usd_move(before, after)):
+        yield in_usd
 
 
-def because(change: ModelChange) -> str:
-    """`, because Kie's price moved`: who moved the discount, where that is known."""
-    causes = [change.causes[kind] for kind in change.kinds if kind in change.causes]
-    return f", {_BECAUSE[causes[0]]}" if causes else ""
-
-
-def _fal_move(change: ModelChange, before: Model, after: Model) -> Iterator[str]:
-    told = set(change.kinds) & _FAL or Cause.COMPETITOR in change.causes.values()
-    if told and before.record.fal != after.record.fal:
-        yield f"Fal's price {fal_price(before.record)} → {fal_price(after.record)}"
-
-
-def _promotion(kinds: set[Kind]) -> Iterator[str]:
+def _listing_changes(kinds: set[Kind], old: Record, new: Record) -> Iterator[str]:
     if Kind.PROMOTION_STARTED in kinds:
         yield "promotion started"
     if Kind.PROMOTION_ENDED in kinds:
         yield "promotion ended"
-
-
-def _listing(before: Model, after: Model, kinds: set[Kind]) -> Iterator[str]:
     if Kind.CORRECTED in kinds:
-        mended = ", ".join(_corrections(before.record, after.record)) or "the listed price"
-        yield f"listing corrected, {mended}"
+        yield f"listing corrected, {', '.join(_corrections(old, new)) or 'the listed price'}"
     if Kind.RELABELLED in kinds:
-        mended = ", ".join(_labels(before.record, after.record)) or "a label"
-        yield f"relabelled, {mended}"
+        yield f"relabelled, {', '.join(_new_labels(old, new)) or 'a label'}"
+
+
+def cause_phrase(change: ModelChange) -> str:
+    """`, because Kie's price moved`: who moved the discount; empty where that is not known."""
+    causes = [change.causes[kind] for kind in change.kinds if kind in change.causes]
+    return f", {_CAUSE_WORDS[causes[0]]}" if causes else ""
 
 
 def _corrections(before: Record, after: Record) -> Iterator[str]:
@@ -367,7 +194,7 @@ def _corrections(before: Record, after: Record) -> Iterator[str]:
         yield f"discount {old} → {new}"
 
 
-def _labels(before: Record, after: Record) -> Iterator[str]:
+def _new_labels(before: Record, after: Record) -> Iterator[str]:
     pairs = {
         "provider": (before.provider, after.provider),
         "category": (before.interface, after.interface),
@@ -378,11 +205,10 @@ def _labels(before: Record, after: Record) -> Iterator[str]:
         if old != new:
             yield f"{what} {_quoted(old)} → {_quoted(new)}"
     if before.anchor != after.anchor:
-        yield (
-            "link changed"
-            if before.anchor and after.anchor
-            else ("link added" if after.anchor else "link removed")
-        )
+        if before.anchor and after.anchor:
+            yield "link changed"
+        else:
+            yield "link added" if after.anchor else "link removed"
 
 
 def _quoted(text: str) -> str:
@@ -396,12 +222,72 @@ def _or_none(value: Any, sign: str, unit: str = "") -> str:
     return f"{MINUS if value < 0 else ''}{sign}{plain}{unit}"
 
 
-def _discount_now(model: Model) -> str | None:
-    return against_fal(model, model) or None
+def announcement(content: Notice | CreditValueChange) -> str:
+    """What there is to say about the catalogue or the watcher itself, in a sentence or a few."""
+    if isinstance(content, CreditValueChange):
+        moved = credit_value_percent(content)
+        return f"{brief_announcement(content)}: every USD price moves by {moved}"
+    match content.kind:
+        case NoticeKind.BASELINE:
+            return (
+                f"Watching {model_count(content.detail)}{_categories(content.detail)}. "
+                "From now on you hear what changes."
+            )
+        case NoticeKind.COLLAPSE:
+            return (
+                f"{collapse_words(content.detail)}. Nothing is announced as removed yet. "
+                f"If they are still missing at {_until(content.detail)}, it will be believed and "
+                "announced; if they come back, nothing happened."
+            )
+        case NoticeKind.RECOVERED:
+            return (
+                f"{brief_announcement(content)} The warning is over; "
+                "what changed meanwhile is told as usual."
+            )
+        case NoticeKind.SAMPLE:
+            return f"{brief_announcement(content)} A price rise will look like this:"
+        case NoticeKind.ALARM | NoticeKind.ALARM_OVER:
+            return _alarm_text(content)
+        case _:
+            assert_never(content.kind)
 
 
-def _said(*maybe: str | None) -> Iterator[str]:
-    return (phrase for phrase in maybe if phrase)
+def brief_announcement(content: Notice | CreditValueChange) -> str:
+    """The same for a service that takes no more than a text message."""
+    if isinstance(content, CreditValueChange):
+        old, new = money_pair(content.before, content.after)
+        return f"One credit is now worth {new} (was {old})"
+    match content.kind:
+        case NoticeKind.BASELINE:
+            return f"Watching {model_count(content.detail)}."
+        case NoticeKind.COLLAPSE:
+            return f"{collapse_words(content.detail)}. Waiting until {_until(content.detail)}."
+        case NoticeKind.RECOVERED:
+            return f"The catalogue looks right again: {model_count(content.detail)}."
+        case NoticeKind.SAMPLE:
+            return "This is a test: no price has moved."
+        case NoticeKind.ALARM | NoticeKind.ALARM_OVER:
+            return _brief_alarm_text(content)
+        case _:
+            assert_never(content.kind)
+
+
+def credit_value_percent(change: CreditValueChange) -> str:
+    return percent((change.after / change.before - 1) * 100)
+
+
+def model_count(detail: Mapping[str, Any]) -> str:
+    return counted(_count(detail.get("models")), "model", "models")
+
+
+def collapse_words(detail: Mapping[str, Any]) -> str:
+    missing = f"{_count(detail.get('missing')):,} of {model_count(detail)}"
+    return f"The catalogue looks wrong: {missing} are missing"
+
+
+def _until(detail: Mapping[str, Any]) -> str:
+    until = parse_time(detail.get("until"))
+    return "a later check" if until is None else utc_time(until)
 
 
 def _categories(detail: Mapping[str, Any]) -> str:
@@ -423,15 +309,141 @@ def _category(name: str) -> str:
     return shortened(harmless(name), LONGEST_WORD) if name.strip() else "of no category"
 
 
-def missing_words(detail: Mapping[str, Any]) -> str:
-    missing = f"{_count(detail.get('missing')):,} of {catalogue_words(detail)}"
-    return f"The catalogue looks wrong: {missing} are missing"
-
-
-def _until(detail: Mapping[str, Any]) -> str:
-    until = read_moment(detail.get("until"))
-    return "a later check" if until is None else moment(until)
-
-
 def _count(value: object) -> int:
     return value if isinstance(value, int) else 0
+
+
+@dataclass(frozen=True, slots=True)
+class _AlarmWords:
+    """An alarm and its end: a headline for the title, and what follows it in the body."""
+
+    headline: str
+    details: str
+    end_headline: str
+    end_details: str = ""
+
+
+_ALARM_WORDS: Mapping[str, _AlarmWords] = {
+    AlarmKind.BLIND: _AlarmWords(
+        "blind since {since}",
+        " ({lasted}): the catalogue could not be read{because}. What changes meanwhile is told "
+        "once it can be read again.",
+        "the catalogue can be read again",
+        ", after {lasted} without. What changed meanwhile is told as usual.",
+    ),
+    AlarmKind.SHAPE: _AlarmWords(
+        "the API's answers have another shape",
+        "{because}. They are not believed, so nothing is watched until they can be understood; a "
+        "newer kie-watcher may know them.",
+        "the API's answers can be understood again",
+        ", after {lasted}.",
+    ),
+    AlarmKind.REFUSED: _AlarmWords(
+        "the API refuses to serve this watcher",
+        "{because}. Nothing is watched until it does; the region it is asked from may be the "
+        "reason.",
+        "the API serves this watcher again",
+        ", after {lasted}.",
+    ),
+    AlarmKind.COLLAPSE: _AlarmWords(
+        "the catalogue looks wrong and is not believed yet",
+        ".",
+        "the catalogue is believed again as it is",
+        ": {models} on sale. What stayed missing for {lasted} is announced as removed.",
+    ),
+    AlarmKind.RECEIVER: _AlarmWords(
+        "receiver {about} fails",
+        " since {since} ({lasted}){because}. What is due to it is kept and tried again.",
+        "receiver {about} no longer fails",
+        "{because}, after {lasted}.",
+    ),
+    AlarmKind.DEAD_LETTER: _AlarmWords(
+        "{messages} to {about} given up",
+        "{because}. What it said is kept: kie-watcher outbox shows it and sends it again.",
+        "nothing given up is left at {about}",
+        ".",
+    ),
+    AlarmKind.STATE: _AlarmWords(
+        "the state cannot be used",
+        "{because}. Until it can, nothing is announced: what is not remembered is not told.",
+        "the state can be used again",
+        ", after {lasted}.",
+    ),
+    AlarmKind.RELOAD: _AlarmWords(
+        "the new configuration is refused",
+        ", the old one stays in use{because}. kie-watcher validate lists all that is wrong.",
+        "the configuration in use is good again",
+        ".",
+    ),
+    AlarmKind.CLOCK: _AlarmWords(
+        "the clock jumped {jump}",
+        ". Times told and remembered may be off; check the time of this machine.",
+        "the clock is back where it was",
+        ", after {lasted}.",
+    ),
+}
+# A kind that a later version wrote.
+_UNKNOWN_ALARM = _AlarmWords(
+    "something is wrong with the watch", "{because}.", "a warning is over", "."
+)
+
+
+def alarm_headline(notice: Notice) -> str:
+    """An alarm as a part of a title, beginning with a small letter."""
+    return _filled(_alarm_templates(notice)[0], notice, LONGEST_BRIEF_REASON)
+
+
+def _alarm_text(notice: Notice) -> str:
+    details = _filled(_alarm_templates(notice)[1], notice, LONGEST_REASON)
+    return _capitalized(f"{alarm_headline(notice)}{details}")
+
+
+def _brief_alarm_text(notice: Notice) -> str:
+    reason = ""
+    if notice.kind is NoticeKind.ALARM:
+        reason = _because(notice, LONGEST_BRIEF_REASON)
+    return f"{_capitalized(alarm_headline(notice))}{reason}".rstrip("….") + "."
+
+
+def _alarm_templates(notice: Notice) -> tuple[str, str]:
+    """The headline and the details, for the alarm or for its end."""
+    words = _ALARM_WORDS.get(str(notice.detail.get("alarm")), _UNKNOWN_ALARM)
+    if notice.kind is NoticeKind.ALARM_OVER:
+        return words.end_headline, words.end_details
+    return words.headline, words.details
+
+
+def _filled(template: str, notice: Notice, longest_reason: int) -> str:
+    since = parse_time(notice.detail.get("since")) or notice.at
+    number = _count(notice.detail.get("count"))
+    return template.format(
+        since=utc_time(since),
+        lasted=duration_words(notice.at - since),
+        about=shortened(harmless(str(notice.detail.get("about"))), LONGEST_NAME_OF_A_RECEIVER),
+        because=_because(notice, longest_reason),
+        messages="a message" if number <= 1 else f"{number:,} messages",
+        models=counted(number, "model", "models"),
+        jump=f"{'back' if number < 0 else 'ahead'} by "
+        + duration_words(timedelta(seconds=abs(number))),
+    )
+
+
+def _because(notice: Notice, longest: int) -> str:
+    why = str(notice.detail.get("why") or "").strip().rstrip(".")
+    return f": {shortened(' '.join(_harmless_pieces(why)), longest)}" if why else ""
+
+
+def _harmless_pieces(text: str) -> Iterator[str]:
+    """A reason may be longer than a name, so it is made harmless piece by piece."""
+    piece = ""
+    for word in text[: 2 * LONGEST_REASON].split():
+        if piece and width(f"{piece} {word}") > LONGEST_NAME // 2:
+            yield harmless(piece)
+            piece = ""
+        piece = f"{piece} {word}".strip()
+    if piece:
+        yield harmless(piece)
+
+
+def _capitalized(text: str) -> str:
+    return text[:1].upper() + text[1:]

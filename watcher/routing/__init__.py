@@ -1,4 +1,4 @@
-"""Who hears of a change, when, and as part of what: routes, thresholds, quiet hours, digests.
+"""Which receivers get a change, when, and in which message: routes, thresholds, quiet hours.
 
-Two decisions: `plan` when a change is believed, `release` when a receiver's message is made.
+Two decisions: `plan` when a change is recorded, `release` when a receiver's message is made.
 """

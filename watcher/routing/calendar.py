@@ -1,7 +1,7 @@
-"""When it is quiet and when a digest is due, in local time as cronsim and zoneinfo know it.
+"""When quiet hours are and when a digest is due, in local time, by cronsim and zoneinfo.
 
-A moment that the spring change skips is the moment of the change; one that autumn has twice is
-the first of the two. Refuses to know what waits for these moments.
+A moment that is skipped when clocks go forward is the moment of that change; one that comes twice
+when clocks go back is the first of the two.
 """
 
 from __future__ import annotations
@@ -23,21 +23,20 @@ if TYPE_CHECKING:
 EVERY_DAY = frozenset(range(7))
 
 _SECOND, _DAY = timedelta(seconds=1), timedelta(days=1)
-# Most schedules come every week, and are asked about often: their days are worth keeping.
-_DAYS_KEPT = 8
-# How far back to look for the moments of others, up to "on 29 February" over the year 2100.
-_LOOKS_BACK = (32 * _DAY, 366 * _DAY, 9 * 366 * _DAY)
+# Most schedules come every week and are asked about often: so many days are looked up in a cache.
+_CACHED_DAYS = 8
+# How far back to search for the moments of others, up to "on 29 February" around the year 2100.
+_SEARCHED_BACK = (32 * _DAY, 366 * _DAY, 9 * 366 * _DAY)
 
 _Span = tuple[datetime, datetime]
 
 
 @dataclass(frozen=True, slots=True)
 class QuietWindow:
-    """Hours in which nobody wants to be woken, by the clock on the wall.
+    """Hours in local time in which nothing is sent, except what `urgent` matches.
 
     `days` (0 is Monday) are those on which it starts; with `end` before `start` it ends on the
-    next day, and with both the same it is empty. `receivers` `None` is all. What `urgent` matches
-    is told all the same.
+    next day, and with both equal it is empty. `receivers` `None` is all.
     """
 
     name: str
@@ -47,17 +46,17 @@ class QuietWindow:
     receivers: frozenset[str] | None = None
     urgent: Matcher | None = None
 
-    def is_for(self, receiver: str) -> bool:
+    def applies_to(self, receiver: str) -> bool:
         return self.receivers is None or receiver in self.receivers
 
 
 def open_windows(
     windows: Iterable[QuietWindow], zone: ZoneInfo, receiver: str, at: datetime
 ) -> tuple[tuple[QuietWindow, datetime], ...]:
-    """The windows in which a receiver is left in peace at that time, each with its end in UTC."""
+    """The windows that are open for a receiver at that time, each with its end in UTC."""
     found = ((window, _end_of_window(window, zone, at)) for window in windows)
     return tuple(
-        (window, end) for window, end in found if end is not None and window.is_for(receiver)
+        (window, end) for window, end in found if end is not None and window.applies_to(receiver)
     )
 
 
@@ -70,7 +69,7 @@ def quiet_until(
 
 def next_moment(cron: str, zone: ZoneInfo, after: datetime) -> datetime | None:
     """The first moment of a schedule later than `after`, in UTC; `None` where there is none."""
-    for day in range(_DAYS_KEPT):
+    for day in range(_CACHED_DAYS):
         found = [at for at in _moments_of_day(cron, zone, _day(after + day * _DAY)) if at > after]
         if found:
             return found[0]
@@ -78,15 +77,15 @@ def next_moment(cron: str, zone: ZoneInfo, after: datetime) -> datetime | None:
 
 
 def last_moment(cron: str, zone: ZoneInfo, at: datetime) -> datetime | None:
-    """The last moment of a schedule not later than `at`, in UTC; `None` in nine years: none.
+    """The last moment of a schedule not later than `at`, in UTC; `None` if none in nine years.
 
-    Found by going forward: going backward, a schedule skips the moments that spring moves.
+    Found by going forward: going backward, cronsim misses moments that a clock change moves.
     """
-    for day in range(_DAYS_KEPT):
+    for day in range(_CACHED_DAYS):
         found = [it for it in _moments_of_day(cron, zone, _day(at - day * _DAY)) if it <= at]
         if found:
             return found[-1]
-    for back in _LOOKS_BACK:
+    for back in _SEARCHED_BACK:
         last = None
         for moment in takewhile(lambda it: it <= at, _moments(cron, zone, at - back)):
             last = moment
@@ -98,7 +97,7 @@ def last_moment(cron: str, zone: ZoneInfo, at: datetime) -> datetime | None:
 def _moments(cron: str, zone: ZoneInfo, after: datetime) -> Iterator[datetime]:
     for local in CronSim(cron, after.astimezone(zone)):
         moment = local.astimezone(UTC)
-        # Asked in the second of autumn's two hours, it names moments of the first again.
+        # In the second of two equal hours cronsim gives moments of the first again.
         if moment > after:
             yield moment
 
@@ -133,7 +132,7 @@ def _spans(
     for starts_at in _moments(f"{_at(start)} * * {weekdays}", zone, midnight - 2 * _DAY):
         if starts_at >= midnight + _DAY:
             break
-        # Where spring moves both to the same moment the window is empty, not a day long.
+        # Where a clock change moves both to the same moment the window is empty, not a day long.
         ends_at = next_moment(f"{_at(end)} * * *", zone, starts_at - _SECOND)
         if ends_at is not None:
             spans.append((starts_at, ends_at))

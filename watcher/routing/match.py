@@ -1,15 +1,7 @@
-"""What a text is asked to look like: globs, regular expressions, and what they exclude.
+"""Whether a change is what a route, a silence or an urgent rule asks for, and in words why not.
 
-Knows how one pattern is written and tried on one folded text. Refuses to know what the text names.
-
-Whether a change is one that somebody asked for, and in words why not.
-
-Knows what a person can ask for. Refuses to know who asked and what becomes of it.
-
-Which of many matchers a change may concern, found without asking each.
-
-One bit per matcher: a kind or a text looked up once gives the bits of all that accept it. Refuses
-to know routes; a matcher that is left over must still be asked where it has thresholds.
+A `Pattern` is tried on one text, a `Matcher` on a change. A `RouteIndex` finds the few of many
+matchers that a change may fit, without asking each of them.
 """
 
 from __future__ import annotations
@@ -23,15 +15,14 @@ from typing import TYPE_CHECKING
 
 import regex
 
-from watcher.catalog.changes import CreditValueChange, Kind
+from watcher.catalog.changes import PRICE_KINDS, CreditValueChange, Kind
 from watcher.catalog.pricing import decimal_text
 from watcher.catalog.record import fold
 from watcher.routing.moves import (
-    MOVES,
-    PRICES,
-    comparable,
+    MOVE_KINDS,
     crosses,
     follows_price,
+    measured_from,
     move_since,
     usd_for,
 )
@@ -44,14 +35,20 @@ if TYPE_CHECKING:
     from watcher.catalog.record import Model, Record
     from watcher.routing.moves import PriceMove
 
-LONGEST_PATTERN = 500
-# In seconds; most take microseconds. `validate` finds those that backtrack for ever, but not all.
-LONGEST_SEARCH = 0.05
+EVERY_KIND = frozenset(Kind)
 
-_MAGIC = re.compile(r"[*?\[]")
+MAX_PATTERN_LENGTH = 500
+# In seconds; most take microseconds. `validate` finds most expressions that backtrack without end,
+# but not all.
+SEARCH_TIMEOUT = 0.05
 
-# The names of a catalogue come again with every poll.
-folded = lru_cache(maxsize=32_768)(fold)
+# More texts than a catalogue has; each costs about a hundred bytes.
+_CACHED_TEXTS = 32_768
+
+_WILDCARD = re.compile(r"[*?\[]")
+
+# The same names come with every poll.
+cached_fold = lru_cache(maxsize=_CACHED_TEXTS)(fold)
 
 
 class PatternError(ValueError):
@@ -62,48 +59,48 @@ class PatternError(ValueError):
 class Pattern:
     """One pattern as written: a glob, `re:` and a regular expression, or `!` and what to exclude.
 
-    A glob is folded like the text it is tried on and must fit all of it; a regular expression
-    takes no notice of case and is looked for anywhere. Raises `PatternError`.
+    A glob is folded like the text and must match all of it; a regular expression ignores case and
+    is searched for anywhere. Raises `PatternError`.
     """
 
     text: str
     excludes: bool = field(init=False)
-    _finds: Callable[[str], bool] = field(init=False, repr=False, compare=False)
+    _search: Callable[[str], bool] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         body = self.text.strip()
         object.__setattr__(self, "excludes", body.startswith("!"))
-        object.__setattr__(self, "_finds", _finder(body.removeprefix("!").strip()))
+        object.__setattr__(self, "_search", _finder(body.removeprefix("!").strip()))
 
     def finds(self, text: str) -> bool:
-        """Whether a folded text looks like this, the `!` left aside."""
+        """Whether a folded text matches, regardless of the `!`."""
         try:
-            return self._finds(text)
+            return self._search(text)
         except TimeoutError:
-            # In doubt one alert too many rather than one too few.
+            # In doubt, an alert too many is better than one too few.
             return not self.excludes
 
 
 def accepts(patterns: Sequence[Pattern], text: str) -> bool:
-    """Whether a folded text is asked for: by one of those that include, and excluded by none.
+    """Whether a folded text is included by one of the patterns, and excluded by none.
 
-    No pattern asks for everything; only such as exclude ask for everything else.
+    Without a pattern that includes, everything that is not excluded is included.
     """
-    asked = False
-    includes = False
+    included = False
+    is_limited = False
     for pattern in patterns:
         if pattern.excludes:
             if pattern.finds(text):
                 return False
         else:
-            includes = True
-            asked = asked or pattern.finds(text)
-    return asked or not includes
+            is_limited = True
+            included = included or pattern.finds(text)
+    return included or not is_limited
 
 
 def _finder(body: str) -> Callable[[str], bool]:
-    if len(body) > LONGEST_PATTERN:
-        raise PatternError(f"is longer than {LONGEST_PATTERN} characters")
+    if len(body) > MAX_PATTERN_LENGTH:
+        raise PatternError(f"is longer than {MAX_PATTERN_LENGTH} characters")
     if body.startswith("re:"):
         return _expression_finder(body.removeprefix("re:").strip())
     if not (glob := fold(body)):
@@ -114,11 +111,11 @@ def _finder(body: str) -> Callable[[str], bool]:
 def _expression_finder(body: str) -> Callable[[str], bool]:
     expression = _compiled(body)
 
-    # A search that ran into its time limit must not do so again for the same text.
+    # A search that took too long must not be repeated for the same text.
     @lru_cache(maxsize=8192)
     def search(text: str) -> bool | None:
         try:
-            return expression.search(text, timeout=LONGEST_SEARCH) is not None
+            return expression.search(text, timeout=SEARCH_TIMEOUT) is not None
         except TimeoutError:
             return None
 
@@ -135,7 +132,7 @@ def _compiled(body: str) -> regex.Pattern[str]:
     if not body:
         raise PatternError("is an empty regular expression")
     with warnings.catch_warnings():
-        # What will mean something else one day is refused today.
+        # Syntax whose meaning will change in a later version is refused now.
         warnings.simplefilter("error")
         try:
             return regex.compile(body, regex.IGNORECASE)
@@ -144,9 +141,9 @@ def _compiled(body: str) -> regex.Pattern[str]:
 
 
 def _glob_finder(glob: str) -> Callable[[str], bool]:
-    """Plain string methods where they say the same: ten times as fast as an expression."""
+    """Plain string methods where they do the same: ten times as fast as an expression."""
     core = glob.strip("*")
-    if _MAGIC.search(core):
+    if _WILDCARD.search(core):
         fits = re.compile(fnmatch.translate(glob)).match
         return lambda text: fits(text) is not None
     if not core:
@@ -162,19 +159,16 @@ def _glob_finder(glob: str) -> Callable[[str], bool]:
             return core.__eq__
 
 
-EVERY_KIND = frozenset(Kind)
-
-
 @dataclass(frozen=True, slots=True)
 class Matcher:
-    """What is asked for; all that is given must hold, and what is not given asks nothing.
+    """What is asked for: every field that is given must fit.
 
-    `kinds`: one of the change's must be among them, instead of among those announced. `min_up`
-    and `min_down` are shares (0.05 is 5 %), `min_usd` is USD per listed unit: these judge moves
-    of the price, and the discounts that follow it; any other kind passes by itself. They are about
-    prices, so prices count as asked for where `kinds` names none of them.
+    `kinds`: the change must have one of them, instead of one that is announced by default. `min_up`
+    and `min_down` are shares (0.05 is 5 %), `min_usd` is USD per listed unit: these thresholds are
+    for moves of the price and the discounts that follow it, and leave other kinds alone. They are
+    about prices, so prices count as asked for where `kinds` names none of them.
     `usd_below` … `discount_above` (USD per listed unit; percent below Fal) ask for one of these
-    marks to be crossed, and so for nothing else unless `kinds` names it.
+    marks to be crossed, and for nothing else unless `kinds` names it.
     """
 
     kinds: frozenset[Kind] | None = None
@@ -192,25 +186,30 @@ class Matcher:
 
     @property
     def has_threshold(self) -> bool:
-        """Whether a small move of the price is not enough."""
+        """Whether the price must move by a minimum."""
         return not (self.min_up is None and self.min_down is None and self.min_usd is None)
 
     @property
     def has_crossing(self) -> bool:
         """Whether a mark must be crossed."""
-        return self._has_usd_mark or self._has_discount_mark
+        return not (
+            self.usd_below is None
+            and self.usd_above is None
+            and self.discount_below is None
+            and self.discount_above is None
+        )
 
     @property
     def names_models(self) -> bool:
-        """Whether it asks for some models, which news of the whole catalogue is not about."""
+        """Whether it asks for some models only, and so for no change of the whole catalogue."""
         every = (*self.interface, *self.provider, *self.model, *self.family)
         return not all(pattern.excludes for pattern in every)
 
-    def wanted(self, announce: frozenset[Kind]) -> frozenset[Kind]:
-        """The kinds asked for, where `announce` are those that anybody hears of."""
+    def wanted_kinds(self, announce: frozenset[Kind]) -> frozenset[Kind]:
+        """The kinds asked for, where `announce` are those that are announced by default."""
         if self.kinds is None:
-            return announce & MOVES if self.has_crossing else announce
-        if not self.has_threshold or self.kinds & PRICES:
+            return announce & MOVE_KINDS if self.has_crossing else announce
+        if not self.has_threshold or self.kinds & PRICE_KINDS:
             return self.kinds
         return self.kinds.union(self._directions())
 
@@ -219,25 +218,25 @@ class Matcher:
     ) -> str | None:
         """Why this change was not asked for, in words; `None` where it was.
 
-        `since` is the model as last told: a threshold is judged from there.
+        `since` is the model as last reported: thresholds measure from there.
         """
-        return self.subject_refusal(change) or self.news_refusal(
+        return self.subject_refusal(change) or self.event_refusal(
             change, announce=announce, since=since
         )
 
     def subject_refusal(self, change: Change) -> str | None:
-        """Why what the change is about was not asked for."""
+        """Why the model that changed was not asked for."""
         if isinstance(change, CreditValueChange):
             return "it is about the whole catalogue, not a model" if self.names_models else None
         refusals = [self._record_refusal(record) for record in _records(change)]
-        # A rename is news for those who know either name.
+        # A rename concerns those who ask for either name.
         return None if None in refusals else refusals[-1]
 
-    def news_refusal(
+    def event_refusal(
         self, change: Change, *, announce: frozenset[Kind], since: Model | None = None
     ) -> str | None:
-        """Why what happened was not asked for, whomever it happened to."""
-        wanted = self.wanted(announce)
+        """Why what happened was not asked for, whatever the model."""
+        wanted = self.wanted_kinds(announce)
         kinds = wanted.intersection(change.kinds)
         if isinstance(change, CreditValueChange):
             return None if kinds else _not_among(change, wanted)
@@ -245,18 +244,23 @@ class Matcher:
         if too_small is not None:
             kinds -= follows_price(change)
         elif self.has_threshold and since is not None:
-            kinds = (kinds - PRICES) | (wanted & self._told_direction(change, since))
+            kinds = (kinds - PRICE_KINDS) | (wanted & self._direction(change, since))
         no_crossing = self._crossing_refusal(change, since) if self.has_crossing else None
         if no_crossing is not None:
-            kinds -= MOVES
+            kinds -= MOVE_KINDS
         if kinds:
             return None
-        return _not_among(change, wanted) or too_small or no_crossing or "it is the other way round"
+        return (
+            _not_among(change, wanted)
+            or too_small
+            or no_crossing
+            or "the price moved in the other direction"
+        )
 
     def is_small(self, move: PriceMove) -> bool:
         """Whether a price moved less than is asked for.
 
-        From or to nothing is no percentage, and never a small move.
+        A move from or to no price has no percentage, and is never small.
         """
         if move.kind is None:
             return True
@@ -270,9 +274,9 @@ class Matcher:
             ("model", self.model, record.description),
             ("family", self.family, record.family),
         ):
-            if patterns and not accepts(patterns, folded(text)):
+            if patterns and not accepts(patterns, cached_fold(text)):
                 asked = ", ".join(pattern.text for pattern in patterns)
-                return f"its {name} is “{text}”, and asked for is {asked}"
+                return f"its {name} is “{text}”, and the route asks for {asked}"
         return None
 
     def _threshold_refusal(self, change: ModelChange, since: Model | None) -> str | None:
@@ -280,19 +284,21 @@ class Matcher:
         if move is None or not self.is_small(move):
             return None
         if move.kind is None:
-            return "the price is again what it was when last told"
+            return "the price is again what it was when last reported"
         needed = self.min_up if move.kind is Kind.PRICE_UP else self.min_down
         if _is_less(move.share, needed):
-            return f"the price moved by {_percent(move.share)}, and asked for is {_percent(needed)}"
-        return f"the price moved by {_dollars(move.usd)}, and asked for is {_dollars(self.min_usd)}"
+            moved, asked = _percent(move.share), _percent(needed)
+        else:
+            moved, asked = _dollars(move.usd), _dollars(self.min_usd)
+        return f"the price moved by {moved}, and the route asks for {asked}"
 
-    def _told_direction(self, change: ModelChange, since: Model) -> frozenset[Kind]:
+    def _direction(self, change: ModelChange, since: Model) -> frozenset[Kind]:
         move = move_since(change, since)
         return frozenset() if move is None or move.kind is None else frozenset({move.kind})
 
     def _crossing_refusal(self, change: ModelChange, since: Model | None) -> str | None:
-        before, after = _told(change, since), change.after
-        # A mark per listed unit says nothing where the unit became another.
+        before, after = measured_from(change, since), change.after
+        # A mark per listed unit cannot be compared where the unit became another.
         if before is None or after is None or Kind.UNIT in change.kinds:
             return "it crosses no mark"
         usd = usd_for(before, after.record.unit)
@@ -317,23 +323,11 @@ class Matcher:
             if mark is not None:
                 yield f"{decimal_text(mark)} % below Fal"
 
-    @property
-    def _has_usd_mark(self) -> bool:
-        return not (self.usd_below is None and self.usd_above is None)
-
-    @property
-    def _has_discount_mark(self) -> bool:
-        return not (self.discount_below is None and self.discount_above is None)
-
 
 def _records(change: ModelChange) -> Iterator[Record]:
     for model in (change.before, change.after):
         if model is not None:
             yield model.record
-
-
-def _told(change: ModelChange, since: Model | None) -> Model | None:
-    return since if since is not None and comparable(since, change) else change.before
 
 
 def _is_less(moved: Decimal | None, needed: Decimal | None) -> bool:
@@ -345,7 +339,7 @@ def _not_among(change: Change, wanted: frozenset[Kind]) -> str | None:
         return None
     is_kinds = ", ".join(kind.value for kind in change.kinds)
     asked = ", ".join(kind.value for kind in Kind if kind in wanted) or "nothing"
-    return f"it is {is_kinds}, and asked for is {asked}"
+    return f"it is {is_kinds}, and the route asks for {asked}"
 
 
 def _percent(share: Decimal | None) -> str:
@@ -356,40 +350,39 @@ def _dollars(usd: Decimal | None) -> str:
     return "nothing" if usd is None else f"${decimal_text(abs(usd))}"
 
 
-# More texts than a catalogue has; each costs some hundred bytes.
-_TEXTS = 32_768
-
-
 class RouteIndex:
-    """The matchers by what they accept. `plain` are those that accept without a closer look."""
+    """Matchers by what they accept, one bit for each.
+
+    A kind or a text that is looked up gives the bits of all matchers that accept it.
+    `unconditional` are the bits of those without thresholds and marks: being a candidate is enough.
+    """
 
     def __init__(self, matchers: Sequence[Matcher], announce: frozenset[Kind]) -> None:
         self._kinds = dict.fromkeys(Kind, 0)
         self._catalogue = 0
-        self.plain = 0
+        self.unconditional = 0
         for place, matcher in enumerate(matchers):
             bit = 1 << place
-            for kind in _kinds_that_concern(matcher, announce):
+            for kind in _candidate_kinds(matcher, announce):
                 self._kinds[kind] |= bit
             if not matcher.names_models:
                 self._catalogue |= bit
             if not (matcher.has_threshold or matcher.has_crossing):
-                self.plain |= bit
-        self._interface = _Field([matcher.interface for matcher in matchers])
-        self._provider = _Field([matcher.provider for matcher in matchers])
-        self._model = _Field([matcher.model for matcher in matchers])
-        self._family = _Field([matcher.family for matcher in matchers])
+                self.unconditional |= bit
+        self._interface = _FieldIndex([matcher.interface for matcher in matchers])
+        self._provider = _FieldIndex([matcher.provider for matcher in matchers])
+        self._model = _FieldIndex([matcher.model for matcher in matchers])
+        self._family = _FieldIndex([matcher.family for matcher in matchers])
 
-    def concerned(self, change: Change) -> Iterator[int]:
-        """The places of the matchers that the change may concern, in order."""
-        bits = self.bits(change)
+    def candidates(self, change: Change) -> Iterator[int]:
+        """The places of the matchers that the change may fit, in order."""
+        bits = self._bits(change)
         while bits:
             lowest = bits & -bits
             yield lowest.bit_length() - 1
             bits ^= lowest
 
-    def bits(self, change: Change) -> int:
-        """The same, as bits."""
+    def _bits(self, change: Change) -> int:
         bits = 0
         for kind in change.kinds:
             bits |= self._kinds[kind]
@@ -415,27 +408,31 @@ class RouteIndex:
         return bits
 
 
-class _Field:
-    """One field's patterns of all matchers."""
+class _FieldIndex:
+    """The patterns that all matchers have for one field."""
 
     def __init__(self, columns: Sequence[tuple[Pattern, ...]]) -> None:
-        self._asking = [(1 << place, column) for place, column in enumerate(columns) if column]
-        self._indifferent = sum(1 << place for place, column in enumerate(columns) if not column)
-        self.accepting = lru_cache(maxsize=_TEXTS)(self._accepting)
+        self._with_patterns = [
+            (1 << place, column) for place, column in enumerate(columns) if column
+        ]
+        self._without_patterns = sum(
+            1 << place for place, column in enumerate(columns) if not column
+        )
+        self.accepting = lru_cache(maxsize=_CACHED_TEXTS)(self._accepting)
 
     def _accepting(self, text: str) -> int:
-        name, bits = folded(text), self._indifferent
-        for bit, patterns in self._asking:
+        name, bits = cached_fold(text), self._without_patterns
+        for bit, patterns in self._with_patterns:
             if accepts(patterns, name):
                 bits |= bit
         return bits
 
 
-def _kinds_that_concern(matcher: Matcher, announce: frozenset[Kind]) -> frozenset[Kind]:
-    wanted = matcher.wanted(announce)
-    # A threshold follows the price both ways: it is judged from where it was last told.
-    if matcher.has_threshold and wanted & PRICES:
-        return wanted | PRICES
+def _candidate_kinds(matcher: Matcher, announce: frozenset[Kind]) -> frozenset[Kind]:
+    wanted = matcher.wanted_kinds(announce)
+    # A threshold follows the price in both directions: it measures from the last reported price.
+    if matcher.has_threshold and wanted & PRICE_KINDS:
+        return wanted | PRICE_KINDS
     return wanted
 
 

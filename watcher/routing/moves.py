@@ -1,14 +1,11 @@
-"""How far a price went and which marks it passed: what thresholds and crossings are judged by.
-
-Knows two models and the way from one to the other. Refuses to know who asks.
-"""
+"""How far a price moved and which marks it crossed: what thresholds and crossings measure."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from watcher.catalog.changes import Cause, Kind
+from watcher.catalog.changes import DISCOUNT_KINDS, FAL_KINDS, PRICE_KINDS, Cause, Kind
 
 if TYPE_CHECKING:
     from decimal import Decimal
@@ -17,18 +14,16 @@ if TYPE_CHECKING:
     from watcher.catalog.pricing import Unit
     from watcher.catalog.record import Model
 
-PRICES = frozenset({Kind.PRICE_UP, Kind.PRICE_DOWN})
-_DISCOUNTS = frozenset({Kind.DISCOUNT_UP, Kind.DISCOUNT_DOWN})
-# Kinds that are a number going one way or the other.
-MOVES = PRICES | _DISCOUNTS | {Kind.FAL_UP, Kind.FAL_DOWN}
+# Kinds that are a number going up or down.
+MOVE_KINDS = PRICE_KINDS | DISCOUNT_KINDS | FAL_KINDS
 
 
 @dataclass(frozen=True, slots=True)
 class PriceMove:
-    """The way from one price to another.
+    """The difference between two prices.
 
-    `kind` is its direction, `None` where it leads nowhere. `share` is how far (0.05 is 5 % up),
-    `usd` how far in USD per listed unit; both `None` from or to no price, `share` also from zero.
+    `kind` is its direction, `None` where they are equal. `share` is how far (0.05 is 5 % up), `usd`
+    how far in USD per listed unit; both are `None` from or to no price, `share` also from zero.
     """
 
     kind: Kind | None
@@ -37,7 +32,7 @@ class PriceMove:
 
 
 def price_move(before: Model, after: Model) -> PriceMove:
-    """From one model to another, both at what a credit is worth today."""
+    """From one price of a model to another; both models have the credit value of today."""
     old, new = before.price, after.price
     if old == new:
         return PriceMove(None, None, None)
@@ -49,31 +44,36 @@ def price_move(before: Model, after: Model) -> PriceMove:
 
 
 def move_since(change: ModelChange, since: Model | None) -> PriceMove | None:
-    """The move of a price that moved now, from where it was last told."""
-    before = since if since is not None and comparable(since, change) else change.before
-    if before is None or change.after is None or PRICES.isdisjoint(change.kinds):
+    """How far a price that changes now is from `since`, the model as it was last reported."""
+    before = measured_from(change, since)
+    if before is None or change.after is None or PRICE_KINDS.isdisjoint(change.kinds):
         return None
     return price_move(before, change.after)
 
 
 def follows_price(change: ModelChange) -> frozenset[Kind]:
-    """The kinds that say the price moved: by itself, and in a discount that followed it."""
-    kinds = PRICES.intersection(change.kinds)
+    """The kinds of a change that follow from its price: the price, and a discount moved by it."""
+    kinds = PRICE_KINDS.intersection(change.kinds)
     if not kinds:
         return kinds
     causes = change.causes
-    return kinds.union(kind for kind in _DISCOUNTS if causes.get(kind) is Cause.PRICE)
+    return kinds.union(kind for kind in DISCOUNT_KINDS if causes.get(kind) is Cause.PRICE)
+
+
+def measured_from(change: ModelChange, since: Model | None) -> Model | None:
+    """What a change is measured from: `since` where comparable, otherwise the model before."""
+    return since if since is not None and comparable(since, change) else change.before
 
 
 def comparable(since: Model, change: ModelChange) -> bool:
-    """Whether a price told earlier is for the same thing as the one that moves now."""
+    """Whether a price reported earlier has the same base unit as the one that changes now."""
     return change.before is not None and since.record.unit.base == change.before.record.unit.base
 
 
 def usd_for(model: Model, unit: Unit) -> Decimal | None:
-    """What a model costs for as much as another unit holds; the two must have one base.
+    """What a model costs per another unit of the same base.
 
-    $3 for ten seconds and $0.35 for one are no fall from 3 to 0.35.
+    From $3 for ten seconds to $0.35 for one second is not a fall from 3 to 0.35.
     """
     if model.usd is None or model.record.unit.quantity == unit.quantity:
         return model.usd
@@ -83,7 +83,7 @@ def usd_for(model: Model, unit: Unit) -> Decimal | None:
 def crosses(
     before: Decimal | None, after: Decimal | None, *, below: Decimal | None, above: Decimal | None
 ) -> bool:
-    """Whether a number goes from above `below` to at or under it, or the other way with `above`."""
+    """Whether a number falls to or under `below`, or rises to or over `above`, from beyond it."""
     if before is None or after is None:
         return False
     if below is not None and before > below >= after:

@@ -1,23 +1,19 @@
-"""Which deliveries a change makes, decided once, when it is believed.
+"""Which receivers a change goes to, decided once, when it is recorded; and why, route by route.
 
-Knows routes, what each last told, silences and flapping. Refuses to know when it is delivered:
-that is `release`.
-
-Why a change goes where it goes, route by route, in words.
-
-The long way round to what `plan` finds quickly; for people who try out their routes.
+`plan` decides by routes, thresholds, silences and flapping; when each delivery is sent is decided
+in `release`. `explain` says the same in words, for people who try out their routes.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
-from watcher.catalog.changes import Kind, ModelChange
+from watcher.catalog.changes import PRICE_KINDS, Kind, ModelChange
 from watcher.routing.match import EVERY_KIND
-from watcher.routing.moves import PRICES, comparable, follows_price, move_since
-from watcher.routing.rules import EVERYBODY, Flap, flapping_since
+from watcher.routing.moves import comparable, follows_price, measured_from, move_since
+from watcher.routing.rules import DEFAULT_ROUTE, Flap, flapping_since
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -26,41 +22,42 @@ if TYPE_CHECKING:
     from watcher.catalog.changes import Change
     from watcher.catalog.record import Model
     from watcher.routing.moves import PriceMove
-    from watcher.routing.rules import FlapRule, PricePoint, Route, RoutingRules, Silence
+    from watcher.routing.rules import PricePoint, Route, RoutingRules, Silence
 
-# A route and one of its receivers.
-Way = tuple[str, str]
+# A route and one of its receivers: each such pair has its own anchors.
+AnchorKey = tuple[str, str]
 
-_NOT_OF_THE_PRICE = frozenset(
+# A change with one of these is never held back because the price flaps.
+_NEVER_FLAPPING = frozenset(
     {Kind.NEW, Kind.REMOVED, Kind.RETURNED, Kind.RENAMED, Kind.UNIT, Kind.CREDIT_VALUE}
 )
 
 
 @dataclass(frozen=True, slots=True)
-class Past:
-    """What is remembered of the model that a change is about.
+class ModelHistory:
+    """What is known of the earlier prices of the model that a change is about.
 
-    `anchors`: the model as each way last told it. `prices`: what it cost per base unit from when,
-    oldest first, back to where it last stood still, this change left out. `told_flapping`: when
-    each receiver was last due something marked as flapping. `whole`: the prices go back to when the
-    model was first seen.
+    `anchors`: the model as it was last reported, by route and receiver. `prices`: what it cost per
+    base unit and from when, oldest first, back to where it last stood still, without this change.
+    `flapping_sent`: when each receiver last got a delivery that is marked as flapping.
+    `is_complete`: the prices go back to when the model was first seen.
     """
 
-    anchors: Mapping[Way, Model] = field(default_factory=dict)
+    anchors: Mapping[AnchorKey, Model] = field(default_factory=dict)
     prices: Sequence[PricePoint] = ()
-    told_flapping: Mapping[str, datetime] = field(default_factory=dict)
-    whole: bool = True
+    flapping_sent: Mapping[str, datetime] = field(default_factory=dict)
+    is_complete: bool = True
 
 
-NOTHING_KNOWN = Past()
+NO_HISTORY = ModelHistory()
 
 
 @dataclass(frozen=True, slots=True)
 class Dispatch:
-    """One delivery.
+    """One delivery that a change makes.
 
-    `since` is the model as this way last told it, where the route has a threshold and the price
-    moved: the change to tell is the one from there (see `since_told`).
+    `since` is the model as this route last reported it to this receiver, where the route has a
+    threshold and the price moved: the change to report is the one from there (`change_since`).
     """
 
     receiver: str
@@ -72,7 +69,7 @@ class Dispatch:
 
 @dataclass(frozen=True, slots=True)
 class Anchor:
-    """From now on this is what the way last told of the model."""
+    """From now on this is the model as the route last reported it to the receiver."""
 
     route: str
     receiver: str
@@ -82,7 +79,7 @@ class Anchor:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What a change makes; `suppressed` is what it would have made but for a dropping silence."""
+    """What a change makes; `suppressed` is what it would have made without a dropping silence."""
 
     dispatches: tuple[Dispatch, ...] = ()
     anchors: tuple[Anchor, ...] = ()
@@ -97,106 +94,100 @@ def plan(
     rules: RoutingRules,
     *,
     now: datetime,
-    past: Past = NOTHING_KNOWN,
+    history: ModelHistory = NO_HISTORY,
     silences: Sequence[Silence] = (),
 ) -> Plan:
-    """Decide who is to hear of a change. A receiver is told once, however many routes say so.
+    """Decide which receivers get a change: each once, however many routes have it.
 
-    A digest is another message, and so is not counted there.
+    Digests are messages of their own: a receiver may get the change in each of them as well.
     """
-    places = rules.index.concerned(change)
-    planning = _Planning(change, rules, past, now)
-    for place in places:
-        if planning.take(rules.ways[place], plain=bool(rules.index.plain >> place & 1)):
+    planner = _Planner(change, rules, history, now)
+    for place in rules.index.candidates(change):
+        unconditional = bool(rules.index.unconditional >> place & 1)
+        if planner.ask(rules.effective_routes[place], unconditional=unconditional):
             break
-    if not planning.dispatches:
-        return Plan(anchors=tuple(planning.anchors)) if planning.anchors else _NOTHING
-    return planning.plan(_catching(change, silences, now))
+    if not planner.dispatches:
+        return Plan(anchors=tuple(planner.anchors)) if planner.anchors else _NOTHING
+    return planner.plan(_catching_silence(change, silences, now))
 
 
-class _Planning:
-    """One change on its way through the routes."""
+class _Planner:
+    """Takes one change through the routes."""
 
-    def __init__(self, change: Change, rules: RoutingRules, past: Past, now: datetime) -> None:
+    def __init__(
+        self, change: Change, rules: RoutingRules, history: ModelHistory, now: datetime
+    ) -> None:
         self.change = change
         self.rules = rules
-        self.past = past
+        self.history = history
         self.now = now
         self.dispatches: list[Dispatch] = []
         self.anchors: list[Anchor] = []
-        self._told: set[str] = set()
-        self._moved = isinstance(change, ModelChange) and not PRICES.isdisjoint(change.kinds)
-        self._is_only_price = self._moved and set(change.kinds) <= _follows(change)
+        self._served: set[str] = set()
+        # The change, where it is one that moves the price.
+        self._priced: ModelChange | None = None
+        self._is_only_price = False
+        self._flapping_since: datetime | None = None
+        if isinstance(change, ModelChange) and not PRICE_KINDS.isdisjoint(change.kinds):
+            self._priced = change
+            self._is_only_price = set(change.kinds) <= follows_price(change)
+            if _NEVER_FLAPPING.isdisjoint(change.kinds):
+                self._flapping_since = self._flaps_since(least=None)
         self._measured: dict[int, PriceMove | None] = {}
-        self._flapping = _flapping(change, past, rules.flap, now) if self._moved else None
 
-    def take(self, route: Route, *, plain: bool) -> bool:
-        """Ask one route; whether the change goes no further."""
-        if plain:
+    def ask(self, route: Route, *, unconditional: bool) -> bool:
+        """Ask one route; whether later routes are not asked any more."""
+        if unconditional:
             for receiver in route.receivers:
                 self._dispatch(route, receiver, None)
-            return not route.go_on
+            return not route.continues
         taken = False
         for receiver in route.receivers:
-            taken = self._judge(route, receiver) or taken
-        return taken and not route.go_on
+            taken = self._ask_for(route, receiver) or taken
+        return taken and not route.continues
 
     def plan(self, silence: Silence | None) -> Plan:
         dispatches, anchors = tuple(self.dispatches), tuple(self.anchors)
         if silence is None:
             return Plan(dispatches, anchors)
-        caught = tuple(
-            Dispatch(each.receiver, each.route, each.since, silence.id, each.flap)
-            for each in dispatches
-        )
-        # What is dropped counts as told: it must not come back as part of the next move.
+        caught = tuple(replace(each, silence_id=silence.id) for each in dispatches)
+        # What is dropped counts as reported: it must not come back as part of the next move.
         return Plan((), anchors, caught) if silence.drop else Plan(caught, anchors)
 
-    def _judge(self, route: Route, receiver: str) -> bool:
-        """Ask a route with a threshold or a mark on behalf of one receiver."""
-        since = self._last_told(route, receiver)
-        takes = not self._is_drift(route, since) and self._takes(route, since)
-        if since is not None:
-            self._anchor(route, receiver, told=takes)
-        if not takes:
-            return False
-        self._dispatch(route, receiver, since)
-        return True
+    def _ask_for(self, route: Route, receiver: str) -> bool:
+        """Ask a route with a threshold or a mark, for one of its receivers."""
+        since: Model | None = None
+        if self._priced is not None and route.matcher.has_threshold:
+            anchor = self.history.anchors.get((route.name, receiver))
+            since = measured_from(self._priced, anchor)
+        takes = not self._is_small_move(route, since) and self._takes(route, since)
+        if since is not None and self._priced is not None:
+            self._anchor(self._priced, route, receiver, reported=takes)
+        if takes:
+            self._dispatch(route, receiver, since)
+        return takes
 
     def _takes(self, route: Route, since: Model | None) -> bool:
         announce = self.rules.announce
-        return route.matcher.news_refusal(self.change, announce=announce, since=since) is None
+        return route.matcher.event_refusal(self.change, announce=announce, since=since) is None
 
-    def _is_drift(self, route: Route, since: Model | None) -> bool:
-        """Whether there is nothing but a small move; the quick answer to the usual question.
+    def _is_small_move(self, route: Route, since: Model | None) -> bool:
+        """Whether there is nothing but a small move: the quick answer in most cases.
 
-        Most routes with a threshold measure from the same model, so a way is measured once.
+        Most routes with a threshold measure from the same model, so each is measured once.
         """
-        if since is None or not self._is_only_price:
+        if since is None or self._priced is None or not self._is_only_price:
             return False
         move = self._measured.get(id(since))
-        if move is None and isinstance(self.change, ModelChange):
-            move = self._measured[id(since)] = move_since(self.change, since)
+        if move is None:
+            move = self._measured[id(since)] = move_since(self._priced, since)
         return move is not None and route.matcher.is_small(move)
 
-    def _last_told(self, route: Route, receiver: str) -> Model | None:
-        """Where a threshold measures from; `None` where there is nothing to measure."""
-        change = self.change
-        if (
-            not self._moved
-            or not route.matcher.has_threshold
-            or not isinstance(change, ModelChange)
-        ):
-            return None
-        anchor = self.past.anchors.get((route.name, receiver))
-        return anchor if anchor is not None and comparable(anchor, change) else change.before
-
-    def _anchor(self, route: Route, receiver: str, *, told: bool) -> None:
-        change = self.change
-        if not isinstance(change, ModelChange) or change.model_id is None:
+    def _anchor(self, change: ModelChange, route: Route, receiver: str, *, reported: bool) -> None:
+        if change.model_id is None:
             return
-        known = self.past.anchors.get((route.name, receiver))
-        if told or self._leads_away(route, known):
+        known = self.history.anchors.get((route.name, receiver))
+        if reported or self._leads_away(change, route, known):
             model = change.after
         elif known is None or not comparable(known, change):
             model = change.before
@@ -205,62 +196,48 @@ class _Planning:
         if model is not None:
             self.anchors.append(Anchor(route.name, receiver, change.model_id, model))
 
-    def _leads_away(self, route: Route, known: Model | None) -> bool:
-        """Whether the price went where this route does not look.
+    def _leads_away(self, change: ModelChange, route: Route, known: Model | None) -> bool:
+        """Whether the price moved in a direction that this route does not ask for.
 
-        One that hears of falls measures them from the top: a fall after a rise is a fall, though
-        it ends where the price was when it was last told.
+        A route that asks for falls measures them from the top: a fall after a rise is a fall, even
+        where it ends at the price that was last reported.
         """
-        change = self.change
-        if not isinstance(change, ModelChange):
-            return False
-        since = known if known is not None and comparable(known, change) else change.before
-        move = None if since is None else move_since(change, since)
-        wanted = route.matcher.wanted(self.rules.announce)
+        move = move_since(change, known)
+        wanted = route.matcher.wanted_kinds(self.rules.announce)
         return move is not None and move.kind is not None and move.kind not in wanted
 
     def _dispatch(self, route: Route, receiver: str, since: Model | None) -> None:
         if route.digest is not None:
             self.dispatches.append(Dispatch(receiver, route.name, since))
-        elif receiver not in self._told:
-            self._told.add(receiver)
-            since_at = self._flaps_since(route)
-            flap = Flap.STEADY if since_at is None else self._flap(receiver, since_at)
+        elif receiver not in self._served:
+            self._served.add(receiver)
+            flap = self._flap(route, receiver)
             self.dispatches.append(Dispatch(receiver, route.name, since, None, flap))
 
-    def _flaps_since(self, route: Route) -> datetime | None:
-        """Since when the price flaps in the eyes of a route: small moves are none of its own."""
+    def _flap(self, route: Route, receiver: str) -> Flap:
+        since = self._flapping_since
+        if since is None:
+            return Flap.STEADY
+        # Moves that are too small for the route are no part of the flapping.
         least = min(filter(None, (route.matcher.min_up, route.matcher.min_down)), default=None)
-        if self._flapping is None or least is None:
-            return self._flapping
-        steps = _steps(self._prices(), least)
-        return flapping_since(steps, self.rules.flap)
+        if least is not None:
+            since = self._flaps_since(least)
+        if since is None:
+            return Flap.STEADY
+        sent_at = self.history.flapping_sent.get(receiver)
+        return Flap.ANNOUNCED if sent_at is None or sent_at < since else Flap.HELD
 
-    def _prices(self) -> list[PricePoint]:
-        after = self.change.after if isinstance(self.change, ModelChange) else None
-        price = Decimal(0) if after is None else after.price or Decimal(0)
-        return [*self.past.prices, (self.now, price)]
-
-    def _flap(self, receiver: str, since: datetime) -> Flap:
-        told_at = self.past.told_flapping.get(receiver)
-        return Flap.ANNOUNCED if told_at is None or told_at < since else Flap.HELD
-
-
-def _follows(change: Change) -> frozenset[Kind]:
-    return follows_price(change) if isinstance(change, ModelChange) else frozenset()
-
-
-def _flapping(change: Change, past: Past, rule: FlapRule, now: datetime) -> datetime | None:
-    """Since when the price flaps; news of another sort must not wait for that."""
-    if not isinstance(change, ModelChange) or not _NOT_OF_THE_PRICE.isdisjoint(change.kinds):
-        return None
-    if not past.prices or change.after is None:
-        return None
-    return flapping_since([*past.prices, (now, change.after.price or Decimal(0))], rule)
+    def _flaps_since(self, least: Decimal | None) -> datetime | None:
+        """Since when the price flaps, by moves of at least so large a share."""
+        after = None if self._priced is None else self._priced.after
+        if not self.history.prices or after is None:
+            return None
+        prices = [*self.history.prices, (self.now, after.price or Decimal(0))]
+        return flapping_since(prices if least is None else _steps(prices, least), self.rules.flap)
 
 
 def _steps(prices: Iterable[PricePoint], least: Decimal) -> list[PricePoint]:
-    """The prices that lie at least so far, as a share, from the one before."""
+    """The prices that differ by at least this share from the one before."""
     steps: list[PricePoint] = []
     for at, price in prices:
         last = steps[-1][1] if steps else None
@@ -269,23 +246,21 @@ def _steps(prices: Iterable[PricePoint], least: Decimal) -> list[PricePoint]:
     return steps
 
 
-def _catching(change: Change, silences: Iterable[Silence], now: datetime) -> Silence | None:
-    """The silence that catches a change: one that drops it, else the one that lasts longest."""
-    caught = [silence for silence in silences if _catches(silence, change, now)]
-    return max(caught, key=lambda silence: (silence.drop, silence.over_at), default=None)
-
-
-def _catches(silence: Silence, change: Change, now: datetime) -> bool:
-    if not silence.is_active(now):
-        return False
-    return silence.matcher.refusal(change, announce=EVERY_KIND) is None
+def _catching_silence(change: Change, silences: Iterable[Silence], now: datetime) -> Silence | None:
+    """The silence that catches a change: one that drops it, otherwise the one that ends last."""
+    catching = [
+        silence
+        for silence in silences
+        if silence.is_active(now) and silence.matcher.refusal(change, announce=EVERY_KIND) is None
+    ]
+    return max(catching, key=lambda silence: (silence.drop, silence.ends_at), default=None)
 
 
 @dataclass(frozen=True, slots=True)
-class RouteVerdict:
-    """What one route says to a change: taken where `refusal` is `None`.
+class RouteDecision:
+    """What one route decides about a change; it takes it where there is no `refusal`.
 
-    `taken_before` names the earlier route that took the change and let it go no further.
+    `taken_before` names the earlier route that took the change, after which no others are asked.
     """
 
     route: Route
@@ -297,35 +272,37 @@ class RouteVerdict:
         return self.refusal is None and self.taken_before is None
 
 
-def verdicts(
-    change: Change, rules: RoutingRules, *, past: Past = NOTHING_KNOWN
-) -> tuple[RouteVerdict, ...]:
-    """What every route says, in their order."""
-    found: list[RouteVerdict] = []
+def route_decisions(
+    change: Change, rules: RoutingRules, *, history: ModelHistory = NO_HISTORY
+) -> tuple[RouteDecision, ...]:
+    """What every route decides, in their order."""
+    decisions: list[RouteDecision] = []
     taken_by: str | None = None
-    for route in rules.ways:
+    for route in rules.effective_routes:
         if taken_by is not None:
-            found.append(RouteVerdict(route, None, taken_by))
+            decisions.append(RouteDecision(route, None, taken_by))
             continue
-        verdict = RouteVerdict(route, _refusal(change, route, rules, past))
-        found.append(verdict)
-        if verdict.takes and not route.go_on:
+        decision = RouteDecision(route, _refusal(change, route, rules, history))
+        decisions.append(decision)
+        if decision.takes and not route.continues:
             taken_by = route.name
-    return tuple(found)
+    return tuple(decisions)
 
 
-def explain(found: Sequence[RouteVerdict]) -> tuple[str, ...]:
-    """One line for each route, and one that sums them up."""
-    receivers = [name for each in found if each.takes for name in each.route.receivers]
-    told = ", ".join(dict.fromkeys(receivers))
-    end = f"Told to: {told}" if told else "Nobody is told."
-    return (*map(_line, found), end)
+def explain(decisions: Sequence[RouteDecision]) -> tuple[str, ...]:
+    """One line for each route, and one with the receivers."""
+    receivers = [name for each in decisions if each.takes for name in each.route.receivers]
+    names = ", ".join(dict.fromkeys(receivers))
+    end = f"Goes to: {names}" if names else "No receiver gets it."
+    return (*map(_line, decisions), end)
 
 
-def _refusal(change: Change, route: Route, rules: RoutingRules, past: Past) -> str | None:
+def _refusal(
+    change: Change, route: Route, rules: RoutingRules, history: ModelHistory
+) -> str | None:
     """Why a route does not take it for any of its receivers."""
     matcher, why = route.matcher, None
-    anchors = {past.anchors.get((route.name, receiver)): None for receiver in route.receivers}
+    anchors = {history.anchors.get((route.name, receiver)): None for receiver in route.receivers}
     for since in anchors or {None: None}:
         why = matcher.refusal(change, announce=rules.announce, since=since)
         if why is None:
@@ -333,22 +310,19 @@ def _refusal(change: Change, route: Route, rules: RoutingRules, past: Past) -> s
     return why
 
 
-def _line(verdict: RouteVerdict) -> str:
-    name = _name(verdict.route.name)
-    if verdict.taken_before is not None:
-        return f"{name}: not asked, {_name(verdict.taken_before)} took it"
-    if verdict.refusal is not None:
-        return f"{name}: no, {verdict.refusal}"
-    return f"{name}: yes, to {'; '.join(_what_follows(verdict.route))}"
-
-
-def _what_follows(route: Route) -> Iterable[str]:
-    yield ", ".join(route.receivers) or "nobody"
+def _line(decision: RouteDecision) -> str:
+    route, name = decision.route, _name(decision.route.name)
+    if decision.taken_before is not None:
+        return f"{name}: not asked, {_name(decision.taken_before)} took it"
+    if decision.refusal is not None:
+        return f"{name}: no, {decision.refusal}"
+    parts = [", ".join(route.receivers) or "nobody"]
     if route.digest is not None:
-        yield f"in its digest ({route.digest})"
-    if route.go_on:
-        yield "later routes are asked too"
+        parts.append(f"in its digest ({route.digest})")
+    if route.continues:
+        parts.append("later routes are asked too")
+    return f"{name}: yes, to {'; '.join(parts)}"
 
 
 def _name(name: str) -> str:
-    return "without routes" if name == EVERYBODY else f"“{name}”"
+    return "without routes" if name == DEFAULT_ROUTE else f"“{name}”"

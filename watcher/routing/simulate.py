@@ -1,7 +1,7 @@
-"""A run of changes through the rules, with time as it was: what would have been told, and when.
+"""A run of changes through the rules, with time as it was: what would have been sent, and when.
 
-Keeps in memory what the store keeps for the daemon, and makes the same two decisions. Refuses to
-know clocks, words and receivers that fail.
+Keeps in memory what the store keeps for the daemon, and makes the same two decisions, `plan` and
+`release`. Every message is accepted at once.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from watcher.catalog.changes import ModelChange, Notice, RecordedChange
-from watcher.routing.net_effect import since_told
-from watcher.routing.plan import Past, plan
+from watcher.routing.net_effect import change_since
+from watcher.routing.plan import ModelHistory, plan
 from watcher.routing.release import QueuedItem, release
 from watcher.routing.rules import Flap, PricePoint
 
@@ -23,27 +23,27 @@ if TYPE_CHECKING:
 
     from watcher.catalog.changes import Change
     from watcher.catalog.record import Model
-    from watcher.routing.plan import Dispatch, Way
+    from watcher.routing.plan import AnchorKey, Dispatch
     from watcher.routing.release import Batch, Release
     from watcher.routing.rules import RoutingRules, Silence
 
 _NEVER = datetime.max.replace(tzinfo=UTC)
-# Of a price that never stands still, more than any rule counts.
-_POINTS_KEPT = 100
+# Of a price that never stands still: more points than any rule counts.
+_MAX_POINTS = 100
 _LONG_AGO = datetime.min.replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
-    """One message that a receiver would have had."""
+class SimulatedMessage:
+    """One message that a receiver would have got."""
 
     receiver: str
     at: datetime
     batch: Batch
 
 
-class Rehearsal:
-    """One configuration, and what has gone through it so far."""
+class Simulation:
+    """One configuration, and the changes that have gone through it so far."""
 
     def __init__(
         self, rules: RoutingRules, *, begun_at: datetime, silences: Sequence[Silence] = ()
@@ -55,22 +55,24 @@ class Rehearsal:
         self._queues: dict[str, list[QueuedItem]] = {name: [] for name in rules.receivers}
         self._next: dict[str, datetime] = dict.fromkeys(rules.receivers, begun_at)
         self._digests: dict[str, dict[str, datetime]] = {name: {} for name in rules.receivers}
-        self._anchors: dict[int, dict[Way, Model]] = defaultdict(dict)
+        self._anchors: dict[int, dict[AnchorKey, Model]] = defaultdict(dict)
         self._prices: dict[int, list[PricePoint]] = defaultdict(list)
         self._flapping: dict[int, dict[str, datetime]] = defaultdict(dict)
-        self._standing: dict[int, Model | None] = {}
+        self._current: dict[int, Model | None] = {}
         self._deliveries = 0
 
-    def run(self, news: Iterable[RecordedChange | Notice], until: datetime) -> Iterator[Told]:
-        """Let news pass, oldest first, and then the time until `until`."""
-        for content in news:
+    def run(
+        self, contents: Iterable[RecordedChange | Notice], until: datetime
+    ) -> Iterator[SimulatedMessage]:
+        """Pass changes and notices, oldest first, and then the time until `until`."""
+        for content in contents:
             yield from self._pass_time(content.at)
-            self.hear(content)
+            self.add(content)
         yield from self._pass_time(until)
         yield from self.due(until)
 
-    def hear(self, content: RecordedChange | Notice) -> None:
-        """Queue one piece of news for those who are to have it."""
+    def add(self, content: RecordedChange | Notice) -> None:
+        """Queue a change or a notice for the receivers that are to get it."""
         if isinstance(content, Notice):
             for receiver in self.rules.receivers:
                 self._queue(receiver, QueuedItem(0, content, content.at))
@@ -80,7 +82,7 @@ class Rehearsal:
             content.change,
             self.rules,
             now=content.at,
-            past=self._past(number, content),
+            history=self._history(number, content),
             silences=self.silences,
         )
         self.dropped += len(planned.suppressed)
@@ -88,30 +90,30 @@ class Rehearsal:
             self._dispatch(dispatch, content, number)
         for anchor in planned.anchors:
             self._anchors[anchor.model_id][anchor.route, anchor.receiver] = anchor.model
-        self._remember(content)
+        self._record(content)
 
-    def due(self, now: datetime) -> Iterator[Told]:
-        """What is told at `now`."""
+    def due(self, now: datetime) -> Iterator[SimulatedMessage]:
+        """The messages that are sent at `now`."""
         for receiver, next_at in self._next.items():
             if next_at <= now:
                 yield from self._release(receiver, now)
 
     def next_at(self) -> datetime | None:
-        """When something is due next, if nothing else happens."""
-        soonest = min(self._next.values(), default=_NEVER)
-        return None if soonest == _NEVER else soonest
+        """When something is due next, if nothing is added."""
+        earliest = min(self._next.values(), default=_NEVER)
+        return None if earliest == _NEVER else earliest
 
     def waiting(self) -> int:
         """How many deliveries are held back."""
         return sum(map(len, self._queues.values()))
 
-    def _pass_time(self, until: datetime) -> Iterator[Told]:
+    def _pass_time(self, until: datetime) -> Iterator[SimulatedMessage]:
         while (at := self.next_at()) is not None and at < until:
             yield from self.due(at)
 
-    def _release(self, receiver: str, now: datetime) -> Iterator[Told]:
+    def _release(self, receiver: str, now: datetime) -> Iterator[SimulatedMessage]:
         released = release(
-            [self._as_it_stands(item) for item in self._queues[receiver]],
+            [self._up_to_date(item) for item in self._queues[receiver]],
             self.rules,
             receiver=receiver,
             now=now,
@@ -120,7 +122,7 @@ class Rehearsal:
         )
         self._settle(receiver, released)
         for batch in released.batches:
-            yield Told(receiver, now, batch)
+            yield SimulatedMessage(receiver, now, batch)
 
     def _settle(self, receiver: str, released: Release) -> None:
         done = {number for batch in released.batches for number in batch.deliveries}
@@ -133,11 +135,11 @@ class Rehearsal:
         for anchor in released.anchors:
             self._anchors[anchor.model_id][anchor.route, anchor.receiver] = anchor.model
 
-    def _past(self, number: int | None, recorded: RecordedChange) -> Past:
+    def _history(self, number: int | None, recorded: RecordedChange) -> ModelHistory:
         if number is None:
-            return Past()
+            return ModelHistory()
         self._begin_prices(number, recorded)
-        return Past(self._anchors[number], self._prices[number], self._flapping[number])
+        return ModelHistory(self._anchors[number], self._prices[number], self._flapping[number])
 
     def _begin_prices(self, number: int, recorded: RecordedChange) -> None:
         change = recorded.change
@@ -146,10 +148,12 @@ class Rehearsal:
             self._prices[number].append((_LONG_AGO, before.price or Decimal(0)))
 
     def _dispatch(self, dispatch: Dispatch, recorded: RecordedChange, number: int | None) -> None:
-        told = replace(recorded, change=since_told(recorded.change, dispatch.since))
+        reported = replace(recorded, change=change_since(recorded.change, dispatch.since))
         if dispatch.flap is not Flap.STEADY and number is not None:
             self._flapping[number][dispatch.receiver] = recorded.at
-        item = QueuedItem(0, told, recorded.at, dispatch.route, dispatch.silence_id, dispatch.flap)
+        item = QueuedItem(
+            0, reported, recorded.at, dispatch.route, dispatch.silence_id, dispatch.flap
+        )
         self._queue(dispatch.receiver, item)
 
     def _queue(self, receiver: str, item: QueuedItem) -> None:
@@ -157,11 +161,11 @@ class Rehearsal:
         self._queues[receiver].append(replace(item, delivery_id=self._deliveries))
         self._next[receiver] = min(self._next[receiver], item.queued_at)
 
-    def _remember(self, recorded: RecordedChange) -> None:
+    def _record(self, recorded: RecordedChange) -> None:
         change = recorded.change
         if not isinstance(change, ModelChange) or change.model_id is None:
             return
-        self._standing[change.model_id] = change.after
+        self._current[change.model_id] = change.after
         if change.after is None:
             return
         prices = self._prices[change.model_id]
@@ -169,19 +173,19 @@ class Rehearsal:
         if prices and prices[-1][1] == price:
             return
         if prices and recorded.at - prices[-1][0] >= self.rules.flap.within:
-            # It stood still: what was before says nothing any more, but for the price it left.
+            # It stood still: of what was before only the last price still counts.
             del prices[:-1]
-        del prices[:-_POINTS_KEPT]
+        del prices[:-_MAX_POINTS]
         prices.append((recorded.at, price))
 
-    def _as_it_stands(self, item: QueuedItem) -> QueuedItem:
+    def _up_to_date(self, item: QueuedItem) -> QueuedItem:
         content = item.content
         number = None if isinstance(content, Notice) else _number(content.change)
         if number is None:
             return item
         prices = self._prices[number]
         still_since = prices[-1][0] if prices else None
-        return replace(item, current=self._standing.get(number), still_since=still_since)
+        return replace(item, current=self._current.get(number), still_since=still_since)
 
 
 def _number(change: Change) -> int | None:

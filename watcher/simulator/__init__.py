@@ -1,1 +1,1 @@
-"""A Kie-like API on loopback: an invented catalogue, scripted markets, scripted faults."""
+"""A Kie-like API on loopback with an invented catalogue, for the demo and the tests."""

@@ -1,11 +1,8 @@
-"""What can be wrong with a reply, as values.
+"""What can be wrong with a reply, as values, and which request each fault applies to.
 
-Some faults alter what a good reply says (a lower cap, a shifted page), the others take its place.
-Refuses to know how either is done on the wire, and when.
-
-Which request a fault befalls: the next one that fits, or all of them until further notice.
-
-Refuses to know what a fault does.
+Some faults alter what a good reply says (a lower cap, a shifted page), the others replace it.
+`FaultPlan` applies a fault to the next request that fits, or to all until it is cleared. Module
+`replies` carries faults out.
 """
 
 from __future__ import annotations
@@ -20,13 +17,13 @@ MEBIBYTE = 2**20
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Fault:
-    """`call` ("count" or "page") and `page` say what the fault is limited to, if to anything."""
+    """`call` ("count" or "page") and `page` limit the fault to some requests; `None`: to none."""
 
     call: str | None = None
     page: int | None = None
 
-    def befalls(self, call: str, page: int | None) -> bool:
-        """Whether a request of that call, and for that page, is in for it."""
+    def applies_to(self, call: str, page: int | None) -> bool:
+        """Whether a request of that call, and for that page, gets this fault."""
         return self.call in (None, call) and self.page in (None, page)
 
 
@@ -38,68 +35,68 @@ class Status(_Fault):
     retry_after: RetryAfter = None
 
     @property
-    def line(self) -> str:
+    def description(self) -> str:
         return f"the API answers with HTTP {self.status}"
 
 
 @dataclass(frozen=True, slots=True)
 class Envelope(_Fault):
-    """HTTP 200 with another code inside, which is how this API says most of its errors."""
+    """HTTP 200 with another code in the envelope: how this API reports most of its errors."""
 
     code: int = 4030
     msg: str = "Not supported in the current region."
     retry_after: RetryAfter = None
 
     @property
-    def line(self) -> str:
+    def description(self) -> str:
         return f"the API answers with HTTP 200 and code {self.code} inside"
 
 
 @dataclass(frozen=True, slots=True)
 class Hang(_Fault):
-    """No reply, until the client leaves or the server stops."""
+    """No reply, until the client disconnects or the server stops."""
 
     @property
-    def line(self) -> str:
+    def description(self) -> str:
         return "the API does not answer at all"
 
 
 @dataclass(frozen=True, slots=True)
 class Drip(_Fault):
-    """The good reply, trickled `chunk` bytes at a time."""
+    """The good reply, `chunk` bytes at a time."""
 
     chunk: int = 16
     every: timedelta = timedelta(milliseconds=50)
 
     @property
-    def line(self) -> str:
+    def description(self) -> str:
         return "the API answers in a trickle"
 
 
 @dataclass(frozen=True, slots=True)
 class HalfJson(_Fault):
-    """The first part of the good reply, sent as if it were the whole."""
+    """The first part of the good reply, sent as if it were complete."""
 
     share: float = 0.5
 
     @property
-    def line(self) -> str:
+    def description(self) -> str:
         return "the API answers with half a JSON"
 
 
 @dataclass(frozen=True, slots=True)
 class Html(_Fault):
-    """A web page where JSON is due."""
+    """A web page in place of JSON."""
 
     status: int = 200
 
     @property
-    def line(self) -> str:
+    def description(self) -> str:
         return "the API answers with a web page"
 
 
 class WrongShape(StrEnum):
-    """Valid JSON of a shape that does not fit; those of one call befall only that call."""
+    """Valid JSON of a wrong shape; a shape that only one call can have applies to that call."""
 
     ENVELOPE_LIST = "envelope_list"
     ENVELOPE_NULL = "envelope_null"
@@ -130,11 +127,11 @@ class Shape(_Fault):
 
     shape: WrongShape = WrongShape.DATA_MISSING
 
-    def befalls(self, call: str, page: int | None) -> bool:
-        return self.shape.call in (None, call) and _Fault.befalls(self, call, page)
+    def applies_to(self, call: str, page: int | None) -> bool:
+        return self.shape.call in (None, call) and _Fault.applies_to(self, call, page)
 
     @property
-    def line(self) -> str:
+    def description(self) -> str:
         return f"the API answers in a wrong shape ({self.shape.replace('_', ' ')})"
 
 
@@ -145,7 +142,7 @@ class Huge(_Fault):
     size: int | None = 17 * MEBIBYTE
 
     @property
-    def line(self) -> str:
+    def description(self) -> str:
         return "the API answers with far too much"
 
 
@@ -156,7 +153,7 @@ class Bomb(_Fault):
     size: int = 17 * MEBIBYTE
 
     @property
-    def line(self) -> str:
+    def description(self) -> str:
         return "the API answers with far too much, compressed"
 
 
@@ -168,7 +165,7 @@ class Redirect(_Fault):
     status: int = 302
 
     @property
-    def line(self) -> str:
+    def description(self) -> str:
         return "the API redirects to another host"
 
 
@@ -179,7 +176,7 @@ class Drop(_Fault):
     after: int = 0
 
     @property
-    def line(self) -> str:
+    def description(self) -> str:
         return "the API hangs up"
 
 
@@ -192,7 +189,7 @@ class Raw(_Fault):
     content_encoding: str | None = None
 
     @property
-    def line(self) -> str:
+    def description(self) -> str:
         return f"the API answers with {len(self.body)} odd bytes"
 
 
@@ -203,53 +200,53 @@ class PageCap(_Fault):
     size: int = 10
 
     @property
-    def line(self) -> str:
+    def description(self) -> str:
         return f"the API gives {self.size} records a page"
 
 
 @dataclass(frozen=True, slots=True)
 class Shift(_Fault):
-    """A page as if `by` rows had come in above it (negative: gone) since the page before.
+    """A page as if `by` rows had been inserted above it (negative: removed) since the page before.
 
-    Limit it to a page, else every page shifts alike and the sweep is whole but for its ends.
+    Limit it to a page; otherwise all pages shift alike and the sweep misses rows only at its ends.
     """
 
     by: int = 1
 
     @property
-    def line(self) -> str:
+    def description(self) -> str:
         return "rows shift between two pages while they are read"
 
 
 @dataclass(frozen=True, slots=True)
 class CountsOff(_Fault):
-    """The count call is wrong about one category."""
+    """The count call is wrong for one category."""
 
     by: int = 1
     category: str = "all"
 
     @property
-    def line(self) -> str:
+    def description(self) -> str:
         return f"the API miscounts “{self.category}” by {self.by}"
 
 
 @dataclass(frozen=True, slots=True)
 class TotalOff(_Fault):
-    """A page is wrong about the total."""
+    """A page states a wrong total."""
 
     by: int = 1
 
     @property
-    def line(self) -> str:
+    def description(self) -> str:
         return f"a page gives a total that is off by {self.by}"
 
 
 @dataclass(frozen=True, slots=True)
 class Empty(_Fault):
-    """A catalogue with nothing in it, well-formed."""
+    """A well-formed catalogue with nothing in it."""
 
     @property
-    def line(self) -> str:
+    def description(self) -> str:
         return "the API says it sells nothing"
 
 
@@ -261,34 +258,34 @@ Fault = Altering | Replacing
 
 
 class FaultPlan:
-    """Which faults are still to come. One-shot faults wait for the first request they befall."""
+    """The faults still to come. A one-shot fault waits for the first request that it applies to."""
 
     def __init__(self) -> None:
         self._once: list[Fault] = []
         self._lasting: list[Fault] = []
 
     def next(self, *faults: Fault) -> None:
-        """Add one-shot faults; at most one of them befalls a request, in this order."""
+        """Add one-shot faults; a request gets at most one of them, in this order."""
         self._once.extend(faults)
 
     def always(self, *faults: Fault) -> None:
-        """Add faults that last until `clear`; all that fit befall a request."""
+        """Add faults that last until `clear`; a request gets all that fit."""
         self._lasting.extend(faults)
 
     def clear(self) -> None:
-        """Nothing is wrong any more, nor about to be."""
+        """Remove all faults, the one-shot ones included."""
         self._once.clear()
         self._lasting.clear()
 
     @property
     def waiting(self) -> tuple[Fault, ...]:
-        """The one-shot faults that have befallen nobody yet."""
+        """The one-shot faults that have not happened yet."""
         return tuple(self._once)
 
     def take(self, call: str, page: int | None) -> tuple[Fault, ...]:
-        """What befalls this request: the one-shot fault first, then the lasting ones."""
-        lasting = tuple(fault for fault in self._lasting if fault.befalls(call, page))
+        """The faults of this request: the one-shot fault first, then the lasting ones."""
+        lasting = tuple(fault for fault in self._lasting if fault.applies_to(call, page))
         for at, fault in enumerate(self._once):
-            if fault.befalls(call, page):
+            if fault.applies_to(call, page):
                 return (self._once.pop(at), *lasting)
         return lasting

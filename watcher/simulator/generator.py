@@ -1,17 +1,9 @@
-"""The product lines of an invented catalogue: who makes what, in which variants, sold by what.
+"""An invented catalogue of any size: the same seed gives the same rows, newest first.
 
-Names are of the sort one knows, so that a listing looks like one; releases, variants and prices are
-invented. Refuses to know how rows are made of it.
-
-What people do to a listing by hand: odd units, odd numbers, odd spacing, links that are wrong.
-
-Each quirk knows which rows it can befall and how often it does. None of them makes a price or an
-identity ambiguous: a careful reader still reads what was meant. Refuses to know the order of rows.
-
-An invented catalogue of any size: the same seed gives the same rows, newest first.
-
-Knows how a listing is laid out: releases of product lines, each a block of variants. Its quirks
-are another module's. Refuses to know any real listing.
+It consists of releases of product lines, each a block of variants. Names look like real ones;
+releases, variants and prices are invented. Some rows get a quirk, as listings edited by hand have
+them: odd units, numbers and spacing, wrong links. No quirk makes a price or an identity key
+ambiguous: a careful reader still reads what was meant.
 """
 
 from __future__ import annotations
@@ -27,7 +19,7 @@ from watcher.simulator.catalogue import (
     USD_PER_CREDIT,
     Row,
     amount,
-    identity,
+    identity_key,
     listed_rate,
     listed_usd,
     plain,
@@ -39,11 +31,11 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class ProductLine:
     """One family of products; `{}` in `name` is the release.
 
     A variant is a mode and a quality; a quality's factor times `base` is about its credits per
-    `unit`, and its text may be empty. `rivalled`: Fal sells the like.
+    `unit`, and its text may be empty. `sold_by_fal`: Fal sells the same.
     """
 
     interface: str
@@ -53,7 +45,7 @@ class Line:
     base: str
     modes: tuple[str, ...]
     qualities: tuple[tuple[str, str], ...]
-    rivalled: bool = True
+    sold_by_fal: bool = True
 
 
 _RESOLUTIONS = (("480p", "0.5"), ("720p", "1"), ("1080p", "2.2"))
@@ -85,16 +77,22 @@ _MOTION = ("text-to-video", "image-to-video")
 _REFERENCE = (*_MOTION, "reference-to-video")
 _PICTURE = ("text-to-image", "image-to-image")
 
-LINES: tuple[Line, ...] = (
-    Line("video", "ByteDance", "Seedance {}", "per second", "9", _REFERENCE, _RESOLUTIONS),
-    Line("video", "ByteDance", "bytedance/seedance-v{}-lite", "per video", "20", _MOTION, _TIMED),
-    Line("video", "Kling", "kling {}", "per second", "14", _REFERENCE, _WITH_SOUND),
-    Line("video", "Kling", "Kling AI Avatar {}", "per second", "8", ("speech-to-video",), _TIERS),
-    Line("video", "Wan", "Wan {}", "per video", "16", (*_MOTION, "video-to-video"), _TIMED),
-    Line("video", "Wan", "wan-{}-animate", "per second", "6", ("move", "replace"), _RESOLUTIONS),
-    Line("video", "Hailuo", "hailuo {}", "per video", "30", _MOTION, _TIMED),
-    Line("video", "Pixverse", "Pixverse v{}", "per second", "5", _REFERENCE, _WITH_SOUND),
-    Line(
+PRODUCT_LINES: tuple[ProductLine, ...] = (
+    ProductLine("video", "ByteDance", "Seedance {}", "per second", "9", _REFERENCE, _RESOLUTIONS),
+    ProductLine(
+        "video", "ByteDance", "bytedance/seedance-v{}-lite", "per video", "20", _MOTION, _TIMED
+    ),
+    ProductLine("video", "Kling", "kling {}", "per second", "14", _REFERENCE, _WITH_SOUND),
+    ProductLine(
+        "video", "Kling", "Kling AI Avatar {}", "per second", "8", ("speech-to-video",), _TIERS
+    ),
+    ProductLine("video", "Wan", "Wan {}", "per video", "16", (*_MOTION, "video-to-video"), _TIMED),
+    ProductLine(
+        "video", "Wan", "wan-{}-animate", "per second", "6", ("move", "replace"), _RESOLUTIONS
+    ),
+    ProductLine("video", "Hailuo", "hailuo {}", "per video", "30", _MOTION, _TIMED),
+    ProductLine("video", "Pixverse", "Pixverse v{}", "per second", "5", _REFERENCE, _WITH_SOUND),
+    ProductLine(
         "video",
         "Google",
         "Google Veo {}",
@@ -103,7 +101,7 @@ LINES: tuple[Line, ...] = (
         _MOTION,
         (("Lite", "0.5"), ("Fast", "1"), ("Quality", "4.2")),
     ),
-    Line(
+    ProductLine(
         "video",
         "OpenAI",
         "Sora {}",
@@ -112,22 +110,36 @@ LINES: tuple[Line, ...] = (
         _MOTION,
         (("Standard-10s", "1"), ("Standard-15s", "1.4"), ("Pro-10s", "5"), ("Pro-15s", "8")),
     ),
-    Line("video", "Grok", "grok-imagine-video-{}", "per second", "7", _MOTION, _RESOLUTIONS),
-    Line("video", "Runway", "Runway Gen-{}", "per video", "12", _MOTION, _TIMED, rivalled=False),
-    Line("image", "Google", "nano-banana-{}", "per image", "6", ("",), _SIZES),
-    Line("image", "Google", "google imagen{}", "per image", "8", ("text-to-image",), _TIERS),
-    Line("image", "ByteDance", "seedream {}", "per image", "5", (*_PICTURE, "edit"), _SIZES),
-    Line("image", "OpenAI", "gpt image {}", "per image", "6", _PICTURE, _EFFORTS),
-    Line("image", "Ideogram", "ideogram v{}", "per image", "7", (*_PICTURE, "remix"), _TIERS),
-    Line("image", "Black Forest Labs", "Flux-{} Pro", "per megapixel", "5", _PICTURE, _SIZES),
-    Line("image", "Alibaba", "Qwen-Image-{}", "per image", "4", _PICTURE, _SIZES),
-    Line("image", "Topaz", "Topaz Upscaler {}", "per upscale", "10", ("image-upscale",), _SIZES),
-    Line("image", "Grok", "grok-imagine-{}", "per 6 images", "4", _PICTURE, (("", "1"),)),
-    Line("chat", "Anthropic", "claude-sonnet-{}", "per million tokens", "160", ("chat",), _TOKENS),
-    Line("chat", "OpenAI", "gpt-{}", "per million tokens", "120", ("chat",), _TOKENS),
-    Line("chat", "Google", "Gemini {} Pro", "per million tokens", "140", ("Chat",), _TOKENS[:2]),
-    Line("chat", "DeepSeek", "DeepSeek V{}", "per million tokens", "24", ("Chat",), _TOKENS[:3]),
-    Line(
+    ProductLine("video", "Grok", "grok-imagine-video-{}", "per second", "7", _MOTION, _RESOLUTIONS),
+    ProductLine(
+        "video", "Runway", "Runway Gen-{}", "per video", "12", _MOTION, _TIMED, sold_by_fal=False
+    ),
+    ProductLine("image", "Google", "nano-banana-{}", "per image", "6", ("",), _SIZES),
+    ProductLine("image", "Google", "google imagen{}", "per image", "8", ("text-to-image",), _TIERS),
+    ProductLine("image", "ByteDance", "seedream {}", "per image", "5", (*_PICTURE, "edit"), _SIZES),
+    ProductLine("image", "OpenAI", "gpt image {}", "per image", "6", _PICTURE, _EFFORTS),
+    ProductLine(
+        "image", "Ideogram", "ideogram v{}", "per image", "7", (*_PICTURE, "remix"), _TIERS
+    ),
+    ProductLine(
+        "image", "Black Forest Labs", "Flux-{} Pro", "per megapixel", "5", _PICTURE, _SIZES
+    ),
+    ProductLine("image", "Alibaba", "Qwen-Image-{}", "per image", "4", _PICTURE, _SIZES),
+    ProductLine(
+        "image", "Topaz", "Topaz Upscaler {}", "per upscale", "10", ("image-upscale",), _SIZES
+    ),
+    ProductLine("image", "Grok", "grok-imagine-{}", "per 6 images", "4", _PICTURE, (("", "1"),)),
+    ProductLine(
+        "chat", "Anthropic", "claude-sonnet-{}", "per million tokens", "160", ("chat",), _TOKENS
+    ),
+    ProductLine("chat", "OpenAI", "gpt-{}", "per million tokens", "120", ("chat",), _TOKENS),
+    ProductLine(
+        "chat", "Google", "Gemini {} Pro", "per million tokens", "140", ("Chat",), _TOKENS[:2]
+    ),
+    ProductLine(
+        "chat", "DeepSeek", "DeepSeek V{}", "per million tokens", "24", ("Chat",), _TOKENS[:3]
+    ),
+    ProductLine(
         "music",
         "Suno",
         "Suno V{}",
@@ -142,10 +154,12 @@ LINES: tuple[Line, ...] = (
             ("Generate Persona", "0"),
             ("Mashup", "1"),
         ),
-        rivalled=False,
+        sold_by_fal=False,
     ),
-    Line("music", "Elevenlabs", "elevenlabs v{}", "per 1000 characters", "12", ("TTS",), _TIERS),
-    Line(
+    ProductLine(
+        "music", "Elevenlabs", "elevenlabs v{}", "per 1000 characters", "12", ("TTS",), _TIERS
+    ),
+    ProductLine(
         "music",
         "Google",
         "Gemini {} Flash TTS",
@@ -156,16 +170,20 @@ LINES: tuple[Line, ...] = (
     ),
 )
 
-
-# Right and wrong, as seen in the wild or like it; mended now and then, which looks like a rename.
+# Right and wrong, as in the real listing or similar. One is sometimes corrected, which looks like a
+# rename.
 MISSPELLINGS = (("audio", "aiduo"), ("Upscaler", "Upscaller"), ("Avatar", "Avtar"))
-# From this size on every quirk stands in the catalogue at least once.
-SIZE_OF_A_FULL_LISTING = 400
+# From this size on every quirk is in the catalogue at least once.
+SIZE_WITH_EVERY_QUIRK = 400
+# Rows of a thousand by category; the rest is video.
+_SHARES = {"image": 215, "chat": 167, "music": 54}
+_FIRST_RELEASES = range(12, 35)
+_DUPLICATE_PRICE_FACTOR = Decimal("1.5")
 
 
 @dataclass(frozen=True, slots=True)
 class Quirk:
-    """So many of a thousand rows get `change(row)`, where `fits(row)`."""
+    """`per_mille` of a thousand rows get the fields of `change(row)`, where `fits(row)`."""
 
     name: str
     per_mille: int
@@ -174,33 +192,33 @@ class Quirk:
 
 
 def quirks() -> tuple[Quirk, ...]:
-    """All quirks, the choosiest first."""
+    """All quirks; those that fit the fewest rows come first."""
     return (*_text_quirks(), *_unit_quirks(), *_number_quirks(), *_label_quirks())
 
 
-def sprinkle(rows: list[Row], rng: Random) -> None:
-    """Put quirks into rows, one at most in each, keeping all descriptions apart."""
-    taken = {identity(row["modelDescription"]) for row in rows}
+def add_quirks(rows: list[Row], rng: Random) -> None:
+    """Give rows quirks, at most one each; all identity keys stay different."""
+    taken = {identity_key(row["modelDescription"]) for row in rows}
     left = list(range(len(rows)))
     rng.shuffle(left)
-    least = 1 if len(rows) >= SIZE_OF_A_FULL_LISTING else 0
+    least = 1 if len(rows) >= SIZE_WITH_EVERY_QUIRK else 0
     for quirk in quirks():
         wanted = max(least, len(rows) * quirk.per_mille // 1000)
         rest: list[int] = []
         for at in left:
-            if wanted and _befall(quirk, rows, at, taken):
+            if wanted and _apply(quirk, rows, at, taken):
                 wanted -= 1
             else:
                 rest.append(at)
         left = rest
 
 
-def _befall(quirk: Quirk, rows: list[Row], at: int, taken: set[str]) -> bool:
+def _apply(quirk: Quirk, rows: list[Row], at: int, taken: set[str]) -> bool:
     row = rows[at]
     if not quirk.fits(row):
         return False
     odd = {**row, **quirk.change(row)}
-    before, after = identity(row["modelDescription"]), identity(odd["modelDescription"])
+    before, after = identity_key(row["modelDescription"]), identity_key(odd["modelDescription"])
     if before != after and after in taken:
         return False
     taken.add(after)
@@ -224,7 +242,9 @@ def _text_quirks() -> tuple[Quirk, ...]:
         text("shouted resolution", "1080p", "1080P"),
         text("space before a comma", ", ", " , "),
         text("double space", ", ", ",  "),
-        Quirk("space around", 6, _always, lambda row: {"modelDescription": f" {_named(row)} "}),
+        Quirk(
+            "space around", 6, _any_row, lambda row: {"modelDescription": f" {_description(row)} "}
+        ),
     )
 
 
@@ -254,40 +274,50 @@ def _unit_quirks() -> tuple[Quirk, ...]:
 
 def _number_quirks() -> tuple[Quirk, ...]:
     return (
-        Quirk("comma", 2, _under_a_dollar, lambda row: {"usdPrice": _usd(row).replace(".", ",")}),
         Quirk(
-            "space before a price", 4, _under_a_dollar, lambda row: {"usdPrice": f" {_usd(row)}"}
+            "comma", 2, _is_under_a_dollar, lambda row: {"usdPrice": _usd(row).replace(".", ",")}
         ),
-        Quirk("idle zero", 12, _under_a_dollar, lambda row: {"usdPrice": f"{_usd(row)}0"}),
         Quirk(
-            "space after a price", 4, _priced, lambda row: {"creditPrice": f"{row['creditPrice']} "}
+            "space before a price", 4, _is_under_a_dollar, lambda row: {"usdPrice": f" {_usd(row)}"}
         ),
-        Quirk("point zero", 120, _whole, lambda row: {"creditPrice": f"{row['creditPrice']}.0"}),
+        Quirk("idle zero", 12, _is_under_a_dollar, lambda row: {"usdPrice": f"{_usd(row)}0"}),
+        Quirk(
+            "space after a price",
+            4,
+            _has_price,
+            lambda row: {"creditPrice": f"{row['creditPrice']} "},
+        ),
+        Quirk(
+            "point zero",
+            120,
+            _has_whole_price,
+            lambda row: {"creditPrice": f"{row['creditPrice']}.0"},
+        ),
         Quirk(
             "USD mistyped",
             8,
-            _under_a_dollar,
+            _is_under_a_dollar,
             lambda row: {"usdPrice": plain(Decimal(_usd(row)) / 10)},
         ),
-        Quirk("rate by hand", 10, _rated, lambda row: {"discountRate": _by_hand(row)}),
-        Quirk("rate without a rival", 10, _rated, lambda _: {"falPrice": ""}),
+        Quirk("rate by hand", 10, _has_fal_price, lambda row: {"discountRate": _rounded_rate(row)}),
+        Quirk("rate without a Fal price", 10, _has_fal_price, lambda _: {"falPrice": ""}),
     )
 
 
 def _label_quirks() -> tuple[Quirk, ...]:
     return (
-        Quirk("no link", 30, _always, lambda _: {"anchor": ""}),
-        Quirk("link that is none", 2, _always, lambda _: {"anchor": "see docs"}),
-        Quirk("wrong link", 10, _always, lambda _: {"anchor": "https://kie.ai/market"}),
-        Quirk("provider unknown", 18, _always, lambda _: {"provider": "Other"}),
+        Quirk("no link", 30, _any_row, lambda _: {"anchor": ""}),
+        Quirk("link that is none", 2, _any_row, lambda _: {"anchor": "see docs"}),
+        Quirk("wrong link", 10, _any_row, lambda _: {"anchor": "https://kie.ai/market"}),
+        Quirk("provider unknown", 18, _any_row, lambda _: {"provider": "Other"}),
     )
 
 
-def _always(_: Row) -> bool:
+def _any_row(_: Row) -> bool:
     return True
 
 
-def _named(row: Row) -> str:
+def _description(row: Row) -> str:
     return str(row["modelDescription"])
 
 
@@ -295,47 +325,41 @@ def _usd(row: Row) -> str:
     return str(row["usdPrice"])
 
 
-def _priced(row: Row) -> bool:
+def _has_price(row: Row) -> bool:
     return bool(amount(row["creditPrice"]))
 
 
-def _whole(row: Row) -> bool:
+def _has_whole_price(row: Row) -> bool:
     return str(row["creditPrice"]).isdecimal()
 
 
-def _under_a_dollar(row: Row) -> bool:
+def _is_under_a_dollar(row: Row) -> bool:
     # With a whole part, "1,200" could be read in two ways.
     return _usd(row).startswith("0.")
 
 
-def _rated(row: Row) -> bool:
+def _has_fal_price(row: Row) -> bool:
     return bool(row["falPrice"])
 
 
-def _by_hand(row: Row) -> float:
+def _rounded_rate(row: Row) -> float:
     return float(round(row["discountRate"]))
 
 
-# Of a thousand rows; what they leave is video.
-_SHARES = {"image": 215, "chat": 167, "music": 54}
-_FIRST_RELEASES = range(12, 35)
-_COPIES_WITH_ANOTHER_PRICE = Decimal("1.5")
-
-
 def generate(seed: int = 1, size: int = 570, duplicates: int = 0) -> list[Row]:
-    """Rows of the wire schema, `size` with a description of their own, and so many repeated ones.
+    """Rows as the API sends them: `size` with different identity keys, and `duplicates` repeats.
 
-    Of the repeated rows every other is exact and every other has another price.
+    Of the repeated rows every second has another price.
     """
-    rng = random.Random(seed)  # noqa: S311  a catalogue is no secret
+    rng = random.Random(seed)  # noqa: S311 - nothing secret depends on it
     blocks: list[list[Row]] = []
     for interface, count in _sizes(size).items():
         blocks += _blocks(rng, interface, count)
     rng.shuffle(blocks)
     rows = [row for block in blocks for row in block]
-    sprinkle(rows, rng)
+    add_quirks(rows, rng)
     for number in range(duplicates):
-        _repeat(rows, rng, exact=number % 2 == 0)
+        _repeat_a_row(rows, rng, Decimal(1) if number % 2 == 0 else _DUPLICATE_PRICE_FACTOR)
     return rows
 
 
@@ -345,8 +369,8 @@ def _sizes(size: int) -> dict[str, int]:
 
 
 def _blocks(rng: Random, interface: str, count: int) -> Iterator[list[Row]]:
-    """Releases of all lines of a category in turn, until there are enough rows."""
-    lines = [line for line in LINES if line.interface == interface]
+    """Releases of all product lines of a category in turn, until there are enough rows."""
+    lines = [line for line in PRODUCT_LINES if line.interface == interface]
     releases = {line.name: rng.choice(_FIRST_RELEASES) for line in lines}
     for line in cycle(lines):
         if count <= 0:
@@ -357,21 +381,21 @@ def _blocks(rng: Random, interface: str, count: int) -> Iterator[list[Row]]:
         yield block
 
 
-def _block(rng: Random, line: Line, release: int) -> list[Row]:
+def _block(rng: Random, line: ProductLine, release: int) -> list[Row]:
     family = line.name.format(f"{release // 10}.{release % 10}")
     level = Decimal(line.base) * Decimal(rng.randint(14, 32)) / 20
     discount = Decimal(rng.randint(8, 78)) / 100
-    own_pages = rng.random() < 0.4  # noqa: PLR2004  as many as have one
+    own_pages = rng.random() < 0.4  # noqa: PLR2004 - as many as in the real listing
     return [
         _row(line, family, mode, quality)
         | _anchor(family, mode if own_pages else "")
-        | _prices(level * Decimal(factor), discount if line.rivalled else None)
+        | _prices(level * Decimal(factor), discount if line.sold_by_fal else None)
         for mode in line.modes
         for quality, factor in line.qualities
     ]
 
 
-def _row(line: Line, family: str, mode: str, quality: str) -> Row:
+def _row(line: ProductLine, family: str, mode: str, quality: str) -> Row:
     return {
         "modelDescription": ", ".join(part for part in (family, mode, quality) if part),
         "interfaceType": line.interface,
@@ -388,7 +412,7 @@ def _anchor(family: str, mode: str) -> Row:
 
 
 def _prices(credit_price: Decimal, discount: Decimal | None) -> Row:
-    """Prices rounded as people round them; a free row has no rival."""
+    """Prices rounded as people round them; for a free row there is no Fal price."""
     step = Decimal("0.1") if credit_price < 10 else Decimal("0.5")  # noqa: PLR2004
     step = step if credit_price < 100 else Decimal(1)  # noqa: PLR2004
     rounded = round(credit_price / step) * step
@@ -402,10 +426,10 @@ def _prices(credit_price: Decimal, discount: Decimal | None) -> Row:
     }
 
 
-def _repeat(rows: list[Row], rng: Random, *, exact: bool) -> None:
+def _repeat_a_row(rows: list[Row], rng: Random, price_factor: Decimal) -> None:
     row = rng.choice([row for row in rows if row["creditPrice"].strip() != "0"])
     copy = dict(row)
-    if not exact:
-        dearer = Decimal(row["creditPrice"].strip()) * _COPIES_WITH_ANOTHER_PRICE
-        copy |= {"creditPrice": plain(dearer), "usdPrice": listed_usd(dearer)}
+    if price_factor != 1:
+        price = Decimal(row["creditPrice"].strip()) * price_factor
+        copy |= {"creditPrice": plain(price), "usdPrice": listed_usd(price)}
     rows.insert(rng.randrange(len(rows) + 1), copy)

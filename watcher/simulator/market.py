@@ -1,13 +1,9 @@
-"""A script of edits and faults, played in time on a running simulator.
+"""A script of edits and faults, played in time on a running simulator; and the demo's script.
 
-Knows when; the edits know what. Refuses to know what anybody makes of it.
-
-The market that the demo plays: forty seconds in which everything happens once.
-
-Written for a daemon that polls and sweeps every second, waits 5 s for removals and 8 s for prices
-out of proportion, backs off to 2 s at most, and takes a second for an hour, begun at noon: it has
-a market that moves at night. Refuses to know which rows there are: each scene
-picks one that fits it, and is left out where none does.
+The demo's script takes forty seconds, in which everything happens once. It is written for a daemon
+that polls and sweeps every second, confirms removals after 5 s and implausible prices after 8 s,
+backs off to 2 s at most, and for which a second is an hour, from noon on: some of it happens at
+night. Each step picks a row that fits it, and is left out where there is none.
 """
 
 from __future__ import annotations
@@ -47,25 +43,31 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Lasting:
-    """A fault that befalls every request it fits, until `ClearFaults`."""
+    """A fault for every request that it fits, until `ClearFaults`."""
 
     fault: Fault
 
 
 @dataclass(frozen=True, slots=True)
 class ClearFaults:
-    """All faults end, the one-shot ones still waiting included."""
+    """All faults end, one-shot ones that have not happened yet included."""
 
 
 Step: TypeAlias = Edit | Fault | Lasting | ClearFaults
-# Each step at so many seconds from the start, at speed 1; a bare fault is one-shot.
+# Each step with its seconds from the start, at speed 1; a fault without `Lasting` is one-shot.
 Script: TypeAlias = tuple[tuple[float, Step], ...]
+
+TOO_MANY_REQUESTS = 429
+RISE, FALL = Decimal("1.4"), Decimal("0.75")
+FAL_CUTS_TO = Decimal("0.6")
+IMPLAUSIBLE = 100
+DRIFT, DRIFT_STEPS, DRIFT_STARTS_AT = Decimal("1.01"), 9, 20.5
 
 
 class Market:
-    """Plays a script once. `tell` gets one line for humans as each step is played.
+    """Plays a script once. `on_step` gets one line for people as each step is played.
 
-    `pause` and `clock` (seconds) stand in for time; without them the market waits on the stop
+    `pause` and `clock` (seconds) replace real time; without them the market waits on the stop
     event and so ends with it.
     """
 
@@ -75,7 +77,7 @@ class Market:
         script: Sequence[tuple[float, Step]],
         speed: float = 1.0,
         *,
-        tell: Callable[[str], None] | None = None,
+        on_step: Callable[[str], None] | None = None,
         pause: Callable[[timedelta], Awaitable[None]] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -84,13 +86,13 @@ class Market:
         self._simulator = simulator
         self._script = sorted(script, key=lambda step: step[0])
         self._speed = speed
-        self._tell = tell
+        self._on_step = on_step
         self._pause = pause
         self._clock = clock
 
     @property
     def length(self) -> timedelta:
-        """How long the script takes at this speed."""
+        """The duration of the script at this speed."""
         last = self._script[-1][0] if self._script else 0
         return timedelta(seconds=last / self._speed)
 
@@ -98,11 +100,13 @@ class Market:
         """Play the script to its end, or until `stop` is set."""
         start = self._clock()
         for at, step in self._script:
-            # Counted from the start, so that slow steps do not add up.
+            # Counted from the start, so that delays do not add up.
             await self._wait(start + at / self._speed - self._clock(), stop)
             if stop.is_set():
                 return
-            self._step(step)
+            description = self._play(step)
+            if self._on_step is not None:
+                self._on_step(description)
 
     async def _wait(self, seconds: float, stop: asyncio.Event) -> None:
         if seconds <= 0:
@@ -113,105 +117,94 @@ class Market:
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(stop.wait(), seconds)
 
-    def _step(self, step: Step) -> None:
-        line = self._play(step)
-        if self._tell is not None:
-            self._tell(line)
-
     def _play(self, step: Step) -> str:
-        """Do it, and say in one line what was done."""
+        """Play a step, and describe it in one line."""
         match step:
             case ClearFaults():
                 self._simulator.faults.clear()
-                return "the API is well again"
+                return "the API works again"
             case Lasting(fault=fault):
                 self._simulator.faults.always(fault)
-                return f"{fault.line}, until further notice"
+                return f"{fault.description}, until further notice"
             case _ if isinstance(step, Fault):
                 self._simulator.faults.next(step)
-                return step.line
+                return step.description
             case _:
-                line = step.line(self._simulator.catalogue)
+                description = step.describe(self._simulator.catalogue)
                 step.apply(self._simulator.catalogue)
-                return line
-
-
-TOO_MANY_REQUESTS = 429
-# Prices move by so much: up by two fifths on one resolution, down by a quarter.
-DEARER, CHEAPER = Decimal("1.4"), Decimal("0.75")
-FAL_CUTS_TO = Decimal("0.6")
-ABSURD = 100
-DRIFT, DRIFTING_STEPS, DRIFTING_FROM = Decimal("1.01"), 9, 20.5
+                return description
 
 
 def demo_script(rows: Iterable[Mapping[str, object]]) -> Script:
-    """The story, told with these rows; its times are seconds at speed 1."""
-    cast = _Cast(rows)
-    scenes = (
-        *_a_price_rises(cast),
-        *_labels_are_tidied(cast),
-        *_a_release(),
-        *_here_again(cast),
-        *_a_price_in_disguise(cast),
-        *_something_goes(cast),
-        *_a_slip_of_the_keyboard(cast),
-        *_a_name_is_mended(cast),
-        *_the_rival_moves(cast),
-        *_a_promotion_while_reading(cast),
-        *_an_outage(),
-        *_a_price_falls(cast),
-        *_a_price_drifts(cast),
+    """The demo's script for these rows; its times are seconds at speed 1."""
+    unused = _UnusedRows(rows)
+    steps = (
+        *_price_rise(unused),
+        *_label_edits(unused),
+        *_release(),
+        *_short_absence(unused),
+        *_unit_change(unused),
+        *_removal(unused),
+        *_implausible_price(unused),
+        *_rename(unused),
+        *_fal_price_cut(unused),
+        *_promotion_during_a_sweep(unused),
+        *_outage(),
+        *_price_fall(unused),
+        *_price_drift(unused),
     )
-    return tuple(sorted(scenes, key=lambda step: step[0]))
+    return tuple(sorted(steps, key=lambda step: step[0]))
 
 
-class _Cast:
-    """The rows, each of which plays one part at most."""
+class _UnusedRows:
+    """The rows, each of which is used for one kind of step at most."""
 
     def __init__(self, rows: Iterable[Mapping[str, object]]) -> None:
-        self._free: list[Row] = [dict(row) for row in rows]
-        self._order = [str(row["modelDescription"]) for row in self._free]
+        self._unused: list[Row] = [dict(row) for row in rows]
+        self._descriptions = [str(row["modelDescription"]) for row in self._unused]
 
     def take(self, fits: Callable[[Row], bool]) -> tuple[Row, str] | None:
-        """The topmost free row that fits, and its description."""
-        for row in self._free:
+        """The topmost unused row that fits, and its description."""
+        for row in self._unused:
             if fits(row):
-                self._free.remove(row)
+                self._unused.remove(row)
                 return row, str(row["modelDescription"])
         return None
 
-    def place(self, description: str) -> int:
-        return self._order.index(description)
+    def position(self, description: str) -> int:
+        return self._descriptions.index(description)
 
-    def name_is_free(self, description: str) -> bool:
-        return description not in self._order
+    def is_free(self, description: str) -> bool:
+        return description not in self._descriptions
 
 
-def _a_price_rises(cast: _Cast) -> Script:
-    if not (found := cast.take(lambda row: "1080p" in row["modelDescription"] and _compared(row))):
+def _price_rise(unused: _UnusedRows) -> Script:
+    if not (
+        found := unused.take(lambda row: "1080p" in row["modelDescription"] and _is_usual(row))
+    ):
         return ()
     row, name = found
-    return ((2, Reprice(name, _rounded(_credits(row) * DEARER))),)
+    return ((2, Reprice(name, _rounded(_credits(row) * RISE))),)
 
 
-def _labels_are_tidied(cast: _Cast) -> Script:
+def _label_edits(unused: _UnusedRows) -> Script:
     steps: list[tuple[float, Step]] = []
-    if found := cast.take(lambda row: not row["anchor"]):
+    if found := unused.take(lambda row: not row["anchor"]):
         steps.append((4, Relabel(found[1], anchor="https://kie.ai/market/found-at-last")))
-    if found := cast.take(lambda row: row["creditUnit"] == "per vedio"):
+    if found := unused.take(lambda row: row["creditUnit"] == "per vedio"):
         steps.append((4, Relabel(found[1], unit="per video")))
     return tuple(steps)
 
 
-def _a_release() -> Script:
+def _release() -> Script:
     prices = (("480p", "6"), ("720p", "12.5"), ("1080p", "28"))
     return tuple(
-        (7, Insert(_released(f"Lumen Video 2, text-to-video, {resolution}", Decimal(price))))
+        (7, Insert(_new_row(f"Lumen Video 2, text-to-video, {resolution}", Decimal(price))))
         for resolution, price in reversed(prices)
     )
 
 
-def _released(description: str, credit_price: Decimal) -> Row:
+def _new_row(description: str, credit_price: Decimal) -> Row:
     usd = Decimal(listed_usd(credit_price))
     fal = usd * 2
     return {
@@ -228,60 +221,60 @@ def _released(description: str, credit_price: Decimal) -> Row:
     }
 
 
-def _here_again(cast: _Cast) -> Script:
-    if not (found := cast.take(lambda row: row["interfaceType"] == "music")):
+def _short_absence(unused: _UnusedRows) -> Script:
+    if not (found := unused.take(lambda row: row["interfaceType"] == "music")):
         return ()
     row, name = found
-    return ((10, Remove(name)), (12, Insert(row, at=cast.place(name))))
+    return ((10, Remove(name)), (12, Insert(row, at=unused.position(name))))
 
 
-def _a_price_in_disguise(cast: _Cast) -> Script:
-    found = cast.take(lambda row: row["creditUnit"] == "per 6 images")
+def _unit_change(unused: _UnusedRows) -> Script:
+    found = unused.take(lambda row: row["creditUnit"] == "per 6 images")
     return ((13, Reunit(found[1], "per 2 images")),) if found else ()
 
 
-def _something_goes(cast: _Cast) -> Script:
-    found = cast.take(lambda row: row["interfaceType"] == "chat")
+def _removal(unused: _UnusedRows) -> Script:
+    found = unused.take(lambda row: row["interfaceType"] == "chat")
     return ((15, Remove(found[1])),) if found else ()
 
 
-def _a_slip_of_the_keyboard(cast: _Cast) -> Script:
-    if not (found := cast.take(lambda row: row["interfaceType"] == "image" and _compared(row))):
+def _implausible_price(unused: _UnusedRows) -> Script:
+    if not (found := unused.take(lambda row: row["interfaceType"] == "image" and _is_usual(row))):
         return ()
     row, name = found
-    return ((17, Reprice(name, _credits(row) * ABSURD)), (20, Reprice(name, _credits(row))))
+    return ((17, Reprice(name, _credits(row) * IMPLAUSIBLE)), (20, Reprice(name, _credits(row))))
 
 
-def _a_name_is_mended(cast: _Cast) -> Script:
+def _rename(unused: _UnusedRows) -> Script:
     for right, wrong in MISSPELLINGS:
-        found = cast.take(_mendable(cast, wrong, right))
+        found = unused.take(_is_misspelt(unused, wrong, right))
         if found:
             return ((22, Rename(found[1], found[1].replace(wrong, right))),)
     return ()
 
 
-def _mendable(cast: _Cast, wrong: str, right: str) -> Callable[[Row], bool]:
+def _is_misspelt(unused: _UnusedRows, wrong: str, right: str) -> Callable[[Row], bool]:
     def fits(row: Row) -> bool:
         name = row["modelDescription"]
-        return wrong in name and cast.name_is_free(name.replace(wrong, right))
+        return wrong in name and unused.is_free(name.replace(wrong, right))
 
     return fits
 
 
-def _the_rival_moves(cast: _Cast) -> Script:
-    if not (found := cast.take(lambda row: row["interfaceType"] == "image" and _compared(row))):
+def _fal_price_cut(unused: _UnusedRows) -> Script:
+    if not (found := unused.take(lambda row: row["interfaceType"] == "image" and _is_usual(row))):
         return ()
     row, name = found
     fal = amount(row["falPrice"]) or Decimal(1)
     return ((24, FalPrice(name, round(fal * FAL_CUTS_TO, 4))),)
 
 
-def _a_promotion_while_reading(cast: _Cast) -> Script:
-    found = cast.take(lambda row: row["interfaceType"] == "video" and _compared(row))
+def _promotion_during_a_sweep(unused: _UnusedRows) -> Script:
+    found = unused.take(lambda row: row["interfaceType"] == "video" and _is_usual(row))
     return ((26, Shift(by=1, page=2)), (26, Promotion(found[1], active=True))) if found else ()
 
 
-def _an_outage() -> Script:
+def _outage() -> Script:
     return (
         (29, Lasting(Status(503))),
         (32, ClearFaults()),
@@ -289,27 +282,27 @@ def _an_outage() -> Script:
     )
 
 
-def _a_price_falls(cast: _Cast) -> Script:
-    if not (found := cast.take(lambda row: row["interfaceType"] == "video" and _compared(row))):
+def _price_fall(unused: _UnusedRows) -> Script:
+    if not (found := unused.take(lambda row: row["interfaceType"] == "video" and _is_usual(row))):
         return ()
     row, name = found
-    return ((36, Reprice(name, _rounded(_credits(row) * CHEAPER))),)
+    return ((36, Reprice(name, _rounded(_credits(row) * FALL))),)
 
 
-def _a_price_drifts(cast: _Cast) -> Script:
-    """By one in a hundred a time, so that no single step is worth a word."""
-    if not (found := cast.take(lambda row: row["creditUnit"] == "per second" and _compared(row))):
+def _price_drift(unused: _UnusedRows) -> Script:
+    """By 1 % each time: no single step passes a threshold of 5 %."""
+    if not (found := unused.take(lambda row: row["creditUnit"] == "per second" and _is_usual(row))):
         return ()
     row, name = found
     price = _credits(row)
-    steps = [round(price * DRIFT**count, 4) for count in range(1, DRIFTING_STEPS + 1)]
-    return tuple((DRIFTING_FROM + count, Reprice(name, step)) for count, step in enumerate(steps))
+    steps = [round(price * DRIFT**count, 4) for count in range(1, DRIFT_STEPS + 1)]
+    return tuple((DRIFT_STARTS_AT + count, Reprice(name, step)) for count, step in enumerate(steps))
 
 
-def _compared(row: Row) -> bool:
-    """Whether the row has a price, a rival's price and nothing odd about its name."""
-    tidy = " ".join(row["modelDescription"].split()) == row["modelDescription"]
-    return tidy and bool(amount(row["falPrice"])) and bool(amount(row["creditPrice"]))
+def _is_usual(row: Row) -> bool:
+    """Whether the row has a price, a Fal price and no odd spacing in its name."""
+    usual_spacing = " ".join(row["modelDescription"].split()) == row["modelDescription"]
+    return usual_spacing and bool(amount(row["falPrice"])) and bool(amount(row["creditPrice"]))
 
 
 def _credits(row: Row) -> Decimal:

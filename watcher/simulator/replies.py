@@ -1,12 +1,8 @@
-"""The bodies of good replies, as bytes: what the documented API says about a catalogue.
+"""The replies of the simulated API: good bodies, altered ones, and responses spoiled by a fault.
 
-Also says it wrongly, in so far as a fault alters what is said and not how. Bodies are kept for as
-long as the catalogue stays as it is. Refuses to know HTTP.
-
-How a reply goes wrong on the wire: each replacing fault carried out.
-
-Knows aiohttp's responses and the connection under them. Refuses to know what a good reply says,
-beyond its bytes.
+`Replies` makes the bodies that the documented API would send for a catalogue, altered by the faults
+that change what is said; bodies are cached until the catalogue changes. `spoiled_response` carries
+out the faults that replace a reply.
 """
 
 from __future__ import annotations
@@ -52,13 +48,14 @@ if TYPE_CHECKING:
 MOST_PER_PAGE = 100
 DEFAULT_PER_PAGE = 10
 OK = 200
+BLOCK = b" " * 65536
 
 _Made = TypeVar("_Made")
 
 
 @dataclass(frozen=True, slots=True)
 class PageQuery:
-    """What a client asks of the page call. `ValueError` where it cannot be understood."""
+    """The arguments of a page call. `ValueError` where they cannot be understood."""
 
     number: int = 1
     size: int = DEFAULT_PER_PAGE
@@ -69,7 +66,7 @@ class PageQuery:
     def of(cls, body: object) -> PageQuery:
         """Read the decoded JSON body."""
         if not isinstance(body, dict):
-            raise ValueError("the body is not an object")  # noqa: TRY004  one error for one caller
+            raise ValueError("the body is not an object")  # noqa: TRY004 - one error for one caller
         return cls(
             number=_positive(body, "pageNum", 1),
             size=_positive(body, "pageSize", DEFAULT_PER_PAGE),
@@ -103,26 +100,28 @@ class _Alteration:
 
 
 class Replies:
-    """Reply bodies for one catalogue; each is made once a revision, benchmarks being many polls."""
+    """Reply bodies for one catalogue. Each is made once a revision: benchmarks poll very often."""
 
     def __init__(self, catalogue: Catalogue) -> None:
         self._catalogue = catalogue
-        self._kept: dict[Hashable, Any] = {}
-        self._kept_at = catalogue.revision
+        self._cache: dict[Hashable, Any] = {}
+        self._cached_revision = catalogue.revision
 
     def count(self, faults: Iterable[Altering]) -> bytes:
         """The body of the count call."""
         alteration = _Alteration.of(faults)
-        return self._once(("count", alteration), lambda: self._count_body(alteration))
+        return self._cached(("count", alteration), lambda: self._count_body(alteration))
 
     def page(self, query: PageQuery, faults: Iterable[Altering]) -> bytes:
         """The body of the page call."""
         alteration = _Alteration.of(faults)
-        return self._once((query, alteration), lambda: self._page_body(query, alteration))
+        return self._cached((query, alteration), lambda: self._page_body(query, alteration))
 
-    def packed(self, body: bytes) -> bytes:
+    def compressed(self, body: bytes) -> bytes:
         """A body of this revision, compressed."""
-        return self._once(("packed", body), lambda: gzip.compress(body, compresslevel=6, mtime=0))
+        return self._cached(
+            ("compressed", body), lambda: gzip.compress(body, compresslevel=6, mtime=0)
+        )
 
     def _count_body(self, alteration: _Alteration) -> bytes:
         if alteration.empty:
@@ -155,28 +154,28 @@ class Replies:
                 and search in str(row.get("modelDescription")).casefold()
             )
 
-        return self._once(("listed", interface, search), chosen)
+        return self._cached(("listed", interface, search), chosen)
 
-    def _once(self, key: Hashable, make: Callable[[], _Made]) -> _Made:
-        if self._kept_at != self._catalogue.revision:
-            self._kept.clear()
-            self._kept_at = self._catalogue.revision
-        if key not in self._kept:
-            self._kept[key] = make()
-        made: _Made = self._kept[key]
+    def _cached(self, key: Hashable, make: Callable[[], _Made]) -> _Made:
+        if self._cached_revision != self._catalogue.revision:
+            self._cache.clear()
+            self._cached_revision = self._catalogue.revision
+        if key not in self._cache:
+            self._cache[key] = make()
+        made: _Made = self._cache[key]
         return made
 
 
 def envelope(data: object, code: int = OK, msg: str = "success") -> bytes:
-    """What every reply of this API comes in; `data` is left out of errors."""
-    whole: dict[str, object] = {"code": code, "msg": msg}
+    """The envelope of every reply of this API; errors have no `data`."""
+    reply: dict[str, object] = {"code": code, "msg": msg}
     if code == OK:
-        whole["data"] = data
+        reply["data"] = data
     try:
-        return json.dumps(whole, ensure_ascii=False, separators=(",", ":")).encode()
+        return json.dumps(reply, ensure_ascii=False, separators=(",", ":")).encode()
     except UnicodeEncodeError:
         # A lone surrogate is legal JSON only where it is escaped.
-        return json.dumps(whole, separators=(",", ":")).encode()
+        return json.dumps(reply, separators=(",", ":")).encode()
 
 
 def _positive(body: dict[str, Any], field: str, default: int) -> int:
@@ -186,34 +185,31 @@ def _positive(body: dict[str, Any], field: str, default: int) -> int:
     return value
 
 
-BLOCK = b" " * 65536
-
-
 def json_response(body: bytes, headers: dict[str, str] | None = None) -> web.Response:
     """A body as the API sends one."""
     return web.Response(body=body, content_type="application/json", headers=headers)
 
 
-async def spoiled(
+async def spoiled_response(
     fault: Replacing, request: web.Request, good: bytes, stopping: asyncio.Event
 ) -> web.StreamResponse:
-    """Answer a request wrongly; `good` is what the answer should have been."""
+    """Answer a request as `fault` has it; `good` is the body that was right."""
     match fault:
         case Hang():
-            # The server cancels this where the client leaves.
+            # The server cancels this where the client disconnects.
             await stopping.wait()
             return web.Response(status=503)
         case Drip():
-            return await _drip(fault, request, good, stopping)
+            return await _send_slowly(fault, request, good, stopping)
         case Huge():
-            return await _huge(fault, request, stopping)
+            return await _send_too_much(fault, request, stopping)
         case Drop():
-            return await _drop(fault, request, good)
+            return await _send_and_disconnect(fault, request, good)
         case _:
-            return _whole(fault, request, good)
+            return _spoiled_body(fault, request, good)
 
 
-def _whole(
+def _spoiled_body(
     fault: Status | Envelope | HalfJson | Html | Shape | Bomb | Redirect | Raw,
     request: web.Request,
     good: bytes,
@@ -229,11 +225,13 @@ def _whole(
             page = "<!doctype html><title>Just a moment…</title><p>Checking your browser</p>"
             return web.Response(status=status, text=page, content_type="text/html")
         case Shape(shape=shape):
-            return json_response(json.dumps(_misshapen(shape, json.loads(good))).encode())
+            return json_response(json.dumps(_wrong_shape(shape, json.loads(good))).encode())
         case Bomb(size=size):
             return json_response(gzip.compress(b" " * size), {"Content-Encoding": "gzip"})
         case Redirect(to=to, status=status):
-            return web.Response(status=status, headers={"Location": to or _elsewhere(request)})
+            return web.Response(
+                status=status, headers={"Location": to or _same_server_elsewhere(request)}
+            )
         case Raw(body=body, content_type=content_type, content_encoding=encoding):
             headers = {"Content-Encoding": encoding} if encoding else None
             return web.Response(body=body, content_type=content_type, headers=headers)
@@ -250,7 +248,7 @@ def _retry_after(when: RetryAfter) -> dict[str, str]:
     return {"Retry-After": text}
 
 
-def _misshapen(shape: WrongShape, good: dict[str, Any]) -> object:
+def _wrong_shape(shape: WrongShape, good: dict[str, Any]) -> object:
     data = good["data"]
     match shape:
         case WrongShape.ENVELOPE_LIST:
@@ -264,12 +262,12 @@ def _misshapen(shape: WrongShape, good: dict[str, Any]) -> object:
         case WrongShape.DATA_NULL:
             return {**good, "data": None}
         case WrongShape.COUNTS_LIST | WrongShape.COUNTS_TEXT | WrongShape.COUNTS_NEGATIVE:
-            return {**good, "data": _misshapen_counts(shape, data)}
+            return {**good, "data": _wrong_counts(shape, data)}
         case _:
-            return {**good, "data": _misshapen_page(shape, data)}
+            return {**good, "data": _wrong_page(shape, data)}
 
 
-def _misshapen_counts(shape: WrongShape, counts: dict[str, int]) -> object:
+def _wrong_counts(shape: WrongShape, counts: dict[str, int]) -> object:
     if shape is WrongShape.COUNTS_LIST:
         return list(counts.values())
     if shape is WrongShape.COUNTS_TEXT:
@@ -277,7 +275,7 @@ def _misshapen_counts(shape: WrongShape, counts: dict[str, int]) -> object:
     return {name: -count - 1 for name, count in counts.items()}
 
 
-def _misshapen_page(shape: WrongShape, page: dict[str, Any]) -> dict[str, Any]:
+def _wrong_page(shape: WrongShape, page: dict[str, Any]) -> dict[str, Any]:
     wrong: dict[WrongShape, dict[str, Any]] = {
         WrongShape.RECORDS_OBJECT: {"records": dict(enumerate(page["records"]))},
         WrongShape.RECORDS_NUMBERS: {"records": list(range(len(page["records"])))},
@@ -293,21 +291,21 @@ def _misshapen_page(shape: WrongShape, page: dict[str, Any]) -> dict[str, Any]:
     return {field: value for field, value in page.items() if field != missing}
 
 
-def _elsewhere(request: web.Request) -> str:
+def _same_server_elsewhere(request: web.Request) -> str:
     return str(request.url.with_host("localhost"))
 
 
-async def _started(request: web.Request, length: int | None) -> web.StreamResponse:
+async def _start_response(request: web.Request, length: int | None) -> web.StreamResponse:
     response = web.StreamResponse(headers={"Content-Type": "application/json"})
     response.content_length = length
     await response.prepare(request)
     return response
 
 
-async def _drip(
+async def _send_slowly(
     fault: Drip, request: web.Request, good: bytes, stopping: asyncio.Event
 ) -> web.StreamResponse:
-    response = await _started(request, len(good))
+    response = await _start_response(request, len(good))
     for start in range(0, len(good), fault.chunk):
         await response.write(good[start : start + fault.chunk])
         with contextlib.suppress(TimeoutError):
@@ -317,28 +315,32 @@ async def _drip(
     return response
 
 
-async def _huge(fault: Huge, request: web.Request, stopping: asyncio.Event) -> web.StreamResponse:
-    response = await _started(request, None)
+async def _send_too_much(
+    fault: Huge, request: web.Request, stopping: asyncio.Event
+) -> web.StreamResponse:
+    response = await _start_response(request, None)
     sent = 0
     while not stopping.is_set() and (fault.size is None or sent < fault.size):
         await response.write(BLOCK)
         sent += len(BLOCK)
-        # A write that fits the socket's buffer does not wait, and an endless one must.
+        # A write that fits the socket's buffer does not wait, and others must run meanwhile.
         await asyncio.sleep(0)
     return response
 
 
-async def _drop(fault: Drop, request: web.Request, good: bytes) -> web.StreamResponse:
+async def _send_and_disconnect(
+    fault: Drop, request: web.Request, good: bytes
+) -> web.StreamResponse:
     if not fault.after:
-        _hang_up(request)
+        _disconnect(request)
         return web.Response(status=503)
-    response = await _started(request, len(good))
+    response = await _start_response(request, len(good))
     await response.write(good[: fault.after])
-    _hang_up(request)
+    _disconnect(request)
     return response
 
 
-def _hang_up(request: web.Request) -> None:
+def _disconnect(request: web.Request) -> None:
     if request.transport is not None:
-        # Not abort(): what was written before the cut shall still arrive.
+        # Not abort(): what was written before must still arrive.
         request.transport.close()

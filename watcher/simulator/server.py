@@ -1,6 +1,6 @@
-"""The simulated API itself: a real HTTP server on loopback that serves a catalogue, well or badly.
+"""The simulated API itself: an HTTP server on loopback that serves a catalogue, or faults.
 
-Knows the two documented calls and their manners. Refuses to know what a row means.
+It answers the two documented calls, count and page, as Kie.ai does.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from aiohttp import web
 
 from watcher.simulator.catalogue import Catalogue
 from watcher.simulator.faults import Altering, FaultPlan
-from watcher.simulator.replies import PageQuery, Replies, envelope, json_response, spoiled
+from watcher.simulator.replies import PageQuery, Replies, envelope, json_response, spoiled_response
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -21,17 +21,17 @@ if TYPE_CHECKING:
     from watcher.simulator.faults import Fault, Replacing
 
 BASE_PATH = "/client/v1/"
-# Below this, compressing costs more than it saves; servers commonly start here.
+# Below this many bytes compression costs more than it saves; servers commonly start here.
 SMALLEST_COMPRESSED = 1000
-# A benchmark polls ten thousand times, and its memory must be its own.
+# A benchmark polls ten thousand times; the memory it measures must not be this list's.
 REQUESTS_KEPT = 10_000
 
 
 class Simulator:
     """A Kie-like API on 127.0.0.1, for as long as the `async with` lasts.
 
-    `requests` lists the calls seen as (call, body), `headers` what came with the last of them,
-    `body_bytes` what was sent in good bodies, `most_at_once` how many calls were ever in hand.
+    `requests`: the calls so far as (call, body); `headers`: those of the last one; `body_bytes`:
+    bytes sent in good bodies; `most_at_once`: the most calls that were ever answered at once.
     """
 
     def __init__(self, rows: Iterable[Mapping[str, Any]] = (), port: int = 0) -> None:
@@ -54,7 +54,7 @@ class Simulator:
         return f"http://127.0.0.1:{self._port}{BASE_PATH}"
 
     def between_pages(self, hook: Callable[[Catalogue, int], None] | None) -> None:
-        """Call `hook(catalogue, page_number)` before each page reply is made; `None` ends it."""
+        """Call `hook(catalogue, page_number)` before each page reply is made; `None`: no longer."""
         self._before_page = hook
 
     async def __aenter__(self) -> Self:
@@ -77,8 +77,8 @@ class Simulator:
             await self._runner.cleanup()
 
     async def _count(self, request: web.Request) -> web.StreamResponse:
-        self._saw("count", None, request)
-        altering, replacing = _sorted(self.faults.take("count", None))
+        self._note_request("count", None, request)
+        altering, replacing = _split(self.faults.take("count", None))
         return await self._answer(request, self._replies.count(altering), replacing)
 
     async def _page(self, request: web.Request) -> web.StreamResponse:
@@ -87,14 +87,14 @@ class Simulator:
             query = PageQuery.of(body)
         except ValueError as why:
             return json_response(envelope(None, 400, str(why)))
-        self._saw("page", body, request)
+        self._note_request("page", body, request)
         if self._before_page is not None:
             self._before_page(self.catalogue, query.number)
-        altering, replacing = _sorted(self.faults.take("page", query.number))
+        altering, replacing = _split(self.faults.take("page", query.number))
         return await self._answer(request, self._replies.page(query, altering), replacing)
 
     async def _not_found(self, _: web.Request) -> web.StreamResponse:
-        """What the API says to GET on `page`: HTTP 200, and the 404 inside."""
+        """What the API answers to GET on `page`: HTTP 200 with code 404 in the envelope."""
         return json_response(envelope(None, 404, "Not Found"))
 
     async def _answer(
@@ -104,28 +104,28 @@ class Simulator:
         self.most_at_once = max(self.most_at_once, self._at_once)
         try:
             if fault is not None:
-                return await spoiled(fault, request, good, self._stopping)
-            return self._good(request, good)
+                return await spoiled_response(fault, request, good, self._stopping)
+            return self._good_response(request, good)
         finally:
             self._at_once -= 1
 
-    def _good(self, request: web.Request, body: bytes) -> web.Response:
+    def _good_response(self, request: web.Request, body: bytes) -> web.Response:
         headers = {"Vary": "Accept-Encoding"}
-        if len(body) >= SMALLEST_COMPRESSED and _takes_gzip(request):
-            body = self._replies.packed(body)
+        if len(body) >= SMALLEST_COMPRESSED and _accepts_gzip(request):
+            body = self._replies.compressed(body)
             headers["Content-Encoding"] = "gzip"
         self.body_bytes += len(body)
         return json_response(body, headers)
 
-    def _saw(self, call: str, body: Any, request: web.Request) -> None:
+    def _note_request(self, call: str, body: Any, request: web.Request) -> None:
         self.requests.append((call, body))
         self.headers = request.headers
         if len(self.requests) > 2 * REQUESTS_KEPT:
             del self.requests[:-REQUESTS_KEPT]
 
 
-def _sorted(faults: Iterable[Fault]) -> tuple[list[Altering], Replacing | None]:
-    """All that alters the reply, and the first that takes its place."""
+def _split(faults: Iterable[Fault]) -> tuple[list[Altering], Replacing | None]:
+    """All faults that alter the reply, and the first that replaces it."""
     altering: list[Altering] = []
     replacing: Replacing | None = None
     for fault in faults:
@@ -136,5 +136,5 @@ def _sorted(faults: Iterable[Fault]) -> tuple[list[Altering], Replacing | None]:
     return altering, replacing
 
 
-def _takes_gzip(request: web.Request) -> bool:
+def _accepts_gzip(request: web.Request) -> bool:
     return "gzip" in request.headers.get("Accept-Encoding", "")

@@ -1,1 +1,1 @@
-"""The state in one SQLite file: what is believed, what happened, what is still to be sent."""
+"""The state in one SQLite file: the catalogue, its history, and what is still to be sent."""

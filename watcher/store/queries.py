@@ -1,10 +1,6 @@
-"""The log of polls: one row for each that was not quiet, and the last one of all.
+"""What the commands ask of the state: models, changes, the outbox, the status. And the poll log.
 
-Refuses to know what a poll is and how it is told.
-
-What people ask of the memory: the models, what happened, what waits, how things stand.
-
-Only reads, and so may be asked beside a running daemon. Refuses to know how it is printed.
+`StateReader` only reads, and so may be used beside a running daemon.
 """
 
 from __future__ import annotations
@@ -16,33 +12,31 @@ from typing import TYPE_CHECKING, Any
 
 from watcher.catalog.changes import ModelChange
 from watcher.catalog.record import Model, fold
-from watcher.store.anchors import PastTable
-from watcher.store.connection import NoStateError, Questions
+from watcher.store.connection import NoStateError, Queries
 from watcher.store.deliveries import MESSAGE_COLUMNS
+from watcher.store.routing_state import HistoryQueries
 from watcher.store.rows import (
     CHANGE_COLUMNS,
+    encodable,
     json_text,
     read_change,
     read_hold,
-    read_known,
+    read_known_model,
     read_message,
     read_notice,
     read_record,
     read_time,
     read_time_or_none,
-    storable,
     time_text,
 )
 from watcher.store.values import (
-    Catalogue,
-    LoggedPoll,
+    ModelList,
     OpenHold,
     OutboxView,
-    PollCost,
     PollStatus,
     ReceiverStatus,
     Status,
-    Waiting,
+    WaitingDeliveries,
 )
 
 if TYPE_CHECKING:
@@ -52,32 +46,48 @@ if TYPE_CHECKING:
     import aiosqlite
 
     from watcher.catalog.changes import Notice, RecordedChange
-    from watcher.store.values import KnownModel
+    from watcher.store.values import KnownModel, PollCost
 
 # The outcomes of a poll that count as failures; any other word is a success.
 FAILED = "failed"
 INCONCLUSIVE = "inconclusive"
 
-# A cause repeats something of a stranger's answer; what is kept of it is bounded here.
-LONGEST_WHY = 500
+# A reason quotes the server's answer, which may be of any length.
+_LONGEST_REASON = 500
 _MILLISECOND = timedelta(milliseconds=1)
 
+# Models on sale, by number. The partial index on open intervals gives them in that order.
+ON_SALE = (
+    "SELECT models.id, first_seen_at, last_changed_at, gone_at, record FROM history"
+    " JOIN models ON models.id = model_id WHERE to_at IS NULL ORDER BY model_id"
+)
 
-class PollLog(Questions):
-    """What may be asked of it."""
-
-    async def polls(self, since: datetime) -> tuple[LoggedPoll, ...]:
-        """Every poll from then on that was not quiet and is still kept, oldest first."""
-        rows = await self._database.rows(
-            "SELECT at, outcome, why, requests, bytes, changes, holds, took_ms FROM polls"
-            " WHERE at >= ? ORDER BY id",
-            (time_text(since),),
+_RECEIVERS = """
+    SELECT
+        receiver, sum(waiting), sum(open), sum(dead), min(oldest_at), min(next_at),
+        (
+            SELECT last_error FROM messages
+            WHERE messages.receiver = pending.receiver AND last_error IS NOT NULL
+                AND (state = 'open' OR state = 'dead')
+            ORDER BY state = 'open' DESC, id DESC LIMIT 1
         )
-        return tuple(map(_read_logged, rows))
+    FROM (
+        SELECT receiver, count(*) AS waiting, 0 AS open, 0 AS dead,
+            min(queued_at) AS oldest_at, NULL AS next_at
+        FROM waiting GROUP BY receiver
+        UNION ALL
+        SELECT receiver, 0, count(*), 0, min(created_at), min(next_attempt_at)
+        FROM messages WHERE state = 'open' GROUP BY receiver
+        UNION ALL
+        SELECT receiver, 0, 0, count(*), NULL, NULL
+        FROM messages WHERE state = 'dead' GROUP BY receiver
+    ) AS pending
+    GROUP BY receiver ORDER BY receiver
+"""
 
 
-class PollTable(PollLog):
-    """The one mark of whoever polls."""
+class PollQueries(Queries):
+    """What the poller writes about its polls."""
 
     async def note_poll(
         self,
@@ -86,13 +96,14 @@ class PollTable(PollLog):
         reason: str | None = None,
         cost: PollCost | None = None,
     ) -> None:
-        """Keep when the last poll was and how it went, over what was kept of the one before.
+        """Store when the last poll was and how it ended, in place of the one before.
 
         `FAILED` and `INCONCLUSIVE` count as failures, everything else as a success. With its
-        `cost` it goes on record, too; a quiet poll, which comes every few minutes, should not.
+        `cost` it is also added to the log of polls; quiet polls, one every few minutes, are not.
         """
         failed = outcome in {FAILED, INCONCLUSIVE}
-        moment, why = time_text(at), _short(reason)
+        moment = time_text(at)
+        why = None if reason is None else encodable(reason[:_LONGEST_REASON])
 
         async def work(db: aiosqlite.Connection) -> None:
             await db.execute(
@@ -107,36 +118,17 @@ class PollTable(PollLog):
                 await db.execute(
                     "INSERT INTO polls (at, outcome, why, requests, bytes, changes, holds, took_ms)"
                     " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-                    (moment, outcome, why, *_columns(cost)),
+                    (
+                        *(moment, outcome, why, cost.requests, cost.bytes),
+                        *(cost.changes, cost.holds, cost.took // _MILLISECOND),
+                    ),
                 )
 
         await self._database.write(work)
 
 
-def _short(text: str | None) -> str | None:
-    return storable(None if text is None else text[:LONGEST_WHY])
-
-
-def _columns(cost: PollCost) -> tuple[int, ...]:
-    took = cost.took // _MILLISECOND
-    return cost.requests, cost.bytes, cost.changes, cost.holds, took
-
-
-def _read_logged(row: Any) -> LoggedPoll:
-    at, outcome, why, requests, received, changes, holds, took = row
-    cost = PollCost(requests, received, changes, holds, took * _MILLISECOND)
-    return LoggedPoll(read_time(at), outcome, why, cost)
-
-
-# Models on sale, by number. The partial index on open intervals gives them in that order.
-ON_SALE = (
-    "SELECT models.id, first_seen_at, last_changed_at, gone_at, record FROM history"
-    " JOIN models ON models.id = model_id WHERE to_at IS NULL ORDER BY model_id"
-)
-
-
-class Views(PastTable, PollLog):
-    """The questions of the commands that show."""
+class StateReader(HistoryQueries):
+    """What the commands show."""
 
     async def models(
         self,
@@ -144,28 +136,21 @@ class Views(PastTable, PollLog):
         interface: str | None = None,
         provider: str | None = None,
         search: str | None = None,
-    ) -> Catalogue:
-        """The models on sale as last believed, by description.
+    ) -> ModelList:
+        """The models on sale as of the last accepted sweep, ordered by description.
 
-        Upper and lower case are one; every word of `search` is in the description or provider.
+        Case is ignored; every word of `search` must be in the description or the provider.
         Raises `NoStateError` before the first complete sweep.
         """
-
-        async def ask(db: aiosqlite.Connection) -> tuple[list[Any], list[Any]]:
-            values = await db.execute_fetchall("SELECT usd_per_credit FROM sweep")
-            return list(values), list(await db.execute_fetchall(ON_SALE))
-
-        values, rows = await self._database.read(ask)
-        if not values:
+        usd_per_credit, known = await self._on_sale()
+        if usd_per_credit is None:
             raise NoStateError(
                 f"{self._database.path}: no sweep of the catalogue has been completed yet. "
                 "`kie-watcher status` says how the last poll went"
             )
-        usd_per_credit = Decimal(values[0][0])
-        known = [read_known(row) for row in rows]
-        chosen = [model for model in known if _is_asked_for(model, interface, provider, search)]
-        chosen.sort(key=lambda model: (model.record.folded, model.id))
-        return Catalogue(
+        chosen = [model for model in known if _matches(model, interface, provider, search)]
+        chosen.sort(key=lambda model: (model.record.identity_key, model.id))
+        return ModelList(
             usd_per_credit, tuple((model, Model(model.record, usd_per_credit)) for model in chosen)
         )
 
@@ -178,9 +163,9 @@ class Views(PastTable, PollLog):
         alert_id: str | None = None,
         newest_first: bool = True,
     ) -> tuple[RecordedChange, ...]:
-        """What happened, narrowed down: of any of the kinds, told by an alert, of some models.
+        """Changes: of any of the kinds, sent in one message, of some models.
 
-        `glob` is matched against the folded description, before and after, case aside.
+        `glob` is matched against the identity key, before and after the change, ignoring case.
         """
         rows = await self._database.rows(
             f"SELECT {CHANGE_COLUMNS} FROM changes"  # noqa: S608 - our own columns
@@ -197,14 +182,14 @@ class Views(PastTable, PollLog):
         return tuple(reversed(found) if newest_first else found)
 
     async def notices(self, since: datetime) -> tuple[Notice, ...]:
-        """What was noticed of the catalogue as a whole and of the watch itself, oldest first."""
+        """Notices about the catalogue as a whole and about the watcher itself, oldest first."""
         rows = await self._database.rows(
             "SELECT kind, at, detail FROM notices WHERE at >= ? ORDER BY id", (time_text(since),)
         )
         return tuple(map(read_notice, rows))
 
     async def on_sale_at(self, at: datetime) -> tuple[Model, ...]:
-        """The models that were on sale at a time, at what a credit was worth then."""
+        """The models that were on sale at a time, with what a credit was worth then."""
         moment = time_text(at)
 
         async def ask(db: aiosqlite.Connection) -> tuple[list[Any], list[Any]]:
@@ -241,12 +226,22 @@ class Views(PastTable, PollLog):
         messages, waiting = await self._database.read(ask)
         return OutboxView(
             tuple(map(read_message, messages)),
-            tuple(Waiting(receiver, items, read_time(at)) for receiver, items, at in waiting),
+            tuple(WaitingDeliveries(name, items, read_time(at)) for name, items, at in waiting),
         )
 
     async def status(self) -> Status:
-        """How things stand, all as of one moment."""
+        """The whole status, read in one transaction."""
         return await self._database.read(_status)
+
+    async def _on_sale(self) -> tuple[Decimal | None, list[KnownModel]]:
+        """What a credit is worth, and every model on sale; `None` before the first sweep."""
+
+        async def ask(db: aiosqlite.Connection) -> tuple[list[Any], list[Any]]:
+            values = await db.execute_fetchall("SELECT usd_per_credit FROM sweep")
+            return list(values), list(await db.execute_fetchall(ON_SALE))
+
+        values, rows = await self._database.read(ask)
+        return Decimal(values[0][0]) if values else None, [read_known_model(row) for row in rows]
 
 
 async def _status(db: aiosqlite.Connection) -> Status:
@@ -273,30 +268,6 @@ async def _status(db: aiosqlite.Connection) -> Status:
     )
 
 
-_RECEIVERS = """
-    SELECT
-        receiver, sum(waiting), sum(open), sum(dead), min(oldest_at), min(next_at),
-        (
-            SELECT last_error FROM messages
-            WHERE messages.receiver = pending.receiver AND last_error IS NOT NULL
-                AND (state = 'open' OR state = 'dead')
-            ORDER BY state = 'open' DESC, id DESC LIMIT 1
-        )
-    FROM (
-        SELECT receiver, count(*) AS waiting, 0 AS open, 0 AS dead,
-            min(queued_at) AS oldest_at, NULL AS next_at
-        FROM waiting GROUP BY receiver
-        UNION ALL
-        SELECT receiver, 0, count(*), 0, min(created_at), min(next_attempt_at)
-        FROM messages WHERE state = 'open' GROUP BY receiver
-        UNION ALL
-        SELECT receiver, 0, 0, count(*), NULL, NULL
-        FROM messages WHERE state = 'dead' GROUP BY receiver
-    ) AS pending
-    GROUP BY receiver ORDER BY receiver
-"""
-
-
 async def _all(db: aiosqlite.Connection, sql: str) -> list[Any]:
     return list(await db.execute_fetchall(sql))
 
@@ -312,7 +283,7 @@ def _read_receiver(row: Any) -> ReceiverStatus:
     return ReceiverStatus(receiver, waiting, open_, dead, *times, last_error)
 
 
-def _is_asked_for(
+def _matches(
     model: KnownModel, interface: str | None, provider: str | None, search: str | None
 ) -> bool:
     record = model.record
@@ -320,7 +291,7 @@ def _is_asked_for(
         return False
     if provider is not None and fold(record.provider) != fold(provider):
         return False
-    text = f"{record.folded} {fold(record.provider)}"
+    text = f"{record.identity_key} {fold(record.provider)}"
     return all(word in text for word in fold(search or "").split())
 
 
@@ -330,5 +301,5 @@ def _is_about(recorded: RecordedChange, pattern: str | None) -> bool:
     change = recorded.change
     if not isinstance(change, ModelChange):
         return False
-    sides = (change.before, change.after)
-    return any(side is not None and fnmatchcase(side.record.folded, pattern) for side in sides)
+    keys = [side.record.identity_key for side in (change.before, change.after) if side is not None]
+    return any(fnmatchcase(key, pattern) for key in keys)

@@ -1,15 +1,8 @@
-"""Letting go of what is old and done with, a little at a time.
+"""Removing rows that are older than the configured retention, a few at a time.
 
-Knows what each thing is still needed for. Refuses to know how long anything is to be kept, and when
-to do it.
-
-Never removed: what is still to be told and all of the past of the models that it is about, dead
-letters, the interval in which a model was last seen, intervals that a change on record names.
-Nor the highest number of a table: the next row would get it again.
-
-When the state lets go of what is old: a small step now and then, beside everything else.
-
-Refuses to know what is old and what is still needed.
+Never removed: what is still to be sent, and the whole history of the models that it is about; dead
+messages; the interval in which a model was last seen; intervals that a stored change names. Nor
+the row with the highest number of a table: the next row would get the same number.
 """
 
 from __future__ import annotations
@@ -22,7 +15,7 @@ import structlog
 from watcher.schedule import first_of
 from watcher.store.connection import StateError
 from watcher.store.rows import json_text, time_text
-from watcher.store.values import Keep, Pruned
+from watcher.store.values import Pruned, Retention
 
 if TYPE_CHECKING:
     import asyncio
@@ -35,80 +28,128 @@ if TYPE_CHECKING:
     from watcher.store.connection import Database
     from watcher.store.store import Store
 
+log = structlog.get_logger()
+
 # A commit waits for a step that is under way: some ten milliseconds.
-MOST_AT_ONCE = 500
+ROWS_PER_STEP = 500
+# With a few hundred rows a step it is ahead of any market, and catches up with years in a day.
+STEP_EVERY = timedelta(minutes=5)
+# A price that flaps does so until it stood still for `flap.within`, which may take a while.
+FLAPPING_LOOKS_BACK = 7
 
 
-async def prune(database: Database, keep: Keep, now: datetime, most: int) -> Pruned:
-    """One step: at most `most` rows of each sort, with their deliveries, sort after sort."""
+async def prune_regularly(
+    store: Store,
+    retention: Callable[[], Retention | None],
+    now: Callable[[], datetime],
+    stop: asyncio.Event,
+    every: timedelta = STEP_EVERY,
+) -> None:
+    """Prune one step every so often until `stop` is set; none while `retention` gives `None`."""
+    while not stop.is_set():
+        await first_of(stop, within=every)
+        if not stop.is_set() and (current := retention()) is not None:
+            await prune_once(store, current, now())
+
+
+async def prune_once(store: Store, retention: Retention, now: datetime) -> None:
+    """Prune one step. Never raises: polling and sending notice an unusable state by themselves."""
+    try:
+        pruned = await store.prune(retention, now)
+    except StateError as error:
+        log.debug("state.prune_failed", why=str(error))
+    except Exception:
+        log.exception("state.prune_crashed")
+    else:
+        if pruned:
+            log.debug("state.pruned", **pruned.counts)
+
+
+def retention_of(settings: Settings) -> Retention:
+    """How long rows are kept: no less than routes look back to decide whether a price flaps."""
+    keep, least = settings.state.keep, FLAPPING_LOOKS_BACK * settings.flap.within
+    return Retention(
+        history=_at_least(keep.history, least),
+        polls=keep.polls,
+        messages=_at_least(keep.messages, least),
+    )
+
+
+def _at_least(given: timedelta | None, least: timedelta) -> timedelta | None:
+    return None if given is None else max(given, least)
+
+
+async def prune(database: Database, retention: Retention, now: datetime, most: int) -> Pruned:
+    """Remove at most `most` rows of each sort, with their deliveries, one sort after another."""
     messages = deliveries = changes = intervals = notices = polls = 0
-    if keep.messages is not None:
-        old = _Old(now - keep.messages, most)
-        deliveries = await database.write(old.told) + await database.write(old.untold)
+    if retention.messages is not None:
+        old = _Expired(now - retention.messages, most)
+        deliveries = await database.write(old.deliveries_of_messages)
+        deliveries += await database.write(old.deliveries_without_message)
         messages = await database.write(old.messages)
-    if keep.history is not None:
-        old = _Old(now - keep.history, most)
+    if retention.history is not None:
+        old = _Expired(now - retention.history, most)
         changes, notices = await database.write(old.changes), await database.write(old.notices)
         intervals = await database.write(old.intervals)
-    if keep.polls is not None:
-        polls = await database.write(_Old(now - keep.polls, most).polls)
+    if retention.polls is not None:
+        polls = await database.write(_Expired(now - retention.polls, most).polls)
     return Pruned(messages, deliveries, changes, intervals, notices, polls)
 
 
-class _Old:
-    """What is older than a time: each method removes a little of one sort, in one transaction."""
+class _Expired:
+    """What is older than a time: each method removes a few rows of one sort, in one transaction."""
 
     def __init__(self, before: datetime, most: int) -> None:
-        self._aim = (time_text(before), most)
+        self._parameters = (time_text(before), most)
 
-    async def told(self, db: aiosqlite.Connection) -> int:
-        """Deliveries of messages that are through."""
-        return (await db.execute(_TOLD, self._aim)).rowcount
+    async def deliveries_of_messages(self, db: aiosqlite.Connection) -> int:
+        """Deliveries of messages that were sent or discarded."""
+        return (await db.execute(_DELIVERIES_OF_MESSAGES, self._parameters)).rowcount
 
-    async def untold(self, db: aiosqlite.Connection) -> int:
-        """Deliveries that came to nothing before they were in a message."""
-        return (await db.execute(_UNTOLD, self._aim)).rowcount
+    async def deliveries_without_message(self, db: aiosqlite.Connection) -> int:
+        """Deliveries that were discarded or netted before they were in a message."""
+        return (await db.execute(_DELIVERIES_WITHOUT_MESSAGE, self._parameters)).rowcount
 
     async def messages(self, db: aiosqlite.Connection) -> int:
-        """Messages that are through and have no deliveries left."""
-        return (await db.execute(_MESSAGES, self._aim)).rowcount
+        """Messages that were sent or discarded and have no deliveries left."""
+        return (await db.execute(_MESSAGES, self._parameters)).rowcount
 
     async def changes(self, db: aiosqlite.Connection) -> int:
-        return await self._content(db, "changes", "change_id")
+        return await self._with_deliveries(db, "changes", "change_id")
 
     async def notices(self, db: aiosqlite.Connection) -> int:
-        return await self._content(db, "notices", "notice_id")
+        return await self._with_deliveries(db, "notices", "notice_id")
 
     async def intervals(self, db: aiosqlite.Connection) -> int:
         """Intervals, with the labels that no other interval of their model shares."""
-        gone = list(await db.execute_fetchall(_INTERVALS, self._aim))
+        gone = list(await db.execute_fetchall(_INTERVALS, self._parameters))
         await db.executemany(_LABELS, gone)
         return len(gone)
 
     async def polls(self, db: aiosqlite.Connection) -> int:
-        return (await db.execute(_POLLS, self._aim)).rowcount
+        return (await db.execute(_POLLS, self._parameters)).rowcount
 
-    async def _content(self, db: aiosqlite.Connection, table: str, key: str) -> int:
-        """What everybody who was to be told of has been, with what is known of the telling."""
-        found = await db.execute_fetchall(_CONTENT[table], self._aim)
+    async def _with_deliveries(self, db: aiosqlite.Connection, table: str, key: str) -> int:
+        """Changes or notices of which nothing is to be sent any more, with their deliveries."""
+        found = await db.execute_fetchall(_SENT[table], self._parameters)
         ids = json_text([number for (number,) in found])
         await db.execute(_DELIVERIES_OF.format(key=key), (ids,))
-        return (await db.execute(_FREE.format(table=table, key=key), (ids,))).rowcount
+        return (await db.execute(_WITHOUT_DELIVERIES.format(table=table, key=key), (ids,))).rowcount
 
 
-# In the words of the index over it.
-_THROUGH = "state IN ('sent', 'discarded')"
+# Word for word the condition of the partial index on it.
+_DONE = "state IN ('sent', 'discarded')"
 
-_TOLD = f"""
+_DELIVERIES_OF_MESSAGES = f"""
     DELETE FROM deliveries WHERE id IN (
         SELECT deliveries.id FROM messages JOIN deliveries ON message_id = messages.id
-        WHERE {_THROUGH} AND settled_at < ?1
+        WHERE {_DONE} AND settled_at < ?1
             AND deliveries.id < (SELECT max(id) FROM deliveries)
         ORDER BY settled_at LIMIT ?2
     )
 """  # noqa: S608 - our own words
 
-_UNTOLD = """
+_DELIVERIES_WITHOUT_MESSAGE = """
     DELETE FROM deliveries WHERE id IN (
         SELECT id FROM deliveries
         WHERE message_id IS NULL AND (discarded_at IS NOT NULL OR netted_at IS NOT NULL)
@@ -121,41 +162,41 @@ _UNTOLD = """
 _MESSAGES = f"""
     DELETE FROM messages WHERE id IN (
         SELECT id FROM messages
-        WHERE {_THROUGH} AND settled_at < ?1 AND id < (SELECT max(id) FROM messages)
+        WHERE {_DONE} AND settled_at < ?1 AND id < (SELECT max(id) FROM messages)
             AND NOT EXISTS (SELECT 1 FROM deliveries WHERE message_id = messages.id)
         ORDER BY settled_at LIMIT ?2
     )
 """  # noqa: S608 - our own words
 
-# Models of which something is to be told that is not worded yet: how it is worded, and whether it
-# is told at all, follows from their past.
+# Models of which something waits to be sent that is in no message yet: what the message says, and
+# whether there is one at all, depends on their history.
 _PENDING = """(
     SELECT model_id FROM waiting JOIN changes ON changes.id = change_id WHERE model_id IS NOT NULL
 )"""
 
-# Not all of whose messages are through.
-_UNDONE = """
+# Deliveries of a row that are neither netted, discarded nor in a message that is done.
+_NOT_DONE = """
     SELECT 1 FROM deliveries LEFT JOIN messages ON messages.id = message_id
     WHERE {key} = {table}.id
-        AND iif(message_id IS NULL, discarded_at IS NULL AND netted_at IS NULL, NOT {through})
+        AND iif(message_id IS NULL, discarded_at IS NULL AND netted_at IS NULL, NOT {done})
 """
 
 _OF_TABLE = """
     SELECT id FROM {table}
     WHERE at < ?1 AND id < (SELECT max(id) FROM {table})
-        AND NOT EXISTS ({undone}) {more}
+        AND NOT EXISTS ({not_done}) {more}
     ORDER BY id LIMIT ?2
 """
 
-_CONTENT = {
+_SENT = {
     "changes": _OF_TABLE.format(
         table="changes",
-        undone=_UNDONE.format(table="changes", key="change_id", through=_THROUGH),
+        not_done=_NOT_DONE.format(table="changes", key="change_id", done=_DONE),
         more=f"AND (model_id IS NULL OR model_id NOT IN {_PENDING})",
     ),
     "notices": _OF_TABLE.format(
         table="notices",
-        undone=_UNDONE.format(table="notices", key="notice_id", through=_THROUGH),
+        not_done=_NOT_DONE.format(table="notices", key="notice_id", done=_DONE),
         more="",
     ),
 }
@@ -165,7 +206,7 @@ _DELIVERIES_OF = """
         AND id < (SELECT max(id) FROM deliveries)
 """
 
-_FREE = """
+_WITHOUT_DELIVERIES = """
     DELETE FROM {table} WHERE id IN (SELECT value FROM json_each(?))
         AND NOT EXISTS (SELECT 1 FROM deliveries WHERE {key} = {table}.id)
 """
@@ -196,52 +237,3 @@ _POLLS = """
         ORDER BY id LIMIT ?2
     )
 """
-
-
-log = structlog.get_logger()
-
-# With a few hundred rows a step it is ahead of any market, and catches up with years in a day.
-STEP_EVERY = timedelta(minutes=5)
-# A price that flaps does so until it stood still for `flap.within`, which may take a while.
-FLAPPING_LOOKS_BACK = 7
-
-
-async def keep_tidy(
-    store: Store,
-    keep: Callable[[], Keep | None],
-    now: Callable[[], datetime],
-    stop: asyncio.Event,
-    every: timedelta = STEP_EVERY,
-) -> None:
-    """Take a step every so often until `stop` is set; `keep` may say "not now" by `None`."""
-    while not stop.is_set():
-        await first_of(stop, within=every)
-        if not stop.is_set() and (current := keep()) is not None:
-            await tidy(store, current, now())
-
-
-async def tidy(store: Store, keep: Keep, now: datetime) -> None:
-    """Take one step. Never raises: whoever polls and sends hears of a bad state, and says so."""
-    try:
-        pruned = await store.prune(keep, now)
-    except StateError as error:
-        log.debug("state.prune_failed", why=str(error))
-    except Exception:
-        log.exception("state.prune_crashed")
-    else:
-        if pruned:
-            log.debug("state.pruned", **pruned.counts)
-
-
-def kept_for(settings: Settings) -> Keep:
-    """How long things are kept; no less than routes look back to tell whether a price flaps."""
-    keep, least = settings.state.keep, FLAPPING_LOOKS_BACK * settings.flap.within
-    return Keep(
-        history=_at_least(keep.history, least),
-        polls=keep.polls,
-        messages=_at_least(keep.messages, least),
-    )
-
-
-def _at_least(given: timedelta | None, least: timedelta) -> timedelta | None:
-    return None if given is None else max(given, least)

@@ -1,6 +1,6 @@
-"""Values to rows and back: records, changes, notices, holds and messages.
+"""How values are written as columns of the database, and read back.
 
-Knows how each is spelled in the database. Refuses to know which table it stands in and why.
+Times are text of one width, amounts plain decimals, lists and records JSON.
 """
 
 from __future__ import annotations
@@ -34,9 +34,8 @@ if TYPE_CHECKING:
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 _decode = json.JSONDecoder().decode
 
-
-# A side of a change is the interval of the model that it names, or is spelled out.
-_SIDE = "coalesce({0}, (SELECT told.record FROM history AS told WHERE told.id = {0}_id))"
+# A side of a change is the record of the interval that it names, or a record of its own.
+_SIDE = "coalesce({0}, (SELECT side.record FROM history AS side WHERE side.id = {0}_id))"
 _BEFORE, _AFTER = _SIDE.format("before"), _SIDE.format("after")
 CHANGE_COLUMNS = (
     f"changes.id, changes.at, model_id, kinds, causes, {_BEFORE}, before_usd_per_credit,"
@@ -45,9 +44,9 @@ CHANGE_COLUMNS = (
 
 
 def time_text(at: datetime) -> str:
-    """`2026-11-22T07:30:00.000000Z`: of one width, so that text order is time order."""
+    """`2026-11-22T07:30:00.000000Z`: always of this width, so that text sorts as time does."""
     if at.tzinfo is None:
-        raise ValueError(f"{at} does not say its time zone")
+        raise ValueError(f"{at} has no time zone")
     return at.astimezone(UTC).isoformat(timespec="microseconds")[:-6] + "Z"
 
 
@@ -59,8 +58,8 @@ def read_time_or_none(text: str | None) -> datetime | None:
     return None if text is None else datetime.fromisoformat(text)
 
 
-def storable(text: str | None) -> str | None:
-    """Text from outside with what UTF-8 cannot spell replaced: SQLite would refuse it."""
+def encodable(text: str | None) -> str | None:
+    """Text from outside, with what UTF-8 cannot encode replaced: SQLite would refuse it."""
     return None if text is None else text.encode("utf-8", "replace").decode("utf-8")
 
 
@@ -73,30 +72,28 @@ def read_json(text: str) -> Any:
 
 
 def record_text(record: Record) -> str:
-    """A record as a JSON list in the order of its fields, the unit's three spread out.
+    """A record as a JSON list of its fields in their order, the unit as three of them.
 
-    A list, not an object: half the size and half the time to read, a hundred thousand times at
-    each start. New fields go to the end. The view `history` puts the same text together.
+    A list, not an object: half the size, and half the time to read a hundred thousand of them at
+    each start. New fields go to the end. The view `history` builds the same text.
     """
-    (head, unit, anchor), (credits_, listed, promotion) = (
-        label_columns(record),
-        worth_columns(record),
-    )
+    head, unit, anchor = label_columns(record)
+    credits_, listed, promotion = price_columns(record)
     return f"{head},{credits_},{unit},{listed},{anchor},{promotion}]"
 
 
 def label_columns(record: Record) -> tuple[str, str, str]:
-    """What seldom changes of a record, as pieces of its text: head, unit, anchor."""
+    """The parts of a record's text that seldom change: head, unit, anchor."""
     unit = record.unit
     return (
-        _encode((record.description, record.folded, record.interface, record.provider))[:-1],
+        _encode((record.description, record.identity_key, record.interface, record.provider))[:-1],
         _encode((unit.label, money_text(unit.quantity), unit.base))[1:-1],
         _encode(record.anchor),
     )
 
 
-def worth_columns(record: Record) -> tuple[str, str, str]:
-    """What changes with the price, as pieces of a record's text: credits, listed, promotion."""
+def price_columns(record: Record) -> tuple[str, str, str]:
+    """The parts of a record's text that change with the price: credits, listed, promotion."""
     listed = (record.usd_listed, record.fal, record.rate)
     return (
         _encode(money_text(record.credits)),
@@ -107,11 +104,11 @@ def worth_columns(record: Record) -> tuple[str, str, str]:
 
 def read_record(text: str) -> Record:
     fields = _decode(text)
-    description, folded, interface, provider, price, label, quantity, base = fields[:8]
+    description, identity_key, interface, provider, price, label, quantity, base = fields[:8]
     usd_listed, fal, rate, anchor, promotion = fields[8:]
     return Record(
         description,
-        folded,
+        identity_key,
         interface,
         provider,
         _read_money(price),
@@ -129,7 +126,7 @@ def money_text(amount: Decimal | None) -> str | None:
     return None if amount is None else f"{amount:f}"
 
 
-def read_known(row: Sequence[Any]) -> KnownModel:
+def read_known_model(row: Sequence[Any]) -> KnownModel:
     """From the columns id, first_seen_at, last_changed_at, gone_at, record."""
     number, first_seen_at, last_changed_at, gone_at, record = row
     return KnownModel(
@@ -142,7 +139,7 @@ def read_known(row: Sequence[Any]) -> KnownModel:
 
 
 def change_row(recorded: RecordedChange) -> tuple[Any, ...]:
-    """To the columns that `read_change` reads, each side spelled out."""
+    """To the columns that `read_change` reads, each side as a record of its own."""
     change = recorded.change
     start = (recorded.id, time_text(recorded.at))
     kinds = json_text([kind.value for kind in change.kinds])
@@ -151,14 +148,14 @@ def change_row(recorded: RecordedChange) -> tuple[Any, ...]:
         return (*start, None, kinds, "{}", *values, None)
     causes = json_text({kind.value: cause.value for kind, cause in change.causes.items()})
     sides = (*model_columns(change.before), *model_columns(change.after))
-    seen = change.first_seen_at
+    seen_at = change.first_seen_at
     return (
         *start,
         change.model_id,
         kinds,
         causes,
         *sides,
-        None if seen is None else time_text(seen),
+        None if seen_at is None else time_text(seen_at),
     )
 
 
@@ -238,7 +235,7 @@ def read_model(record: str | None, usd_per_credit: str | None) -> Model | None:
     return Model(read_record(record), Decimal(usd_per_credit))
 
 
-# Prices and units repeat across a catalogue: reading each once is sooner, and takes less memory.
+# Prices and units repeat across a catalogue: parsing each once is faster and takes less memory.
 @lru_cache(maxsize=8192)
 def _read_money(text: str | None) -> Decimal | None:
     return None if text is None else Decimal(text)

@@ -1,15 +1,10 @@
-"""What goes into the store and what comes out of it, as values.
-
-Knows the shape of what is remembered. Refuses to know where it is kept.
-"""
+"""What goes into the store and what comes out of it, as values."""
 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
-
-from watcher.catalog.changes import Kind, ModelChange
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,10 +19,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class KnownModel:
-    """A model the store knows: its number, its record as last believed, and since when.
+    """A stored model: its number, its record as of the last accepted sweep, and its times.
 
-    `last_changed_at` is the last change of any kind, its removal included; a silent mend of the
-    listing does not move it. `gone_at` is `None` while it is on sale.
+    `last_changed_at` is the last change of any kind, its removal included; an update that is no
+    change does not move it. `gone_at` is `None` while it is on sale.
     """
 
     id: int
@@ -38,16 +33,16 @@ class KnownModel:
 
 
 @dataclass(frozen=True, slots=True)
-class Believed:
-    """The catalogue as last believed; `models` are those on sale, ordered by their number.
+class StoredSnapshot:
+    """The catalogue as of the last accepted sweep; `models` are those on sale, by number.
 
-    A model whose removal still waits to be confirmed is on sale. `sighting` is opaque JSON.
-    `start_over`: the next sweep is to be taken as it is, on purpose.
+    A model whose removal still waits for confirmation is on sale. `probe` is opaque JSON.
+    `start_over`: a person asked that the next sweep become a new baseline.
     """
 
     models: tuple[KnownModel, ...]
     usd_per_credit: Decimal
-    sighting: Mapping[str, Any]
+    probe: Mapping[str, Any]
     swept_at: datetime
     holds: tuple[Hold, ...]
     start_over: bool = False
@@ -55,20 +50,20 @@ class Believed:
 
 @dataclass(frozen=True, slots=True)
 class Commit:
-    """Everything one accepted sweep leaves behind; stored whole or not at all.
+    """Everything that one accepted sweep changes; stored whole or not at all.
 
     `baseline`: the first snapshot only, stored as models with no changes. `changes` come each with
-    its deliveries and `notices` with their receivers, which may be none. `updates` are records
-    mended with no change to remember, by model number. `holds` are all that are open after this
-    sweep. `anchors` are what routes with a threshold tell from now on, `caught` how many
-    deliveries each silence caught. `judged` are the holds that the sweep was judged by, where it
-    was: somebody may have accepted one meanwhile. `starts_over`: what routes told so far counts no
-    more, and the wish to start over is fulfilled.
+    its deliveries and `notices` with their receivers, which may be none. `updates` are corrected
+    records that are no change, by model number. `holds` are all that are open after this sweep.
+    `anchors` are the models from which routes with a threshold measure from now on, `caught` how
+    many deliveries each silence caught. `expected_holds` are the holds that the changes were
+    confirmed with; a person may have accepted one meanwhile, which is a conflict. `starts_over`:
+    the anchors so far are dropped, and the request to start over is fulfilled.
     """
 
     at: datetime
     usd_per_credit: Decimal
-    sighting: Mapping[str, Any]
+    probe: Mapping[str, Any]
     baseline: tuple[Record, ...] = ()
     changes: tuple[tuple[Change, tuple[Dispatch, ...]], ...] = ()
     updates: tuple[tuple[int, Record], ...] = ()
@@ -76,51 +71,37 @@ class Commit:
     notices: tuple[tuple[Notice, tuple[str, ...]], ...] = ()
     anchors: tuple[Anchor, ...] = ()
     caught: Mapping[int, int] = field(default_factory=dict)
-    judged: tuple[Hold, ...] | None = None
+    expected_holds: tuple[Hold, ...] | None = None
     starts_over: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """What a commit became.
+    """A commit as it was stored.
 
     `changes` in the order given, numbered, each `ModelChange` with its model's number (a `new` one
-    has it now). `models`: every model the commit touched, as it stands now; those removed are
-    there with their `gone_at`.
+    has it now). `models`: every model the commit touched, as it is now; those removed have their
+    `gone_at`.
     """
 
     changes: tuple[RecordedChange, ...]
     models: tuple[KnownModel, ...]
 
-    @property
-    def change_ids(self) -> tuple[int, ...]:
-        """The numbers of the changes, in the order in which they were given."""
-        return tuple(change.id for change in self.changes)
 
-    @property
-    def new_model_ids(self) -> tuple[int, ...]:
-        """The numbers given to the `new` changes' models, in the order of the changes."""
-        return tuple(
-            recorded.change.model_id
-            for recorded in self.changes
-            if isinstance(recorded.change, ModelChange)
-            and recorded.change.model_id is not None
-            and Kind.NEW in recorded.change.kinds
-        )
-
-
-def believed_after(previous: Believed | None, commit: Commit, recorded: Recorded) -> Believed:
-    """What the store believes once the commit is in: the same as asking it, without reading."""
+def snapshot_after(
+    previous: StoredSnapshot | None, commit: Commit, recorded: Recorded
+) -> StoredSnapshot:
+    """What `Store.snapshot` gives once the commit is stored, without reading it again."""
     models = {} if previous is None else {model.id: model for model in previous.models}
     for model in recorded.models:
         if model.gone_at is None:
             models[model.id] = model
         else:
             models.pop(model.id, None)
-    return Believed(
+    return StoredSnapshot(
         models=tuple(models[number] for number in sorted(models)),
         usd_per_credit=commit.usd_per_credit,
-        sighting=commit.sighting,
+        probe=commit.probe,
         swept_at=commit.at,
         holds=commit.holds,
     )
@@ -128,9 +109,9 @@ def believed_after(previous: Believed | None, commit: Commit, recorded: Recorded
 
 @dataclass(frozen=True, slots=True)
 class StoredSilence:
-    """A silence as it was asked for. `spec` is its matcher as a configuration writes one.
+    """A silence as it was requested. `spec` is its matcher, written as in a configuration.
 
-    `caught` counts the deliveries that it held back or dropped.
+    `caught` counts the deliveries that it held back or dropped. `dropping`: those are never sent.
     """
 
     id: int
@@ -144,11 +125,11 @@ class StoredSilence:
 
 
 @dataclass(frozen=True, slots=True)
-class Settlement:
-    """What gathering leaves besides messages.
+class ReleaseEffects:
+    """What releasing a receiver's deliveries changes besides the messages it makes.
 
-    `netted` are deliveries that came to nothing, `anchors` what routes last told indeed, `digests`
-    up to when each digest of the receiver has been told.
+    `netted` are deliveries whose changes cancelled out, `anchors` the models as routes last
+    announced them, `digests` up to when each digest of the receiver has been sent.
     """
 
     netted: tuple[int, ...] = ()
@@ -161,9 +142,9 @@ class Settlement:
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """A message about to be fixed. `alert_id` is unique and short; `markup` is the body's.
+    """A message about to be stored. `alert_id` is unique and short; `markup` is the body's.
 
-    `deliveries` are those that it makes; a digest of nothing makes none. `picture` is a PNG that
+    `deliveries` are those that it carries; an empty digest carries none. `picture` is a PNG that
     goes with it.
     """
 
@@ -176,7 +157,7 @@ class Draft:
 
 
 class MessageState(StrEnum):
-    """Where a message stands. `open`: to be tried; `dead`: given up, kept, can be retried."""
+    """The state of a message. `open`: to be tried; `dead`: given up, kept, can be retried."""
 
     OPEN = "open"
     SENT = "sent"
@@ -186,10 +167,10 @@ class MessageState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class StoredMessage:
-    """A fixed message. Its text never changes.
+    """A message whose text never changes.
 
-    `opened_at` is when trying began: `created_at`, or the last time it was brought back from the
-    dead. Giving up counts from it. `items` is how many changes and notices the message carries.
+    `opened_at` is when trying began: `created_at`, or when it was last retried after it was dead.
+    Giving up counts from it. `items` is how many changes and notices the message carries.
     """
 
     id: int
@@ -209,16 +190,16 @@ class StoredMessage:
 
 
 @dataclass(frozen=True, slots=True)
-class Catalogue:
-    """Models on sale as last believed, and what a credit is worth."""
+class ModelList:
+    """Models on sale as of the last accepted sweep, and what a credit is worth."""
 
     usd_per_credit: Decimal
     models: tuple[tuple[KnownModel, Model], ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Waiting:
-    """How much a receiver is still to be told that is in no message yet."""
+class WaitingDeliveries:
+    """How many deliveries of a receiver are in no message yet."""
 
     receiver: str
     items: int
@@ -227,10 +208,10 @@ class Waiting:
 
 @dataclass(frozen=True, slots=True)
 class OutboxView:
-    """What waits and what died: messages in the order they were fixed, and what is ungathered."""
+    """Open and dead messages in the order they were made, and deliveries in no message yet."""
 
     messages: tuple[StoredMessage, ...]
-    waiting: tuple[Waiting, ...]
+    waiting: tuple[WaitingDeliveries, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,7 +227,7 @@ class PollStatus:
 
 @dataclass(frozen=True, slots=True)
 class PollCost:
-    """What a poll took and came to. `bytes` are those of the bodies as they came."""
+    """What a poll cost and found. `bytes` are those of the response bodies, still compressed."""
 
     requests: int
     bytes: int
@@ -256,21 +237,11 @@ class PollCost:
 
 
 @dataclass(frozen=True, slots=True)
-class LoggedPoll:
-    """A poll on record. `why` is what called for a sweep, or what went wrong."""
+class Retention:
+    """How long each sort of row is kept once it is needed no more; `None` is for ever.
 
-    at: datetime
-    outcome: str
-    why: str | None
-    cost: PollCost
-
-
-@dataclass(frozen=True, slots=True)
-class Keep:
-    """How long what is done with is kept; `None` is for ever.
-
-    `history` is of changes, the intervals of models and notices; `polls` of polls on record;
-    `messages` of those that were sent or discarded, with what they told.
+    `history` is of changes, the intervals of models and notices; `polls` of the log of polls;
+    `messages` of those that were sent or discarded, with their deliveries.
     """
 
     history: timedelta | None = None
@@ -291,7 +262,7 @@ class Pruned:
 
     @property
     def counts(self) -> Mapping[str, int]:
-        """Those that are not zero, by sort."""
+        """The counts that are not zero, by sort."""
         return {name: count for name, count in asdict(self).items() if count}
 
     def __bool__(self) -> bool:
@@ -307,7 +278,7 @@ class OpenHold:
 
     @property
     def number(self) -> int:
-        """What people call it by: the number of its model, which has no other; else 0."""
+        """Its number for people: that of its model, which has no other hold; otherwise 0."""
         return self.hold.model_id or 0
 
 
@@ -316,8 +287,8 @@ class ReceiverStatus:
     """What is pending or dead at one receiver.
 
     `waiting` counts changes and notices in no message yet, `open` and `dead` count messages.
-    `oldest_at` is when the oldest thing still to be told was queued; `last_error` is that of the
-    newest open message, else of the newest dead one.
+    `oldest_at` is when the oldest thing still to be sent was queued; `last_error` is that of the
+    newest open message, otherwise of the newest dead one.
     """
 
     receiver: str
@@ -331,7 +302,7 @@ class ReceiverStatus:
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """One look at everything: `None` where it has not happened yet."""
+    """How everything stands at one moment; `None` is what has not happened yet."""
 
     poll: PollStatus | None
     swept_at: datetime | None

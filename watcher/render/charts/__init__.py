@@ -1,1 +1,1 @@
-"""Charts of price moves as PNG, drawn by a process of its own."""
+"""Charts of price moves as PNG, drawn by a worker process."""

@@ -1,11 +1,11 @@
-"""The process that draws: prices as JSON on stdin, a PNG on stdout, and its bounds as arguments."""
+"""The worker process that draws a chart: prices as JSON on stdin, a PNG on stdout."""
 
 from __future__ import annotations
 
 import sys
 
-from watcher.render.charts.plan import read_request
-from watcher.worker import NotDoneError, serve
+from watcher.render.charts.layout import read_request
+from watcher.worker import JobFailedError, run_worker
 
 
 def _picture(request: bytes) -> bytes:
@@ -14,14 +14,14 @@ def _picture(request: bytes) -> bytes:
 
     from watcher.render.charts.drawing import draw  # noqa: PLC0415
 
-    # Nobody's own style.
+    # Not the style that a user's own settings may ask for.
     mpl.rcdefaults()
     series, now = read_request(request)
     try:
         return draw(series, now)
     except ValueError as error:
-        raise NotDoneError(str(error)) from None
+        raise JobFailedError(str(error)) from None
 
 
 if __name__ == "__main__":
-    sys.exit(serve(_picture, sys.argv[1:]))
+    sys.exit(run_worker(_picture, sys.argv[1:]))

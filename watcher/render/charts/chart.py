@@ -1,11 +1,7 @@
-"""Which models of a message a chart shows: those whose price moved, with their past.
+"""Charts for messages: which models one shows, and the worker process that draws it.
 
-Refuses to know where the past was looked up.
-
-A chart without the cost of drawing it: outside the event loop and outside this process.
-
-Knows what a drawing may take, and that a message is sent without one rather than not at all.
-Refuses to know how it is drawn.
+Drawing takes a second and much memory, so it is done in a process that can be killed; where it
+fails, the message is sent without a chart.
 """
 
 from __future__ import annotations
@@ -17,35 +13,44 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from watcher.catalog.changes import Kind, ModelChange, RecordedChange
-from watcher.render.charts.plan import Series, request_text
-from watcher.worker import Bounds, Job, NotDoneError, done
+from watcher.catalog.changes import PRICE_KINDS, Kind, ModelChange, RecordedChange
+from watcher.render.charts.layout import Series, request_text
+from watcher.worker import Bounds, Job, JobFailedError, run_job
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable, Mapping, Sequence
     from datetime import datetime
 
     from watcher.catalog.changes import Notice
-    from watcher.render.charts.plan import Point
+    from watcher.routing.rules import PricePoint
 
-_MOVES = frozenset({Kind.PRICE_UP, Kind.PRICE_DOWN})
+log = structlog.get_logger()
+
+# Less than half of the memory is used: the rest is address space that libraries reserve.
+BOUNDS = Bounds(time=timedelta(seconds=20), memory=384 * 2**20, reply=2 * 2**20)
+
+_MODULE = "watcher.render.charts"
+_NEEDED = ("matplotlib", "PIL")
+_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 
-def moved(
-    contents: Iterable[RecordedChange | Notice], prices: Mapping[int, Sequence[Point]]
+def chart_series(
+    contents: Iterable[RecordedChange | Notice], prices: Mapping[int, Sequence[PricePoint]]
 ) -> tuple[Series, ...]:
     """One series for each model whose price moved, in the order given; none where none did.
 
-    `prices` are by the store's number of a model, per base unit, oldest first. A model told of
-    more than once has moved from where it stood before the first to where it stands after the last.
-    A price that is now for another unit cannot be drawn on the line of the old one.
+    `prices` are by the store's number of a model, per base unit, oldest first. Several changes of
+    one model are one move, from before the first to after the last. A price that is now for
+    another unit cannot be drawn on the line of the old one.
     """
     found: dict[Hashable, Series] = {}
     for recorded in contents:
-        change = getattr(recorded, "change", None)
-        if not isinstance(recorded, RecordedChange) or not isinstance(change, ModelChange):
+        if not isinstance(recorded, RecordedChange):
             continue
-        key = change.model_id if change.model_id is not None else change.model.record.folded
+        change = recorded.change
+        if not isinstance(change, ModelChange):
+            continue
+        key = change.model_id if change.model_id is not None else change.model.record.identity_key
         series = _series(recorded, change, prices.get(change.model_id or 0, ()))
         if series is not None:
             since = found[key].since if key in found else series.since
@@ -53,9 +58,11 @@ def moved(
     return tuple(found.values())
 
 
-def _series(recorded: RecordedChange, change: ModelChange, past: Sequence[Point]) -> Series | None:
+def _series(
+    recorded: RecordedChange, change: ModelChange, past: Sequence[PricePoint]
+) -> Series | None:
     before, after = change.before, change.after
-    if not _MOVES & set(change.kinds) or Kind.UNIT in change.kinds or after is None:
+    if PRICE_KINDS.isdisjoint(change.kinds) or Kind.UNIT in change.kinds or after is None:
         return None
     if after.price is None or before is None or before.price is None:
         return None
@@ -66,40 +73,30 @@ def _series(recorded: RecordedChange, change: ModelChange, past: Sequence[Point]
     return Series(record.description, record.unit.base, points, before.price)
 
 
-log = structlog.get_logger()
-
-# Of the memory it takes less than half: the rest is address space that its libraries reserve.
-BOUNDS = Bounds(time=timedelta(seconds=20), memory=384 * 2**20, reply=2 * 2**20)
-
-_MODULE = "watcher.render.charts"
-_NEEDED = ("matplotlib", "PIL")
-_SIGNATURE = b"\x89PNG\r\n\x1a\n"
-
-
 def is_available() -> bool:
     """Whether the extra `charts` is installed."""
     return all(find_spec(name) is not None for name in _NEEDED)
 
 
-async def drawn(
+async def draw_chart(
     series: Sequence[Series], now: datetime, bounds: Bounds = BOUNDS, module: str = _MODULE
 ) -> bytes | None:
-    """A PNG of the biggest moves among `series`, in about a second of another process.
+    """A PNG of the biggest moves among `series`, drawn by another process in about a second.
 
     `None` where nothing could be drawn, which is logged with its reason as `chart.failed`; never
-    raises. `bounds` and `module`: what it may take, and who draws.
+    raises. `bounds` are the worker's, and `module` is what it runs.
     """
     try:
         return await _picture(series, now, bounds, module)
-    except NotDoneError as error:
+    except JobFailedError as error:
         log.warning("chart.failed", why=str(error), models=len(series))
         return None
 
 
 async def _picture(series: Sequence[Series], now: datetime, bounds: Bounds, module: str) -> bytes:
     if not is_available():
-        raise NotDoneError("matplotlib is not installed; install kie-watcher[charts]")
-    picture = await done(Job(module, request_text(series, now), bounds))
+        raise JobFailedError("matplotlib is not installed; install kie-watcher[charts]")
+    picture = await run_job(Job(module, request_text(series, now), bounds))
     if not picture.startswith(_SIGNATURE):
-        raise NotDoneError("what came of it is no picture")
+        raise JobFailedError("the reply is not a picture")
     return picture

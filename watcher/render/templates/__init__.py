@@ -1,1 +1,1 @@
-"""Messages by a receiver's own Jinja2 template, filled in by a process of its own."""
+"""Messages by a receiver's own Jinja2 template, filled by a worker process."""

@@ -1,0 +1,122 @@
+"""The CPU time of messages: rendering many changes for each service, routing, replaying a year.
+
+CPU time of this process, the best of several runs.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from random import Random
+from time import process_time
+from typing import TYPE_CHECKING
+
+from benchmarks.figures import Figure, Unit
+from watcher.catalog.changes import Kind, ModelChange, RecordedChange
+from watcher.catalog.diff import diff_model
+from watcher.catalog.record import DOCUMENTED_USD_PER_CREDIT, Model, parse_record
+from watcher.notify.receiver import TERMINAL, open_receiver
+from watcher.render.message import render
+from watcher.routing.match import Matcher, Pattern
+from watcher.routing.plan import plan
+from watcher.routing.rules import Route, RoutingRules
+from watcher.routing.simulate import Simulation
+from watcher.simulator.generator import generate
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Sequence
+
+    from watcher.render.markup import Service
+
+__all__ = ["measure"]
+
+NAME = "messages"
+TIMES = 3
+CHANGES, ROUTES = 10_000, 100
+MODELS = 574
+# The real catalogue changes about 230 times a month.
+CHANGES_A_YEAR = 230 * 12
+BEGAN = datetime(2026, 1, 1, tzinfo=UTC)
+
+# Never connected to: the service follows from the address.
+ADDRESSES = (
+    "discord://111111111111111111/abcdefghijklmnopqrstuvwxyz",
+    "slack://T1JJ3T3L2/A1BRTD4JD/TIiajkdnlazkcOXrIdevi7FQ",
+    "tgram://123456789:abcdefghijklmnopqrstuvwxyz123456789/12345",
+    "mailto://user:password@localhost?to=someone@example.org",
+    "ntfy://localhost/topic",
+    "matrix://user:password@localhost/room",
+)
+
+
+async def measure() -> AsyncIterator[Figure]:
+    """One figure for each service, one for the routes, one for the year."""
+    day = changes(MODELS)
+    for service in _services():
+        spent = _best_time(lambda service=service: render(day, service, "7f3k2m9q"))
+        what = f"rendering {MODELS} changes for {service.name}"
+        yield Figure(NAME, what, spent * 1e3, Unit.MILLISECONDS, 50)
+    many, rules = changes(CHANGES), routes(ROUTES)
+    spent = _best_time(lambda: [plan(it.change, rules, now=BEGAN) for it in many])
+    yield Figure(NAME, f"routing {CHANGES:,} changes, {ROUTES} routes", spent, Unit.SECONDS, 1)
+    year = changes(CHANGES_A_YEAR)
+    spent = _best_time(lambda: _replay(year, rules))
+    note = f"{CHANGES_A_YEAR:,} changes, {ROUTES} routes"
+    yield Figure(NAME, "replaying a year", spent, Unit.SECONDS, note=note)
+
+
+def _services() -> tuple[Service, ...]:
+    named = (open_receiver(f"r{n}", url).service for n, url in enumerate(ADDRESSES))
+    return (*named, open_receiver("events", "json://localhost", "json").service, TERMINAL)
+
+
+def _best_time(work: Callable[[], object]) -> float:
+    spent = []
+    for _ in range(TIMES):
+        started = process_time()
+        work()
+        spent.append(process_time() - started)
+    return min(spent)
+
+
+def changes(count: int) -> list[RecordedChange]:
+    """Price changes up and down of as many models as the catalogue has, over a year."""
+    rng, rows = Random(7), generate(seed=7, size=MODELS)
+    found: list[RecordedChange] = []
+    for number in range(count):
+        row = rows[number % len(rows)]
+        factor = Decimal(rng.randint(70, 140)) / 100
+        before = Model(parse_record(row), DOCUMENTED_USD_PER_CREDIT)
+        price = (before.record.credits or Decimal(1)) * factor + Decimal("0.01")
+        after = Model(parse_record(row | {"creditPrice": str(price)}), DOCUMENTED_USD_PER_CREDIT)
+        change = diff_model(before, after, number % len(rows))
+        at = BEGAN + timedelta(days=365) * number / count
+        if change is None:
+            change = ModelChange((Kind.RELABELLED,), before, after, {}, number % len(rows))
+        found.append(RecordedChange(number + 1, at, change))
+    return found
+
+
+def routes(count: int) -> RoutingRules:
+    """Routes as people write them: by provider, name and size of the change; the last takes all."""
+    found = [
+        Route(
+            f"route {number}",
+            Matcher(
+                provider=(Pattern(f"prov*{number}"),) if number % 3 else (),
+                model=(Pattern(f"*model {number}*"), Pattern("!*480p*")),
+                min_up=Decimal("0.05") if number % 2 else None,
+                min_down=Decimal("0.05") if number % 2 else None,
+            ),
+            ("team",),
+            continues=True,
+        )
+        for number in range(count - 1)
+    ]
+    everything = Route("the rest", Matcher(), ("team",))
+    return RoutingRules(("team",), (*found, everything))
+
+
+def _replay(news: Sequence[RecordedChange], rules: RoutingRules) -> int:
+    simulation = Simulation(rules, begun_at=BEGAN)
+    return sum(1 for _ in simulation.run(news, BEGAN + timedelta(days=365)))

@@ -1,0 +1,29 @@
+"""Loading wrong configurations: their problems, line by line."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from watcher.config.errors import ConfigError
+from watcher.config.loading import load
+
+
+def check_url(url: str, _format: str) -> list[str]:
+    """In place of the check by Apprise; repeats the URL, which a real check must not."""
+    return [] if url.startswith("json://") else [f"is no Apprise URL: {url}; copy it again"]
+
+
+def problems_in(
+    path: Path,
+    environment: dict[str, str] | None = None,
+    check_template: Callable[[str], list[str]] | None = None,
+) -> list[str]:
+    """All problems of a file, without its name."""
+    with pytest.raises(ConfigError) as refused:
+        load(path, environment or {}, check_url, check_template)
+    lines = str(refused.value).split("\n")
+    assert lines == [str(problem) for problem in refused.value.problems]
+    return [line.removeprefix(f"{path}:") for line in lines]

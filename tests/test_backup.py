@@ -1,0 +1,175 @@
+"""Copies of the state: made beside a running daemon, checked before they count, put back."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import stat
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from stored import START, commit, minutes, record, removed
+from watcher.store.backup import back_up, rebuild, restore
+from watcher.store.connection import InUseError, NoStateError, StateError
+from watcher.store.schema import MIGRATIONS, NEWEST
+from watcher.store.store import open_reader, open_store
+
+
+@pytest.fixture
+def state(tmp_path: Path) -> Path:
+    return tmp_path / "state.db"
+
+
+async def store_models(state: Path, *names: str) -> None:
+    async with open_store(state) as store:
+        await store.record(commit(baseline=tuple(map(record, names))))
+
+
+async def names(state: Path) -> list[str]:
+    async with open_reader(state) as views:
+        return [known.record.description for known, _ in (await views.models()).models]
+
+
+async def test_a_backup_is_one_moment_of_a_state_in_use(state: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "copy.db"
+    async with open_store(state) as store:
+        await store.record(commit(baseline=(record("Reel"),)))
+        back_up(state, copy)
+        await store.note_poll(minutes(1), "quiet")
+
+    assert await names(copy) == ["Reel"]
+    assert stat.S_IMODE(copy.stat().st_mode) == 0o600
+    assert sorted(it.name for it in tmp_path.iterdir() if it.name.startswith(".")) == []
+
+
+async def test_a_backup_replaces_the_one_before_only_when_it_is_whole(
+    state: Path, tmp_path: Path
+) -> None:
+    copy = tmp_path / "copy.db"
+    await store_models(state, "Reel")
+    back_up(state, copy)
+    before = copy.read_bytes()
+    with state.open("r+b") as file:
+        file.seek(4096)
+        file.write(b"\xff" * 4096)
+
+    with pytest.raises(StateError, match="damaged"):
+        back_up(state, copy)
+
+    assert copy.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    "target", ["missing/copy.db", "state.db"], ids=["nowhere to write", "the state itself"]
+)
+async def test_a_backup_that_cannot_be_made_says_why(
+    state: Path, tmp_path: Path, target: str
+) -> None:
+    await store_models(state, "Reel")
+
+    with pytest.raises(StateError, match=r"cannot be written|is the state itself"):
+        back_up(state, tmp_path / target)
+
+
+def test_without_a_state_there_is_nothing_to_back_up(state: Path, tmp_path: Path) -> None:
+    with pytest.raises(NoStateError):
+        back_up(state, tmp_path / "copy.db")
+
+
+async def test_a_restored_backup_is_the_state_and_the_old_one_is_kept(
+    state: Path, tmp_path: Path
+) -> None:
+    copy = tmp_path / "copy.db"
+    await store_models(state, "Reel")
+    back_up(state, copy)
+    async with open_store(state) as store:
+        known = (await store.snapshot()).models[0]  # type: ignore[union-attr]
+        await store.record(commit(minutes(1), removed(known)))
+
+    kept = restore(state, copy, START)
+
+    assert await names(state) == ["Reel"]
+    assert kept is not None
+    assert await names(kept) == []
+
+
+async def test_a_restored_state_goes_on_where_it_was(state: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "copy.db"
+    await store_models(state, "Reel")
+    back_up(state, copy)
+    restore(state, copy, START)
+
+    async with open_store(state) as store:
+        await store.record(commit(minutes(5)))
+        snapshot = await store.snapshot()
+
+    assert snapshot is not None
+    assert snapshot.swept_at == minutes(5)
+
+
+async def test_nothing_is_restored_while_a_daemon_runs(state: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "copy.db"
+    await store_models(state, "Reel")
+    back_up(state, copy)
+
+    async with open_store(state):
+        with pytest.raises(InUseError):
+            restore(state, copy, START)
+
+
+@pytest.mark.parametrize(
+    "broken", [b"", b"not a database", None], ids=["empty", "foreign", "damaged"]
+)
+async def test_what_is_no_sound_backup_is_not_restored(
+    state: Path, tmp_path: Path, broken: bytes | None
+) -> None:
+    copy = tmp_path / "copy.db"
+    await store_models(state, "Reel")
+    back_up(state, copy)
+    content = copy.read_bytes()
+    copy.write_bytes(content[:4096] + b"\xff" * (len(content) - 4096) if broken is None else broken)
+
+    with pytest.raises(StateError):
+        restore(state, copy, START)
+
+    assert await names(state) == ["Reel"]
+
+
+async def test_a_damaged_state_is_moved_aside_with_its_log(state: Path) -> None:
+    await store_models(state, "Reel")
+    state.write_bytes(b"broken")
+
+    kept = rebuild(state, START)
+
+    assert kept is not None
+    assert kept.read_bytes() == b"broken"
+    await store_models(state, "Aria")
+    assert await names(state) == ["Aria"]
+
+
+async def test_an_older_format_is_backed_up_before_it_is_brought_up_to_date(state: Path) -> None:
+    with closing(sqlite3.connect(state)) as connection:
+        connection.execute("PRAGMA application_id = 0x6B696577")
+        for statement in MIGRATIONS[0]:
+            connection.execute(statement)
+        connection.execute("PRAGMA user_version = 1")
+        connection.commit()
+
+    async with open_store(state) as store:
+        await store.note_poll(START, "quiet")
+
+    kept = state.with_name(f"state.db.before-format-{NEWEST}")
+    with closing(sqlite3.connect(kept)) as connection:
+        assert connection.execute("PRAGMA user_version").fetchone() == (1,)
+
+
+async def test_backups_and_commits_do_not_disturb_each_other(state: Path, tmp_path: Path) -> None:
+    async with open_store(state) as store:
+        await store.record(commit(baseline=tuple(record(f"Reel {n}") for n in range(200))))
+        copies = [asyncio.to_thread(back_up, state, tmp_path / f"{n}.db") for n in range(3)]
+        notes = [store.note_poll(minutes(n), "quiet") for n in range(30)]
+        await asyncio.gather(*copies, *notes)
+
+    assert [len(await names(tmp_path / f"{n}.db")) for n in range(3)] == [200] * 3

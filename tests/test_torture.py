@@ -1,0 +1,119 @@
+"""The short form of `make torture`: each trial with fixed seeds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+from time import monotonic
+
+import pytest
+from structlog.testing import capture_logs
+
+from torture.garbage import GARBAGE, is_sound
+from torture.kill import KILL
+from torture.outage import OUTAGE, SCENARIOS
+from torture.report import fields, from_fields, table
+from torture.soak import Scale, soak
+from torture.torn import TORN
+from torture.trial import BrokenPromise, Budget, Result, Tally, Trial, run_trial
+from watcher.config.settings import PollSettings
+from watcher.simulator.generator import generate
+
+LONG_ENOUGH = 3600.0
+# A fast seed of each scenario.
+OUTAGES = (0, 17, 26, 3, 12, 13, 14, 15)
+
+
+@pytest.fixture(autouse=True)
+def _quiet() -> Iterator[None]:
+    with capture_logs():
+        yield
+
+
+def few(runs: int) -> Budget:
+    return Budget(runs, monotonic() + LONG_ENOUGH)
+
+
+async def test_killed_at_random_moments_it_tells_everything_in_the_end() -> None:
+    tally = await KILL.run_seed(7, few(2))
+
+    assert tally.runs == 2
+    assert tally.figures["changes announced"] > 0
+
+
+@pytest.mark.parametrize("seed", [3, 4])
+async def test_what_is_edited_while_it_is_read_is_announced_as_it_was(seed: int) -> None:
+    tally = await TORN.run_seed(seed, few(1))
+
+    assert tally.figures["changes announced"] > 0
+
+
+async def test_garbage_is_refused_and_announces_nothing() -> None:
+    tally = await GARBAGE.run_seed(2, few(1))
+
+    assert tally.figures["polls refused"] > tally.runs / 3
+
+
+@pytest.mark.parametrize("seed", OUTAGES, ids=lambda it: SCENARIOS[it % len(SCENARIOS)].__name__)
+async def test_after_an_outage_everything_is_told(seed: int) -> None:
+    tally = await OUTAGE.run_seed(seed, few(1))
+
+    assert tally.figures["changes announced"] > 0
+
+
+async def test_a_month_at_ten_times_the_real_rate_leaves_memory_flat_and_the_state_small() -> None:
+    hourly = PollSettings(interval=timedelta(hours=1), full_sweep_every=timedelta(hours=6))
+    month = Scale(models=40, change_interval=timedelta(hours=3), poll=hourly)
+
+    tally = await soak(5, few(30 * 24), month)
+
+    assert tally.figures["changes"] > 100
+    assert not [what for what in tally.wrong if "took" not in what]
+
+
+def test_all_eight_outages_are_in_the_short_form() -> None:
+    assert {seed % len(SCENARIOS) for seed in OUTAGES} == set(range(len(SCENARIOS)))
+
+
+def test_a_row_is_sound_only_as_the_api_documents_it() -> None:
+    row = generate(1, size=20)[0]
+
+    assert is_sound(row)
+    assert not any(is_sound({**row, field: []}) for field in row)
+
+
+async def ten_runs(seed: int, budget: Budget) -> Tally:
+    if seed == 12:
+        raise BrokenPromise("said twelve")
+    if seed == 13:
+        raise ZeroDivisionError
+    return Tally(10, {"seeds": seed, "most of one": seed})
+
+
+TENS = Trial("tens", "runs", 100, 1, ten_runs)
+
+
+async def run_tens(count: int, seconds: float = LONG_ENOUGH) -> Result:
+    return await run_trial(TENS, seed=10, count=count, seconds=seconds, say=lambda _: None)
+
+
+async def test_a_trial_goes_on_to_its_count_and_says_which_seeds_found_what() -> None:
+    result = await run_tens(count=40)
+
+    assert (result.runs, result.seeds) == (40, range(10, 16))
+    assert [(it.seed, it.what.partition(":")[0]) for it in result.findings] == [
+        (12, "said twelve"),
+        (13, "crashed"),
+    ]
+    assert result.figures == {"seeds": 10 + 11 + 14 + 15, "most of one": 15}
+
+
+async def test_a_trial_without_time_does_nothing() -> None:
+    assert (await run_tens(count=40, seconds=0)).runs == 0
+
+
+async def test_a_result_is_the_same_from_one_process_to_another() -> None:
+    result = await run_tens(count=40)
+
+    assert from_fields(TENS, fields(result)) == result
+    assert "| 40 runs | 40 | 10–15 |" in table([result])
