@@ -1,4 +1,4 @@
-"""The walls of the house: who may import whom, and what asking for help must not load."""
+"""Which package may import which, and what asking for help must not load."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ OWN_LIBRARIES = {"kie": {"aiohttp"}, "store": {"aiosqlite", "sqlite3"}, "notify"
 CONFIG = {"config"}
 ORDER = {"poller", "outbox"}
 ROOTS = {"cli", "app", "demo", "__main__"}
-# Looks at all the others from outside: its metrics, its alarms, what it answers when asked.
+# May import all the others: metrics, alarms, and the pages that say how they are.
 WATCHING = {"monitor"}
 
 LOOSE_LIBRARIES = {"aiohttp", "aiosqlite", "apprise", "asyncio", "sqlite3", "structlog", "time"}

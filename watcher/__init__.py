@@ -17,20 +17,24 @@ Where to look:
 - a quirk of the listing: `catalog.pricing` (amounts, units), `catalog.record`
 - a rule of identity: `catalog.matching`; a new kind of change: `catalog.changes` (its name),
   `catalog.diff` (when it is one), `render.words` (how it is said)
-- what must be seen twice: `catalog.confirm`; when a sweep is whole: `kie.completeness`
-- who hears of what: `routing.match`, `routing.plan`; when, and in which message:
+- which changes (removals, implausible prices …) are held until a later sweep shows them too:
+  `catalog.confirm`; when a sweep is complete: `kie.completeness`
+- which receivers get a change: `routing.match`, `routing.plan`; when, and in which message:
   `routing.release`, `routing.calendar`
-- a setting: `config.settings`, for routes `config.routes`; a receiver's option: `config.settings`
-  and `notify`
+- a key of the configuration: `config.settings`, for routes `config.routes`; `app` hands it to
+  whoever uses it; a receiver's option: `config.settings` and `notify`
 - a service's own format: `render.markup` and `notify.formats` (its limits), `render.message`,
   `render.email`
-- a table, a query: `store`; a command or a column of its table: `cli`
-- what an operator sees: `monitor` (alarms, heartbeat, metrics, health pages, systemd), `log`
+- a table of the database, a query: `store`; a command: its module in `cli`; a column of `models`
+  or `changes`, a line of `status`: `cli.query`
+- an alarm: `monitor.alarms` (when), `render.words` (its words); what else an operator sees: the
+  rest of `monitor` (heartbeat, metrics, health pages, systemd), `log`
+- how long to wait before the next poll or try: `schedule`; what is safe to show: `safe_text`
 - what runs in a process that can be killed: `worker`, with `render.templates`, `render.charts`
 - what builds and joins everything: `app`; the demo and its market: `demo`, `simulator`
 
 `catalog`, `routing`, `render` and `monitor.alarms` are values in, values out: no network, no disk,
-no clock. A test holds these walls (`tests/test_imports.py`).
+no clock. `tests/test_imports.py` checks it.
 """
 
 __version__ = "0.1.0"

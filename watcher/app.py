@@ -113,7 +113,7 @@ async def run(
 
     `environment` says who supervises (`NOTIFY_SOCKET`, `WATCHDOG_USEC`); `receivers` stand in for
     those of the settings. Raises `StateError` where the state cannot be used, and `ListenError`
-    where `web.listen` cannot be listened at.
+    where it cannot listen on `web.listen`.
     """
     # Before the state is locked: what is wrong with a receiver must not affect it.
     first = Generation(settings, receivers or open_receivers(settings, terminal))

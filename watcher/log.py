@@ -1,6 +1,6 @@
 """Logging: where lines go and what they look like, with no secret and no control character.
 
-structlog and the loggers of the standard library, which other libraries use, have one way out.
+structlog and the loggers of the standard library, which other libraries use, share one output.
 """
 
 from __future__ import annotations

@@ -204,7 +204,7 @@ class Batcher:
         alert_id: str,
         digest: DigestSummary | None,
     ) -> Message:
-        """By the receiver's own template, where it has one."""
+        """The message, by the receiver's own template where it has one."""
         template = self._rules.templates.get(receiver.name)
         if template is None:
             return render(items, receiver.service, alert_id, digest)

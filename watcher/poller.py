@@ -256,7 +256,7 @@ class Poller:
         try:
             await self._store.note_poll(self._now(), report.outcome.value, report.why, logged)
         except StateError as error:
-            # The poll itself reports a full disk; that this fails too is no news.
+            # The poll itself reports a full disk; that this fails too says nothing new.
             log.debug("poll.note_failed", why=str(error))
 
     def _log(self, report: PollReport) -> None:

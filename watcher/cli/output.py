@@ -1,9 +1,9 @@
 """What commands print, and how they fail: tables, times, JSON Lines; messages and exit codes.
 
-Everything shown passes through `one_line`, because model texts come from strangers and a terminal
-obeys what it is sent. A command that cannot do its work ends with one clean line, or the list of
+Everything shown passes through `one_line`: model texts are not ours, and a terminal acts on control
+characters. A command that cannot do its work ends with one clean line, or the list of
 problems, and exit code 1 (failed), 2 (bad usage or configuration) or 78 (a state that trying again
-cannot fix); an error that nobody foresaw keeps its traceback, and ends with 1.
+cannot fix); an unexpected error keeps its traceback, and ends with 1.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class CommandFailure(click.ClickException):
     exit_code = FAILED
 
     def show(self, file: IO[Any] | None = None) -> None:
-        """Print the message, with nothing in it that a terminal would obey."""
+        """Print the message, with nothing in it that a terminal would act on."""
         for line in self.message.splitlines():
             click.echo(one_line(line), file=file, err=file is None)
 
@@ -67,7 +67,7 @@ def failed(message: str) -> CommandFailure:
 
 
 def unknown_receiver(name: str, configured: Iterable[str]) -> BadUsage:
-    """The end of a command that was given the name of no receiver."""
+    """The end of a command that was given a name that no receiver has."""
     names = ", ".join(sorted(configured)) or "none, alerts go to the terminal"
     return BadUsage(f"there is no receiver {name} (configured: {names})")
 
@@ -78,7 +78,7 @@ def warn(message: str) -> None:
 
 
 class CommandGroup(click.Group):
-    """A group whose commands end with a clean line for every error that is foreseen."""
+    """A group whose commands end with a clean line for every expected error."""
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
@@ -92,7 +92,7 @@ class CommandGroup(click.Group):
 
 
 def _failure_for(error: Exception) -> CommandFailure | None:
-    """The clean end for an error; `None` for one that nobody foresaw.
+    """The clean end for an expected error; `None` for any other.
 
     The errors are imported here: `--help` must not load what they come with.
     """
@@ -169,7 +169,7 @@ def utc(at: datetime | None) -> str | None:
 
 
 def news_count(count: int) -> str:
-    """How much there is to tell: `1 change or notice`, `12 changes and notices`."""
+    """How many there are: `1 change or notice`, `12 changes and notices`."""
     return f"{count} change or notice" if count == 1 else f"{count} changes and notices"
 
 
@@ -200,7 +200,7 @@ def _print_drawn(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> No
             Text(column.heading), justify="right" if column.numeric else "left", overflow="fold"
         )
     for row in rows:
-        # Text, not str: in a str, rich would obey markup such as [red] or [link=…].
+        # Text, not str: in a str, rich would interpret markup such as [red] or [link=…].
         drawing.add_row(*(Text(cell) for cell in row))
     Console(highlight=False, emoji=False, markup=False).print(drawing)
 

@@ -1,7 +1,7 @@
 """Where a configuration is looked for, and how a file becomes typed settings or a `ConfigError`.
 
-The error has everything that is wrong at once. What Apprise thinks of a URL, and whether a template
-renders, is for others to say: these checks are arguments.
+The error has everything that is wrong at once. The checks of a URL (by Apprise) and of a template
+(by Jinja2) are arguments.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The receivers and the heartbeat of a configuration: each a secret URL, with options.
 
-Whether a URL or a template is good is for others to say: those checks are arguments. No problem
-repeats what a section holds or refers to.
+The checks of a URL and of a template are arguments. No problem repeats what a section holds or
+refers to.
 """
 
 from __future__ import annotations

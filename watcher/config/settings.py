@@ -23,12 +23,12 @@ from watcher.config.values import (
     NOT_EMPTY,
     AnyKind,
     Duration,
+    DurationOrForever,
     DurationOrZero,
     Names,
     Number,
     OnOff,
     PlainPath,
-    Retention,
     Section,
     Share,
     TimeZone,
@@ -100,9 +100,9 @@ class ConfirmSettings(Section):
 class RetentionSettings(Section):
     """How long what is finished with is kept; `None` is for ever."""
 
-    history: Retention = None
-    polls: Retention = timedelta(days=30)
-    messages: Retention = timedelta(days=90)
+    history: DurationOrForever = None
+    polls: DurationOrForever = timedelta(days=30)
+    messages: DurationOrForever = timedelta(days=90)
 
 
 class StateSettings(Section):

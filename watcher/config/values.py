@@ -259,7 +259,7 @@ EMPTY_MEANS_DEFAULTS = BeforeValidator(_defaults_if_empty)
 Duration = Annotated[timedelta, read_by(parse_duration), AfterValidator(_require_positive)]
 DurationOrZero = Annotated[timedelta, read_by(parse_duration), AfterValidator(_refuse_negative)]
 # How long something is kept; `None` is for ever.
-Retention = Annotated[timedelta | None, read_by(_parse_retention)]
+DurationOrForever = Annotated[timedelta | None, read_by(_parse_retention)]
 WholeNumber = Annotated[int, read_by(_parse_whole_number)]
 Number = Annotated[Decimal, read_by(_parse_number)]
 PositiveNumber = Annotated[Number, above(0, "0.01")]

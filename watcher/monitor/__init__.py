@@ -1,1 +1,1 @@
-"""The watch watched: alarms for operators, heartbeat, metrics, health pages, systemd."""
+"""What tells operators that it works: alarms, heartbeat, metrics, health pages, systemd."""

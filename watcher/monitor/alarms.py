@@ -316,7 +316,7 @@ def recipients(
 
     A receiver that fails would get it too late, so it gets no message about itself. Where it is
     the only operator, all other receivers get it instead: whoever reads them can pass it on. With
-    no other receiver nobody can be notified, and with no operators nobody is to be.
+    no other receiver nobody can be notified; without operators nobody is.
     """
     if not operators:
         return ()

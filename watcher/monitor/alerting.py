@@ -88,7 +88,7 @@ class AlarmStore(Protocol):
 
 
 def time_since_boot() -> float:
-    """Seconds of a clock that nobody sets, and that goes on while the machine sleeps."""
+    """Seconds since boot, sleep included; not affected when the wall clock is set."""
     if hasattr(time, "CLOCK_BOOTTIME"):
         return time.clock_gettime(time.CLOCK_BOOTTIME)
     return time.monotonic()
@@ -197,7 +197,7 @@ class AlarmService:
             self._apply(ClockJumped(jump))
 
     def _measure_clock_offset(self) -> float:
-        """How far the wall clock is ahead of the clock that nobody sets."""
+        """How far the wall clock is ahead of the time since boot."""
         return self._now().timestamp() - self._clock()
 
     async def _status(self) -> Status | None:
@@ -300,7 +300,7 @@ class LastWords:
         self._send = send
 
     async def say(self, error: StateError, now: datetime) -> None:
-        """Notify the operators, unless they were notified of the same of late. Never raises."""
+        """Notify the operators, unless they were notified of the same recently. Never raises."""
         before, why = self._read_note(), str(error)
         since_at = now if before is None else before.since_at
         if before is not None and before.why == why and now - before.last_at < REMIND_AFTER:
@@ -333,7 +333,7 @@ class LastWords:
             return None
 
     def _write_note(self, alarm: Alarm) -> None:
-        """Where it cannot be written they may be notified again: better than not at all."""
+        """Write the note; where that fails, operators may be notified again."""
         flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW
         with suppress(OSError), os.fdopen(os.open(self._note, flags, 0o600), "w") as file:
             json.dump(alarm.to_json(), file)

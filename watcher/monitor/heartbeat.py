@@ -138,7 +138,7 @@ class Heartbeat:
             await first_of(stop, self._news, within=self._every)
 
     def _schedule(self, signal: Signal, text: str) -> None:
-        # Only the newest counts: a monitor knows no past.
+        # Only the newest counts: a monitor would take an older one for the present.
         self._pending = (signal, text)
         self._news.set()
 

@@ -182,7 +182,7 @@ class Metrics:
             "configuration_loaded_timestamp_seconds",
             "When the configuration in use was read.",
         )
-        self._alarms = self._gauge("alarms", "Alarms that are open, by kind.", "alarm")
+        self._alarms = self._gauge("alarms", "Alarms that are raised, by kind.", "alarm")
         self.set_alarms(())
         build = self._gauge("build_info", "Always 1; what runs.", "version", "python")
         build.labels(__version__, platform.python_version()).set(1)

@@ -105,7 +105,7 @@ class Progress:
     due: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
 
     def checked_in(self, who: str, now: float, within: timedelta | None) -> Progress:
-        """As it is after `who` checked in and will again `within` that time.
+        """The progress after `who` checked in, to check in again `within` that time.
 
         `None`: it rests until it is woken, or is gone for good; nothing is expected of it.
         """

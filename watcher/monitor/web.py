@@ -50,7 +50,7 @@ UNBATCHED_AFTER = timedelta(hours=1)
 
 
 class ListenError(Exception):
-    """The address cannot be listened at; the text says why and what to set instead."""
+    """The server cannot listen on the address; the text says why and what to set instead."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +85,7 @@ async def serve(
 ) -> AsyncIterator[str]:
     """Serve for as long as the block lasts; gives the address as text, with the real port.
 
-    Raises `ListenError` where the address cannot be listened at, or others could reach it and
+    Raises `ListenError` where it cannot listen on the address, or others could reach it and
     `allow_remote` does not allow that.
     """
     if not listen.is_loopback and not allow_remote:
@@ -267,7 +267,7 @@ class Sources:
     """Where the pages' answers come from.
 
     `limits` is called each time, because a reload changes them. `alarms` are those raised,
-    `overdue` names the loops that the watchdog waits for in vain, `deferring` the receivers for
+    `overdue` names the loops that the watchdog finds overdue, `deferring` the receivers for
     which something is deferred on purpose.
     """
 

@@ -176,7 +176,7 @@ def _wrap(owner: Any, name: str, wrapping: Callable[[Any], Any]) -> None:
 
 
 def _reporting(send: Callable[..., Any]) -> Callable[..., Any]:
-    """`HTTPAdapter.send` that tells the current `Exchange`, if any, how it ended."""
+    """`HTTPAdapter.send` that records in the current `Exchange`, if any, how it ended."""
 
     @wraps(send)
     def reporting(*args: Any, **kwargs: Any) -> Any:
@@ -206,7 +206,7 @@ def _replace_body(request: Any, replacement: Replacement) -> None:
 
 
 def _own_text_part(convert: Callable[..., str]) -> Callable[..., str]:
-    """`convert_between` that has the text of a mail where we brought one along."""
+    """`convert_between` that gives our own text part for a mail, where the send has one."""
 
     @wraps(convert)
     def own_text_part(from_format: str, to_format: str, content: str) -> str:
@@ -232,7 +232,7 @@ def _stable_message_id(make_msgid: Callable[..., str]) -> Callable[..., str]:
     return stable_message_id
 
 
-# Where a message goes and who it is from is the receiver's owner's business.
+# Where a message goes and who it is from is as the receiver's URL says.
 _SLACK_OWN = ("channel", "thread_ts", "username", "icon_url")
 
 
@@ -255,7 +255,7 @@ def _overflow(name: str) -> Any:
 
 
 def _correct_discord(plugin: Plugin) -> None:
-    """Call nobody but those the receiver's owner named, and leave waiting to the outbox.
+    """Mention only those that the receiver's URL names, and leave waiting to the outbox.
 
     Apprise writes `allow_mentions`, which Discord does not know; after a 429 it sleeps and sends
     again by itself, long after this send has been given up.
@@ -274,7 +274,7 @@ def _correct_discord(plugin: Plugin) -> None:
 
 
 def _mentions(plugin: Plugin) -> dict[str, Any]:
-    """The call for those the owner named, which an embed cannot hold."""
+    """The mention of those that the URL names, which an embed cannot hold."""
     if not plugin.ping:
         return {}
     return {"content": plugin.ping_payload(" ".join(plugin.ping)).get("content", "")}
@@ -345,7 +345,7 @@ def adapted(plugin: Plugin, markup: Markup, title: str, body: str) -> Adapted:
 
 
 def _made_for(plugin: Plugin, markup: Markup, title: str, body: str) -> Adapted | None:
-    """What is whole as it is; `None` where it was made for another service, or is damaged."""
+    """The body sent as it is; `None` where it was made for another service, or is damaged."""
     parts = parse_json_object(body)
     if markup is Markup.EMAIL:
         if not is_mail(plugin) or "html" not in parts:
@@ -375,7 +375,7 @@ def _text(plugin: Plugin, title: str, body: str) -> Adapted:
 
 
 def _telegram(title: str, body: str) -> Adapted:
-    """Passed through as it is: declared as HTML, indents would be lost.
+    """A message with no format declared: declared as HTML, its indents would be lost.
 
     Empty lines would be lost even so; one with a character in it, if only an invisible one, stays.
     """
@@ -389,7 +389,7 @@ def _indented(line: str) -> str:
 
 MAIL_TYPE = "message/rfc822"
 
-# What the services say that are asked whether they took it; most are only asked for the status.
+# For plugins that read in the reply whether a message was accepted; most read only the status.
 _TAKEN = b'{"ok": true, "status": 1, "success": true}'
 
 
@@ -407,19 +407,19 @@ def capture_sends() -> Iterator[list[CapturedSend]]:
     from urllib3.connectionpool import HTTPConnectionPool  # noqa: PLC0415 - comes with Apprise
 
     found: list[CapturedSend] = []
-    doors = (
+    replaced = (
         (HTTPConnectionPool, "urlopen", _fake_urlopen(found)),
         (smtplib, "SMTP", _fake_smtp(found)),
         (smtplib, "SMTP_SSL", _fake_smtp(found)),
     )
-    before = [(owner, name, getattr(owner, name)) for owner, name, _ in doors]
+    before = [(owner, name, getattr(owner, name)) for owner, name, _ in replaced]
     try:
-        for owner, name, shut in doors:
-            setattr(owner, name, shut)
+        for owner, name, fake in replaced:
+            setattr(owner, name, fake)
         yield found
     finally:
-        for owner, name, opened in before:
-            setattr(owner, name, opened)
+        for owner, name, original in before:
+            setattr(owner, name, original)
 
 
 def _fake_urlopen(found: list[CapturedSend]) -> Any:

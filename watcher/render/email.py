@@ -185,7 +185,7 @@ class _EmailWriter:
         return f"{_TEXT_STYLE.text(outline.headline(LONGEST_HEADLINE))}\n\n{text.whole()}"
 
     def _phrases(self, line: MessageLine, longest_name: int) -> tuple[str, ...]:
-        """Made once for both parts."""
+        """The phrases of a line, made once for both parts."""
         if longest_name != LONGEST_NAME:
             return line_phrases(line, longest_name)
         if id(line) not in self._known:

@@ -70,7 +70,7 @@ class Fitted:
     blocks: int
 
     def whole(self, newline: str = "\n") -> str:
-        """With the closing; a blank line between paragraphs."""
+        """The text with its closing; a blank line between paragraphs."""
         return (2 * newline).join(part for part in (self.text, *self.closing) if part)
 
 
@@ -136,7 +136,7 @@ class _Page:
         return self.size <= self.limits.body and not self._overflows_section(0)
 
     def size_with(self, closing: tuple[str, ...]) -> int:
-        """Of the whole, with its closing."""
+        """The size of the page together with this closing."""
         return self.size + sum(2 * self.newline + self.limits.measure(part) for part in closing)
 
 

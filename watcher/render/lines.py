@@ -238,7 +238,7 @@ def _days(fewest: int, most: int) -> str:
 
 
 def _removal_phrases(changes: Sequence[WeighedChange], longest_name: int) -> Iterator[str]:
-    """Of removed models: since when they are missing, and what remains of their family."""
+    """Since when removed models are missing, and what remains of their family."""
     missed = sorted({utc_time(at) for one in changes if (at := one.facts.missed_since)})
     if missed:
         yield "first missed " + (

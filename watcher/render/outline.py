@@ -107,7 +107,7 @@ def arrange(
 
 
 def _seen(items: Sequence[MessageItem]) -> str:
-    """A message may have waited long for its receiver."""
+    """When its contents were seen: a message may have waited long for its receiver."""
     if not items:
         return ""
     times = [item.content.at for item in items]

@@ -136,7 +136,7 @@ def phrases(change: ModelChange, longest_name: int) -> tuple[str, ...]:
 def _differences(
     change: ModelChange, before: Model, after: Model, longest_name: int
 ) -> Iterator[str]:
-    """Of a model that was there before and is there now."""
+    """What differs about a model that was there before and is there now."""
     kinds = set(change.kinds)
     old, new = before.record, after.record
     yield from _price_phrases(change, before, after)

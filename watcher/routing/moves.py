@@ -32,7 +32,7 @@ class PriceMove:
 
 
 def price_move(before: Model, after: Model) -> PriceMove:
-    """From one price of a model to another; both models have the credit value of today."""
+    """The move from one price of a model to another, both at the credit value of today."""
     old, new = before.price, after.price
     if old == new:
         return PriceMove(None, None, None)

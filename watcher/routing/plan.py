@@ -69,7 +69,7 @@ class Dispatch:
 
 @dataclass(frozen=True, slots=True)
 class Anchor:
-    """From now on this is the model as the route last reported it to the receiver."""
+    """The model as the route last reported it to the receiver: the next move counts from it."""
 
     route: str
     receiver: str

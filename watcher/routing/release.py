@@ -214,8 +214,8 @@ def _kinds(item: QueuedItem) -> frozenset[Kind]:
 
 
 @dataclass(slots=True)
-class _Draft:
-    """A message in the making."""
+class _OpenBatch:
+    """What one message will contain, while it is collected."""
 
     deliveries: list[int] = field(default_factory=list)
     contents: list[RecordedChange | Notice] = field(default_factory=list)
@@ -234,7 +234,7 @@ class _Releaser:
 
     def release_news(self) -> None:
         """Everything that is in no digest: one message."""
-        draft = _Draft()
+        draft = _OpenBatch()
         due = self.queue.due.get(None, [])
         self._add_notices([item for item in due if isinstance(item.content, Notice)], draft)
         for about, group in _by_subject(due).items():
@@ -255,7 +255,7 @@ class _Releaser:
         if queue.is_quiet:
             queue.check_again(queue.next_end)
             return
-        draft = _Draft()
+        draft = _OpenBatch()
         for about, group in _by_subject(items).items():
             self._add_net(group, draft, is_all=(route.name, about) not in queue.held)
         self.digests[route.name] = last_at
@@ -277,7 +277,7 @@ class _Releaser:
             self.digests,
         )
 
-    def _add_notices(self, notices: list[QueuedItem], draft: _Draft) -> None:
+    def _add_notices(self, notices: list[QueuedItem], draft: _OpenBatch) -> None:
         if not notices:
             return
         if self.queue.is_quiet:
@@ -291,7 +291,7 @@ class _Releaser:
         draft.deliveries += [item.delivery_id for item in sent]
         draft.contents += [item.content for item in sent]
 
-    def _add_subject(self, about: Subject, group: list[QueuedItem], draft: _Draft) -> None:
+    def _add_subject(self, about: Subject, group: list[QueuedItem], draft: _OpenBatch) -> None:
         queue = self.queue
         held = queue.held.get((None, about), [])
         net = net_change(_changes(group), None if held else group[-1].current)
@@ -309,7 +309,7 @@ class _Releaser:
         draft.contents += _unique(_changes(group))
         draft.flapping |= _announced_flapping(group)
 
-    def _add_net(self, group: list[QueuedItem], draft: _Draft, *, is_all: bool) -> None:
+    def _add_net(self, group: list[QueuedItem], draft: _OpenBatch, *, is_all: bool) -> None:
         """What a group comes to, up to the model as it is on sale now.
 
         A route may not have taken the way back, so its last change is not the last state. Where
@@ -355,7 +355,7 @@ class _Releaser:
             if model is not None and model != last.after and first.model_id is not None:
                 self.anchors.append(Anchor(name, self.queue.receiver, first.model_id, model))
 
-    def _finish(self, draft: _Draft, digest: DigestSummary | None) -> None:
+    def _finish(self, draft: _OpenBatch, digest: DigestSummary | None) -> None:
         if draft.contents or digest is not None:
             deliveries, contents = tuple(draft.deliveries), tuple(draft.contents)
             self.batches.append(Batch(deliveries, contents, frozenset(draft.flapping), digest))

@@ -49,7 +49,6 @@ class ProductLine:
 
 
 _RESOLUTIONS = (("480p", "0.5"), ("720p", "1"), ("1080p", "2.2"))
-_LARGE_RESOLUTIONS = (("720p", "1"), ("1080p", "1.6"), ("4k", "4"))
 _WITH_SOUND = (
     ("720p with audio", "1.4"),
     ("720p without audio", "1"),

@@ -52,7 +52,7 @@ class InUseError(StateError):
 
 
 class UnusableError(StateError):
-    """Trying again is no use: it is damaged, another program's, or from a newer version."""
+    """Trying again does not help: it is damaged, another program's, or from a newer version."""
 
 
 class DamagedError(UnusableError):

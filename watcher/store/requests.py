@@ -284,7 +284,7 @@ def _reject(path: Path) -> bool:
 
 
 def _read_request(fields: Any) -> Request:
-    """Raises `KeyError`, `TypeError` or `ValueError` where the fields are no request."""
+    """The request. Raises `KeyError`, `TypeError` or `ValueError` where the fields are not one."""
     at = _read_time(fields["at"])
     match fields["wish"]:
         case "retry":

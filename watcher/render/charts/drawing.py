@@ -115,7 +115,7 @@ class Canvas:
         return axes
 
     def png(self) -> bytes:
-        """With few colours: a quarter of the size that it has with every shade."""
+        """The picture as PNG in few colours: a quarter of the size that it has in all."""
         self._backend.draw()
         size = self._backend.get_width_height()
         picture = Image.frombytes("RGBA", size, bytes(self._backend.buffer_rgba())).convert("RGB")
@@ -125,7 +125,7 @@ class Canvas:
         return file.getvalue()
 
     def _legible(self, text: str) -> str:
-        """With a box for each character that the fonts lack."""
+        """The text with a box for each character that the fonts lack."""
         return "".join(char if char in self._known else "□" for char in text)
 
     def _font(self, size: float, *, bold: bool) -> FontProperties:
@@ -207,7 +207,7 @@ def _picture(chart: ChartPlan) -> bytes:
 
 
 def _frames(chart: ChartPlan, layout: _Layout, canvas: Canvas) -> list[_PanelFrame]:
-    """From the top down; the left edge of all leaves room for the widest price."""
+    """The panels from the top down, all with room for the widest price at the left."""
     slot = (layout.plot_top - BOTTOM) / len(chart.panels)
     heading = PANEL_HEADING if len(chart.panels) > 1 else 0.0
     trial = []
@@ -277,7 +277,7 @@ def _step_line(axes: Axes, line: ChartLine, chart: ChartPlan, number: int) -> No
 
 
 def _dates(frame: _PanelFrame, chart: ChartPlan, canvas: Canvas) -> None:
-    """Below the lowest panel, from now backwards; a date that has no room is left out."""
+    """Write dates below the lowest panel, from now backwards, where there is room."""
     y, room_to = frame.low, frame.right
     canvas.stroke([frame.left, frame.right], [y, y], color=SOFT, linewidth=1.2)
     whole = _days(chart, chart.now) * (1 + BEYOND_NOW)

@@ -239,7 +239,7 @@ def _times(series: Series, quantity: int, unit: str) -> Series:
 
 
 def _split_by_scale(groups: list[list[Series]]) -> list[list[Series]]:
-    """Groups are split where their lines are far apart, the widest gap first."""
+    """The groups, split where their lines are far apart, the widest gap first."""
     while len(groups) < MOST_PANELS:
         gap, place, at = max(_gaps(groups), default=(0.0, 0, 0))
         if gap < FAR_APART:
@@ -298,7 +298,7 @@ def _price(value: Decimal) -> str:
 
 
 def _within(points: Sequence[PricePoint], start: datetime) -> Iterator[PricePoint]:
-    """Beginning with the price that held when the window began."""
+    """The prices in the window, beginning with the one that held when it began."""
     before = [point for point in points if point[0] < start]
     if before:
         yield start, before[-1][1]
@@ -439,7 +439,7 @@ def _label(line: ChartLine, size: float, most_name_lines: int, ruler: _Ruler) ->
 
 
 def _broken_name(name: str, most: int, ruler: _Ruler) -> tuple[str, ...]:
-    """In at most so many lines, broken at a comma or a space; the last is shortened."""
+    """A name in at most so many lines, broken at a comma or a space; the last is shortened."""
     if most == 1 or ruler.fits(name):
         return (shorten(name, ruler.width, ruler.size, ruler.measure),)
     first = next(part for part in _beginnings(name, ruler) if ruler.fits(part) or len(part) == 1)
@@ -447,7 +447,7 @@ def _broken_name(name: str, most: int, ruler: _Ruler) -> tuple[str, ...]:
 
 
 def _beginnings(name: str, ruler: _Ruler) -> Iterator[str]:
-    """Of a first line, the best first: to a comma where the rest fits, to a space, to anywhere."""
+    """Possible first lines, best first: to a comma where the rest fits, to a space, to anywhere."""
     ends = range(len(name) - 1, 0, -1)
     commas = [end for end in ends if name[end - 1] == "," and ruler.fits(name[end:].lstrip())]
     spaces = [end for end in ends if name[end - 1] in " -/"]

@@ -135,7 +135,7 @@ def _line(line: MessageLine) -> Fields:
 
 
 def _change(recorded: RecordedChange, monthly_cost: str | None) -> Fields:
-    """As `changes --json` prints it, made harmless, with what it costs more a month."""
+    """A change as `changes --json` prints it, made harmless, with its cost a month."""
     fields = _NO_FIELDS | public_fields(recorded) | {"monthly_cost_usd": monthly_cost}
     sides = {side: _side(fields[side]) for side in ("before", "after")}
     return _harmless_names(fields) | sides | {"causes": fields["causes"] or {}}
@@ -146,7 +146,7 @@ def _side(model: Mapping[str, Any] | None) -> Fields | None:
 
 
 def _harmless_names(fields: Mapping[str, Any]) -> Fields:
-    """With each text of the listing made harmless; one that is empty stays so."""
+    """The fields with each text of the listing made harmless; an empty one stays empty."""
     texts = {name: fields[name] for name in _NAMES if fields.get(name)}
     return {**fields, **{name: harmless(text) for name, text in texts.items()}}
 
@@ -177,7 +177,7 @@ def _notice(content: Content) -> Fields:
 
 
 def _digest(digest: DigestSummary | None) -> Fields | None:
-    """The times are those of the configured time zone."""
+    """The route and the period of a digest, in the configured time zone."""
     if digest is None:
         return None
     return {
@@ -252,7 +252,7 @@ def _moved(kinds: tuple[Kind, ...], variant: str, old: str, new: str) -> ModelCh
 
 
 def _unpriced(variant: str) -> Model:
-    """With as little as a row of the listing may hold."""
+    """A model with as little as a row of the listing may hold."""
     row = {"modelDescription": f"Example 1.0, {variant}", "usdPrice": "0.1", "creditUnit": ""}
     return Model(parse_record(row), DOCUMENTED_USD_PER_CREDIT)
 

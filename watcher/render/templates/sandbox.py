@@ -53,7 +53,7 @@ class SandboxEnvironment(ImmutableSandboxedEnvironment):
         del self.globals["lipsum"]
 
     def compiled(self, source: str) -> Template:
-        """Raises `JobFailedError` with the line where it is not a valid template."""
+        """The template. Raises `JobFailedError` with the line where it is not valid."""
         try:
             return self.from_string(source)
         except MemoryError:

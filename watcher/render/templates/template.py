@@ -204,7 +204,7 @@ def _job(
     limits: TemplateLimits,
     contexts: list[dict[str, Any]] | None = None,
 ) -> Job:
-    """For the worker: to fill a template, or to try it on each of `contexts`."""
+    """The job of a worker: to fill a template, or to try it on each of `contexts`."""
     if len(source.encode("utf-8", "replace")) > LONGEST_SOURCE:
         raise JobFailedError(f"is larger than {LONGEST_SOURCE // 1024} KiB")
     request = {
