@@ -379,3 +379,4 @@ def test_the_longest_alarm_is_said_in_the_smallest_message(kind: AlarmKind) -> N
         message = render([notice], Service("test", Markup.TEXT, limit, 0, None), "k7m2q9xr")
         assert (message.shown, message.hidden) == (1, 0), message.body
         assert len(message.body) <= limit
+        assert "something is wrong" not in message.body

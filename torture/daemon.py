@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from watcher.app import parse_silence
 from watcher.catalog.confirm import ConfirmRules
-from watcher.config.rules import routing_rules
+from watcher.config.routing_rules import routing_rules
 from watcher.config.settings import Settings
 from watcher.outbox import Batcher, MessageRules, Outbox
 from watcher.poller import Poller, PollRules

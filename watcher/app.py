@@ -27,7 +27,7 @@ from watcher.catalog.confirm import ConfirmRules
 from watcher.config.errors import ConfigError
 from watcher.config.reload import compare
 from watcher.config.routes import MatchSettings
-from watcher.config.rules import matcher, routing_rules
+from watcher.config.routing_rules import matcher, routing_rules
 from watcher.kie.client import open_client
 from watcher.monitor.alarms import AlarmKind, AlarmRules
 from watcher.monitor.alerting import AlarmService, LastWords, send_directly

@@ -130,7 +130,7 @@ async def _sample(settings: Settings, name: str) -> list[PreviewedMessage]:
 async def _since(
     options: GlobalOptions, settings: Settings, name: str, since: datetime
 ) -> list[PreviewedMessage]:
-    from watcher.config.rules import routing_rules
+    from watcher.config.routing_rules import routing_rules
     from watcher.routing.simulate import Simulation
 
     receivers = Receivers(settings)

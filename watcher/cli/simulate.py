@@ -110,7 +110,7 @@ async def render_simulated(
     reader: StateReader, simulated: SimulatedMessage, service: Service, settings: Settings
 ) -> Message:
     """Render a message as the outbox would."""
-    from watcher.config.rules import routing_rules
+    from watcher.config.routing_rules import routing_rules
     from watcher.render.enrichment import enrich
     from watcher.render.message import render
 
@@ -187,7 +187,7 @@ def test(
     get the change now, or until when a silence, a digest or quiet hours would hold it back. Nothing
     is sent. Thresholds are measured from --usd-before; all prices are of one unit.
     """
-    from watcher.config.rules import routing_rules
+    from watcher.config.routing_rules import routing_rules
 
     change = _made_up_change(kinds, described, (usd_before, usd_after))
     rules, now = routing_rules(load_settings_leniently(options)), datetime.now(UTC)
@@ -441,7 +441,7 @@ class ReplaySummary:
 async def _replay(
     options: GlobalOptions, tried: Settings, since: datetime, *, as_json: bool
 ) -> ReplaySummary:
-    from watcher.config.rules import routing_rules
+    from watcher.config.routing_rules import routing_rules
     from watcher.routing.simulate import Simulation
 
     receivers, messages = Receivers(tried), Counter[str]()

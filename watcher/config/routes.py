@@ -24,7 +24,7 @@ from watcher.catalog.changes import (
 )
 from watcher.catalog.record import fold
 from watcher.config.durations import parse_share
-from watcher.config.values import (
+from watcher.config.field_types import (
     DAYS,
     EMPTY_MEANS_DEFAULTS,
     FROM_FILE,

@@ -16,9 +16,7 @@ from pydantic import Field, SecretStr
 from watcher.catalog.changes import ANNOUNCED_BY_DEFAULT
 from watcher.config.addresses import TcpAddress, UnixAddress, parse_listen, parse_source_url
 from watcher.config.durations import parse_duration
-from watcher.config.routes import FlapSettings, QuietHoursSettings, RouteSettings, UsageSettings
-from watcher.config.secrets import is_secret, secret_parts
-from watcher.config.values import (
+from watcher.config.field_types import (
     EMPTY_MEANS_DEFAULTS,
     NOT_EMPTY,
     AnyKind,
@@ -41,6 +39,8 @@ from watcher.config.values import (
     read_by,
     share_between,
 )
+from watcher.config.routes import FlapSettings, QuietHoursSettings, RouteSettings, UsageSettings
+from watcher.config.secrets import is_secret, secret_parts
 
 LogLevel = Literal["debug", "info", "warning", "error"]
 LogFormat = Literal["auto", "readable", "json"]

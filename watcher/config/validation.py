@@ -16,8 +16,8 @@ from pydantic import BaseModel, ValidationError
 from watcher.config.addresses import is_on_loopback
 from watcher.config.durations import duration_text
 from watcher.config.errors import VERY_SIMILAR, key_text, suggest
+from watcher.config.field_types import FROM_FILE
 from watcher.config.settings import TERMINAL_RECEIVER, Settings
-from watcher.config.values import FROM_FILE
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -278,7 +278,7 @@ class CrossChecks:
         if not routes or not (self._is_valid("routes") and self._is_valid("announce")):
             return
         # Routing imports a library for regular expressions; only those with routes wait for it.
-        from watcher.config.rules import matcher  # noqa: PLC0415
+        from watcher.config.routing_rules import matcher  # noqa: PLC0415
         from watcher.routing.match import Matcher  # noqa: PLC0415
 
         taken: dict[str, int] = {}

@@ -14,13 +14,12 @@ from enum import StrEnum
 from html import unescape
 from typing import Any, TypeAlias
 
-from watcher.render.markup import Markup, Service
+from watcher.render.markup import SLACK_SECTION, Markup, Service
 
 # Each of Apprise's plugins has attributes of its own, which its base class does not declare.
 Plugin: TypeAlias = Any
 
-# Slack takes this much in one section and in one header, and Apprise does not enforce it.
-SLACK_SECTION = 3000
+# Slack takes this much in a header, and Apprise does not enforce it.
 LONGEST_TITLE = 150
 # Of all blocks together Slack takes some 13,000, counted in a way that it does not document.
 SLACK_BLOCKS = 9000

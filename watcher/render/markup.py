@@ -182,6 +182,11 @@ class Markup(StrEnum):
 WITHOUT_MENTIONS = frozenset({Markup.EMAIL, Markup.TERMINAL})
 
 
+# Slack refuses longer sections. It takes 50 blocks; the header and the context are two of them.
+SLACK_SECTION = 3000
+SLACK_SECTIONS = 40
+
+
 @dataclass(frozen=True, slots=True)
 class Service:
     """What the service of one receiver takes: its markup, and how many characters of it.

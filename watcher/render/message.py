@@ -17,6 +17,8 @@ from watcher.render.email import email_body
 from watcher.render.fitting import Fitted, SizeLimits, Writer, fit
 from watcher.render.lines import Tone
 from watcher.render.markup import (
+    SLACK_SECTION,
+    SLACK_SECTIONS,
     WITHOUT_MENTIONS,
     Markup,
     Service,
@@ -37,10 +39,6 @@ if TYPE_CHECKING:
 # Colours of Discord's embeds.
 _RED, _GREEN, _AMBER, _BLUE, _GREY = 0xD92D20, 0x17B26A, 0xF79009, 0x2E90FA, 0x8792A2
 _WARNINGS = {NoticeKind.COLLAPSE, NoticeKind.ALARM}
-
-# Slack takes 50 blocks; the header and the context are two of them.
-MOST_SECTIONS = 40
-LONGEST_SECTION = 3000
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,12 +144,12 @@ def slack_blocks(title: str, fitted: Fitted) -> str:
 
 def _sections(paragraphs: Sequence[str]) -> Iterator[str]:
     """A section for each paragraph; as few as they fit into where those would be too many."""
-    if len(paragraphs) <= MOST_SECTIONS:
+    if len(paragraphs) <= SLACK_SECTIONS:
         yield from paragraphs
         return
     section = paragraphs[0]
     for paragraph in paragraphs[1:]:
-        if width(section) + 2 + width(paragraph) > LONGEST_SECTION:
+        if width(section) + 2 + width(paragraph) > SLACK_SECTION:
             yield section
             section = paragraph
         else:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
-from watcher.config.values import DAYS
+from watcher.config.field_types import DAYS
 from watcher.routing.calendar import QuietWindow
 from watcher.routing.match import Matcher, Pattern
 from watcher.routing.rules import FlapRule, Route, RoutingRules, Usage
