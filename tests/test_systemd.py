@@ -241,7 +241,7 @@ def test_a_round_of_the_outbox_has_room_for_its_longest_send() -> None:
         ({"WATCHDOG_USEC": "9" * 400}, None),
         ({}, None),
     ],
-    ids=str,
+    ids=["asked", "of this process", "of another", "0", "negative", "a word", "too long", "not"],
 )
 async def test_it_pings_twice_in_the_time_it_is_given_if_it_is_meant(
     environment: dict[str, str], every: timedelta | None
