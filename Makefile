@@ -38,8 +38,11 @@ setup: $(STAMP) ## a virtual environment in the tree, with everything installed
 demo: setup ## the real daemon against a scripted market, alerts on this terminal, under a minute
 	$(BIN)/kie-watcher demo
 
+# As many tests at once as there are processors.
+PYTEST := $(BIN)/python -m pytest -q -n auto --dist worksteal
+
 test: setup ## all tests
-	$(BIN)/python -m pytest -q
+	$(PYTEST)
 
 check: setup ## what CI runs: format, lint, types, dependencies, tests
 	$(BIN)/ruff format --check .
@@ -47,7 +50,7 @@ check: setup ## what CI runs: format, lint, types, dependencies, tests
 	$(BIN)/mypy
 	$(BIN)/deptry .
 	@$(BIN)/python tests/rooms.py
-	$(BIN)/python -m pytest -q
+	$(PYTEST)
 
 check-container: setup ## what the Dockerfile and install-service do, for real: minutes, needs the network
 	KIE_WATCHER_BUILD=1 $(BIN)/python -m pytest -q -k for_real tests/test_packaging.py

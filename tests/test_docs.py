@@ -32,7 +32,7 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 _FENCE = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 _URL_FILE = re.compile(r'(url_file:\s*)("[^"]*"|[^\s,}]+)')
 _TEMPLATE = re.compile(r"(template:\s*)[^\s,}]+")
-_EVENT = re.compile(r"[a-z]+\.[a-z_]+")
+_EVENT = re.compile(r"[a-z_]+\.[a-z_]+")
 _METRIC = re.compile(r'self\._(counter|gauge|histogram)\(\s*"(\w+)"|\b_(gauge)\(\s*"(\w+)"')
 _LINK = re.compile(r"\]\((?!https?:)([^)#\s]*)(#[^)\s]+)?\)")
 _MAKE = re.compile(r"\bmake ([a-z-]+)")
@@ -192,21 +192,14 @@ def anchor_of(title: str) -> str:
 
 
 def events() -> set[str]:
-    """The name of every event that the program logs."""
+    """Whatever the program logs: each text that `log.info` and its like, or `emit`, is given."""
     found = set()
     for file in (ROOT / "watcher").rglob("*.py"):
         for node in ast.walk(ast.parse(file.read_text("utf-8"))):
-            if isinstance(node, ast.Call) and _is_log(node.func):
-                texts = [arg.value for arg in node.args if isinstance(arg, ast.Constant)]
-                found |= {text for text in map(str, texts) if _EVENT.fullmatch(text)}
+            match node:
+                case ast.Call(func=ast.Attribute(value=ast.Name(id="log")) | ast.Name(id="emit")):
+                    found |= {str(arg.value) for arg in node.args if isinstance(arg, ast.Constant)}
     return found
-
-
-def _is_log(called: ast.expr) -> bool:
-    """`log.info(…)` and its like, and `emit(…)`, which is one of them."""
-    if isinstance(called, ast.Attribute):
-        return isinstance(called.value, ast.Name) and called.value.id == "log"
-    return isinstance(called, ast.Name) and called.id == "emit"
 
 
 def metrics() -> set[str]:
@@ -217,6 +210,10 @@ def metrics() -> set[str]:
             ending = "_total" if (sort or gauge) == "counter" else ""
             found.add(f"kie_watcher_{name or other}{ending}")
     return found
+
+
+def test_an_event_is_a_noun_and_a_verb() -> None:
+    assert [event for event in events() if not _EVENT.fullmatch(event)] == []
 
 
 def test_the_events_and_metrics_are_found() -> None:
