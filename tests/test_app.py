@@ -18,7 +18,7 @@ from structlog.testing import capture_logs
 
 from build import row
 from watcher.app import Reloads, run
-from watcher.config.errors import ConfigError, Problem
+from watcher.config.errors import ConfigError, Place, Problem
 from watcher.config.settings import Settings
 from watcher.notify.receiver import Outcome, TerminalReceiver, Verdict
 from watcher.simulator.faults import Status
@@ -160,7 +160,9 @@ async def test_a_bad_configuration_leaves_the_old_one_running_and_says_so(
     service = Service(settings(simulator, tmp_path, operator=["terminal"]), tmp_path)
 
     def refused() -> Settings:
-        raise ConfigError((Problem("config.yaml:3:5", "poll.interval", "has no unit; write 30s"),))
+        raise ConfigError(
+            (Problem("config.yaml", Place(3, 5), "poll.interval", "has no unit; write 30s"),)
+        )
 
     service.following = refused
     with capture_logs() as logs:

@@ -16,12 +16,9 @@ from pydantic import BaseModel
 from watcher.catalog.changes import ANNOUNCED_BY_DEFAULT, Kind
 from watcher.catalog.confirm import ConfirmRules
 from watcher.config.loading import example_text, find_file, load
-from watcher.config.secrets import URL_KEYS
+from watcher.config.receivers import ReceiverSettings
 from watcher.config.settings import (
-    HeartbeatOptions,
     PollSettings,
-    ReceiverOptions,
-    ReceiverSettings,
     Settings,
     SourceSettings,
 )
@@ -35,8 +32,6 @@ EXPLAINED_TOGETHER = set(
 )
 # Written like the match of a route.
 LEAVES = {"quiet_hours.urgent."}
-# Sections with a secret URL are read apart.
-BY_HAND: dict[str, type[BaseModel]] = {"receivers": ReceiverOptions, "heartbeat": HeartbeatOptions}
 
 
 def accepts(_url: str, _format: str) -> list[str]:
@@ -140,7 +135,7 @@ receivers:
     environment = {"HOST": "there", "CREDENTIALS_DIRECTORY": str(file.parent)}
     read = load(file, environment, check).receivers
 
-    urls = {name: receiver.url.get_secret_value() for name, receiver in read.items()}
+    urls = {name: receiver.address.get_secret_value() for name, receiver in read.items()}
     assert urls == {"one": "json://plain", "two_2": "json://there/x", "Three-3": "json://from-file"}
     assert asked == list(urls.values())
 
@@ -192,7 +187,7 @@ def test_the_default_settings_confirm_as_the_default_policy_does() -> None:
 def test_a_receiver_made_by_a_program_knows_its_secrets_too() -> None:
     receiver = ReceiverSettings(url="discord://123456789/canary-token")  # type: ignore[arg-type]
 
-    assert "canary-token" in receiver.secrets()
+    assert "canary-token" in receiver.address.secrets()
 
 
 class TestWhereTheFileIs:
@@ -273,10 +268,9 @@ def keys_known(section: type[BaseModel] = Settings, above: str = "") -> Iterator
     """Every key of the settings as it is written, with dots."""
     for name, info in section.model_fields.items():
         key = f"{above}{info.alias or name}"
-        below = BY_HAND.get(key) or model_in(info.annotation)
+        below = model_in(info.annotation)
         if below is not None and f"{key}." not in LEAVES:
             yield from keys_known(below, f"{key}.")
-            yield from (f"{key}.{each}" for each in URL_KEYS if key in BY_HAND)
         else:
             yield key
 

@@ -12,7 +12,7 @@ from pydantic import BaseModel
 from config_checks import check_url, problems_in
 from watcher.config.addresses import TcpAddress, UnixAddress
 from watcher.config.loading import load
-from watcher.config.receivers import missing_packages
+from watcher.config.receivers import TemplateFile, missing_packages
 from watcher.config.routes import MatchSettings
 from watcher.config.settings import RetentionSettings, Settings
 
@@ -128,13 +128,9 @@ class TestReceivers:
         ).receivers
 
         a, b = known["a"], known["b"]
-        assert (a.format, a.charts, a.template, a.template_text) == (
-            "html",
-            False,
-            template,
-            "{{ title }}\n",
-        )
-        assert (b.format, b.charts, b.template, b.template_text) == ("auto", False, None, None)
+        assert (a.format, a.charts) == ("html", False)
+        assert a.template == TemplateFile(template, "{{ title }}\n")
+        assert (b.format, b.charts, b.template) == ("auto", False, None)
 
     def test_what_is_wrong_with_a_template_is_said_where_it_is_named(self, file: Path) -> None:
         (file.parent / "t").write_text("{{ oops")
@@ -219,7 +215,7 @@ ERRORS = [
     ("receivers: {team: {url: 'json://x', template: /}}", ["1:47: receivers.team.template: the file cannot be read (Is a directory); fix the path or its permissions"]),
     ("receivers: {team: {url: 'json://x', template: '${T}'}}", ["1:47: receivers.team.template: the variable T is not set; set it, or write $${ for ${"]),
     ("receivers: {team: {url: 'json://x', tenplate: y}}", ["1:37: receivers.team.tenplate: unknown key; did you mean template?"]),
-    ("receivers: {team: {url: 'json://x', variables: [y], template_text: z}}", ["1:37: receivers.team.variables: unknown key; known: url, url_file, format, charts, template", "1:53: receivers.team.template_text: unknown key; did you mean template?"]),
+    ("receivers: {team: {url: 'json://x', variables: [y], template_text: z}}", ["1:37: receivers.team.variables: unknown key; known here: url, url_file, format, charts, template", "1:53: receivers.team.template_text: unknown key; did you mean template?"]),
     ("receivers: {team: {format: html}}", ["1:13: receivers.team: has neither url nor url_file; give it exactly one of the two"]),
     # state.keep
     ("state: {keep: {polls: never}}", ["1:23: state.keep.polls: is not a duration; write one number and one unit, as in 30s, 5m, 6h, 7d"]),
@@ -239,7 +235,7 @@ ERRORS = [
     (f"heartbeat: 'https://beat.example/{CANARY}'", ['1:12: heartbeat: is not a mapping; write url: "${NAME}" or url_file: beneath it']),
     ("heartbeat: {every: 5m}", ["1:1: heartbeat: has neither url nor url_file; give it exactly one of the two"]),
     (f"heartbeat: {{url: 'https://x/{CANARY}', url_file: {CANARY}}}", ["1:1: heartbeat: has both url and url_file; give it exactly one of the two"]),
-    (f"heartbeat: {{url: 'https://x/', {CANARY}: x}}", ["1:32: heartbeat.?: unknown key; known: url, url_file, every"]),
+    (f"heartbeat: {{url: 'https://x/', {CANARY}: x}}", ["1:32: heartbeat.?: unknown key; known here: url, url_file, every"]),
     ("heartbeat: {url: 'https://x/', evry: 5m}", ["1:32: heartbeat.evry: unknown key; did you mean every?"]),
     (f"heartbeat: {{url: 'ftp://x/{CANARY}'}}", [f"1:18: heartbeat.url: {NO_BEAT}"]),
     (f"heartbeat: {{url: 'https://x/ {CANARY}'}}", [f"1:18: heartbeat.url: {NO_BEAT}"]),

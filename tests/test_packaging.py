@@ -285,7 +285,7 @@ def test_a_credential_is_a_file_that_the_configuration_can_name(tmp_path: Path) 
     (tmp_path / "config.yaml").write_text(re.sub("(?m)^#   ", "", shown[1]))
     (tmp_path / name).write_text("json://hooks.example/path\n")
     settings = load(tmp_path / "config.yaml", {"CREDENTIALS_DIRECTORY": str(tmp_path)}, check_url)
-    assert settings.receivers["team"].url.get_secret_value() == "json://hooks.example/path"
+    assert settings.receivers["team"].address.get_secret_value() == "json://hooks.example/path"
 
 
 @needs_systemd

@@ -335,7 +335,7 @@ class Observers:
             return
         current.heartbeat = await stack.enter_async_context(
             open_heartbeat(
-                wanted.url.get_secret_value(),
+                wanted.address.get_secret_value(),
                 every=wanted.every if isinstance(wanted.every, timedelta) else None,
                 after=(lambda _: None) if metrics is None else metrics.pinged,
             )
@@ -556,7 +556,7 @@ def open_receivers(settings: Settings, terminal: TextIO) -> tuple[Receiver, ...]
     if not settings.receivers:
         return (TerminalReceiver(terminal),)
     return tuple(
-        open_receiver(name, receiver.url.get_secret_value(), receiver.format)
+        open_receiver(name, receiver.address.get_secret_value(), receiver.format)
         for name, receiver in settings.receivers.items()
     )
 
@@ -590,9 +590,9 @@ def _message_rules(settings: Settings, routing: RoutingRules) -> MessageRules:
         routing,
         parse_silence,
         templates={
-            name: receiver.template_text
+            name: receiver.template.text
             for name, receiver in settings.receivers.items()
-            if receiver.template_text is not None
+            if receiver.template is not None
         },
         charts=frozenset(name for name, it in settings.receivers.items() if it.charts),
     )

@@ -96,7 +96,7 @@ def _summary(settings: Settings) -> list[str]:
     from watcher.notify.receiver import open_receiver
 
     services = {
-        name: open_receiver(name, receiver.url.get_secret_value(), receiver.format).service.name
+        name: open_receiver(name, receiver.address.get_secret_value(), receiver.format).service.name
         for name, receiver in settings.receivers.items()
     }
     receivers = ", ".join(f"{name} ({service})" for name, service in services.items())

@@ -198,9 +198,9 @@ def _share(text: str) -> Any:
     """A share, or one for each direction, written as in a configuration."""
     from watcher.config.document import read_document
 
-    document = read_document(text)
-    if document.findings:
-        raise BadUsage(f"--min-change: {document.findings[0].what}")
+    document = read_document(text, "--min-change")
+    if document.problems:
+        raise BadUsage(f"--min-change: {document.problems[0].what}")
     return document.content
 
 

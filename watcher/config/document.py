@@ -15,12 +15,27 @@ from typing import TYPE_CHECKING, Any
 import yaml
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
-from watcher.config.errors import Finding, KeyPath, Place, key_text
+from watcher.config.errors import KeyPath, Place, Problem, key_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-YamlContent = None | str | list["YamlContent"] | dict[str, "YamlContent"]
+
+class Filled(str):
+    """A text with variables filled in, and their values."""
+
+    __slots__ = ("variables",)
+    variables: frozenset[str]
+
+
+class Unfilled:
+    """In place of a text with a variable that could not be filled in, which is a problem already.
+
+    Nothing can be read from it.
+    """
+
+
+YamlContent = None | str | Unfilled | list["YamlContent"] | dict[str, "YamlContent"]
 
 MAX_DEPTH = 20
 MAX_NODES = 10_000
@@ -73,10 +88,11 @@ _NOT_YAML = "is not YAML; check indentation, colons, brackets and quotes around 
 class Document:
     """What a file says, where in it, and what is wrong with how it is written."""
 
+    file: str
     content: YamlContent = None
     values: dict[KeyPath, Place] = field(default_factory=dict)
     keys: dict[KeyPath, Place] = field(default_factory=dict)
-    findings: list[Finding] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=list)
 
     def place_of(self, path: KeyPath) -> Place:
         """Where the value is, or the nearest thing around it that is in the file."""
@@ -84,35 +100,48 @@ class Document:
             path = path[:-1]
         return self.values.get(path, Place())
 
-    def finding(self, path: KeyPath, what: str) -> Finding:
+    def problem(self, path: KeyPath, what: str) -> Problem:
         """Something wrong with a value."""
-        return Finding(self.place_of(path), key_text(path) or "file", what)
+        return self.problem_at(self.place_of(path), path, what)
 
-    def finding_at_key(self, path: KeyPath, what: str) -> Finding:
+    def problem_at_key(self, path: KeyPath, what: str) -> Problem:
         """Something wrong with a key, or with a section as a whole."""
-        return Finding(self.keys.get(path) or self.place_of(path), key_text(path) or "file", what)
+        return self.problem_at(self.keys.get(path) or self.place_of(path), path, what)
+
+    def problem_at(self, place: Place, path: KeyPath, what: str) -> Problem:
+        """Something wrong at a place."""
+        return Problem(self.file, place, key_text(path) or "file", what)
 
 
-def read_document(text: str) -> Document:
-    """Read a whole file; never raises: what cannot be read is among the findings."""
+def read_document(text: str, file: str, environment: Mapping[str, str] | None = None) -> Document:
+    """Read a whole file; never raises: what cannot be read is among the problems.
+
+    `file` is its name. Without an environment no variable is filled in.
+    """
+
+    def unreadable(place: Place, what: str) -> Document:
+        return Document(file, problems=[Problem(file, place, "syntax", what)])
+
     try:
         loader = _Loader(text)
     except yaml.reader.ReaderError as error:
-        what = "has a control character; remove it"
-        return Document(findings=[Finding(_place_in(text, error.position), "syntax", what)])
+        return unreadable(_place_in(text, error.position), "has a control character; remove it")
     try:
         root = loader.get_single_node()
     except yaml.MarkedYAMLError as error:
-        return Document(findings=[Finding(_place_of(error), "syntax", _explain(error))])
+        return unreadable(_place_of(error), _explain(error))
     except (ValueError, OverflowError):
         # PyYAML raises these for an escape or a version number that is out of range.
-        return Document(findings=[Finding(_place(loader.get_mark()), "syntax", _NOT_YAML)])
+        return unreadable(_place(loader.get_mark()), _NOT_YAML)
     finally:
         loader.dispose()
+    document = Document(file)
+    if root is None:
+        return document
     try:
-        return Document() if root is None else _NodeReader().read(root)
+        return replace(document, content=_NodeReader(document, environment).content(root, ()))
     except _EndlessError as error:
-        return Document(findings=[error.finding])
+        return Document(file, problems=[error.problem])
 
 
 class _Loader(yaml.SafeLoader):
@@ -142,34 +171,35 @@ class _Loader(yaml.SafeLoader):
 class _EndlessError(Exception):
     """Aliases make more of the file than there is in it, or contain themselves."""
 
-    def __init__(self, place: Place, path: KeyPath) -> None:
+    def __init__(self, problem: Problem) -> None:
         super().__init__()
-        what = "grows without end by its aliases (*name); write the values out"
-        self.finding = Finding(place, key_text(path) or "file", what)
+        self.problem = problem
 
 
 class _NodeReader:
-    """Reads the nodes in one pass; aliases are followed, and counted each time."""
+    """Reads nodes in one pass; aliases are followed, and counted each time."""
 
-    def __init__(self) -> None:
-        self._document = Document()
+    def __init__(self, document: Document, environment: Mapping[str, str] | None) -> None:
+        self._document = document
+        self._environment = environment
         self._nodes_left = MAX_NODES
 
-    def read(self, root: Node) -> Document:
-        return replace(self._document, content=self._content(root, ()))
-
-    def _content(self, node: Node, path: KeyPath) -> YamlContent:
+    def content(self, node: Node, path: KeyPath) -> YamlContent:
         self._nodes_left -= 1
         self._document.values[path] = _place(node.start_mark)
         if self._nodes_left < 0 or len(path) >= MAX_DEPTH:
-            raise _EndlessError(_place(node.start_mark), path[:1])
+            what = "grows without end by its aliases (*name); write the values out"
+            raise _EndlessError(self._problem(node, path[:1], what))
         if not _CORE_TAG.fullmatch(node.tag):
             self._report(node, path, "has a tag that means nothing here; remove the !tag")
         if isinstance(node, MappingNode):
             return self._mapping(node, path)
         if isinstance(node, SequenceNode):
-            return [self._content(item, (*path, at)) for at, item in enumerate(node.value)]
-        return self._text(node, path)
+            return [self.content(item, (*path, at)) for at, item in enumerate(node.value)]
+        text = self._text(node, path)
+        if text is None or self._environment is None or "${" not in text:
+            return text
+        return self._filled(text, self._environment, path)
 
     def _mapping(self, node: MappingNode, path: KeyPath) -> dict[str, YamlContent]:
         content: dict[str, YamlContent] = {}
@@ -184,7 +214,7 @@ class _NodeReader:
                 self._report(key, below, f"appears twice, first in line {line}; remove one")
                 continue
             self._document.keys[below] = _place(key.start_mark)
-            content[name] = self._content(value, below)
+            content[name] = self.content(value, below)
         return content
 
     def _text(self, node: Node, path: KeyPath) -> str | None:
@@ -197,9 +227,32 @@ class _NodeReader:
             return text.encode("utf-8", "replace").decode("utf-8")
         return text
 
+    def _filled(self, text: str, environment: Mapping[str, str], path: KeyPath) -> YamlContent:
+        used: set[str] = set()
+        wrong: list[str] = []
+
+        def fill(match: re.Match[str]) -> str:
+            if match[0] == "$${":
+                return "${"
+            if not match[1] or not _VARIABLE_NAME.fullmatch(match[1]):
+                wrong.append("has a ${ that names no variable; write ${NAME}, or $${ for ${")
+            elif (value := environment.get(match[1])) is None:
+                wrong.append(f"the variable {match[1]} is not set; set it, or write $${{ for ${{")
+            else:
+                used.add(value)
+                return value
+            return ""
+
+        filled = Filled(_REFERENCE.sub(fill, text))
+        filled.variables = frozenset(used)
+        self._document.problems.extend(self._document.problem(path, what) for what in wrong)
+        return Unfilled() if wrong else filled
+
+    def _problem(self, node: Node, path: KeyPath, what: str) -> Problem:
+        return self._document.problem_at(_place(node.start_mark), path, what)
+
     def _report(self, node: Node, path: KeyPath, what: str) -> None:
-        key = key_text(path) or "file"
-        self._document.findings.append(Finding(_place(node.start_mark), key, what))
+        self._document.problems.append(self._problem(node, path, what))
 
 
 def _explain(error: yaml.MarkedYAMLError) -> str:
@@ -223,55 +276,3 @@ def _place(mark: yaml.Mark | None) -> Place:
 def _place_in(text: str, position: int) -> Place:
     before = text[:position]
     return Place(before.count("\n") + 1, len(before) - (before.rfind("\n") + 1) + 1)
-
-
-@dataclass(frozen=True, slots=True)
-class Substituted:
-    """The content with its variables filled in.
-
-    `used` has the values that went into each text, `broken` where one could not be filled in.
-    """
-
-    content: YamlContent
-    used: dict[KeyPath, frozenset[str]] = field(default_factory=dict)
-    broken: set[KeyPath] = field(default_factory=set)
-    findings: list[Finding] = field(default_factory=list)
-
-
-def substitute(document: Document, environment: Mapping[str, str]) -> Substituted:
-    """Fill in every value; what cannot be filled in stays as it is and is among the findings."""
-    substitution = _Substitution(document, environment, Substituted(None))
-    return replace(substitution.result, content=substitution.fill(document.content, ()))
-
-
-@dataclass(frozen=True, slots=True)
-class _Substitution:
-    document: Document
-    environment: Mapping[str, str]
-    result: Substituted
-
-    def fill(self, content: YamlContent, path: KeyPath) -> YamlContent:
-        if isinstance(content, dict):
-            return {key: self.fill(value, (*path, key)) for key, value in content.items()}
-        if isinstance(content, list):
-            return [self.fill(value, (*path, at)) for at, value in enumerate(content)]
-        if content is None or "${" not in content:
-            return content
-        return _REFERENCE.sub(lambda match: self._value(match, path), content)
-
-    def _value(self, match: re.Match[str], path: KeyPath) -> str:
-        if match[0] == "$${":
-            return "${"
-        name = match[1]
-        if name is None or not _VARIABLE_NAME.fullmatch(name):
-            self._report(path, "has a ${ that names no variable; write ${NAME}, or $${ for ${")
-            return match[0]
-        if (value := self.environment.get(name)) is None:
-            self._report(path, f"the variable {name} is not set; set it, or write $${{ for ${{")
-            return match[0]
-        self.result.used[path] = self.result.used.get(path, frozenset()) | {value}
-        return value
-
-    def _report(self, path: KeyPath, what: str) -> None:
-        self.result.broken.add(path)
-        self.result.findings.append(self.document.finding(path, what))

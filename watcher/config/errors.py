@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -19,70 +19,54 @@ KeyPath = tuple[str | int, ...]
 SIMILAR_ENOUGH = 60
 # For a suggestion that leads away from where the word stands.
 VERY_SIMILAR = 75
+# No value in them is ever shown; from this depth on, somebody may have pasted a token where a key
+# belongs.
+SECRET_SECTIONS = {"receivers": 2, "heartbeat": 1}
 
 _PRINTABLE_KEY = re.compile(r"[A-Za-z0-9_-]{1,40}")
-# Below these sections, from this depth on, somebody may have pasted a token where a key belongs.
-_SECRET_FROM = {"receivers": 2, "heartbeat": 1}
 _PRINTABLE_BESIDE_SECRETS = re.compile(r"[a-z_]{1,20}")
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Place:
+class Place(NamedTuple):
     """Where something stands in a file; both count from one."""
 
     line: int = 1
     column: int = 1
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, order=True)
 class Problem:
-    """One thing that is wrong: `where` is FILE:LINE:COLUMN; `what` says how to fix it, too."""
+    """One thing that is wrong with a file; `what` says how to fix it, too. Orders by place."""
 
-    where: str
+    file: str
+    place: Place
     key: str
     what: str
 
     def __str__(self) -> str:
-        return f"{self.where}: {self.key}: {self.what}"
+        return f"{self.file}:{self.place.line}:{self.place.column}: {self.key}: {self.what}"
 
 
 class ConfigError(Exception):
     """The configuration cannot be used; carries everything that is wrong with it, in file order."""
 
-    def __init__(self, problems: tuple[Problem, ...]) -> None:
-        super().__init__(problems)
-        self.problems = problems
+    def __init__(self, problems: Iterable[Problem]) -> None:
+        self.problems = tuple(sorted(set(problems)))
+        super().__init__(self.problems)
 
     def __str__(self) -> str:
         return "\n".join(map(str, self.problems))
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Finding:
-    """A problem of one file while that is still being read; orders by place."""
-
-    place: Place
-    key: str
-    what: str
-
-    def in_file(self, file: str) -> Problem:
-        return Problem(f"{file}:{self.place.line}:{self.place.column}", self.key, self.what)
-
-
-def in_file_order(findings: Iterable[Finding], file: str) -> tuple[Problem, ...]:
-    return tuple(finding.in_file(file) for finding in sorted(set(findings)))
-
-
 def key_text(path: KeyPath) -> str:
     """A key path with dots; a part that might be a secret in the wrong place becomes `?`."""
     parts = [part for part in path if isinstance(part, str)]
-    return ".".join(_printable_part(parts, depth) for depth in range(len(parts)))
-
-
-def _printable_part(parts: Sequence[str], depth: int) -> str:
-    beside_secrets = depth >= _SECRET_FROM.get(parts[0], len(parts))
-    pattern = _PRINTABLE_BESIDE_SECRETS if beside_secrets else _PRINTABLE_KEY
-    return parts[depth] if pattern.fullmatch(parts[depth]) else "?"
+    secret_from = SECRET_SECTIONS.get(parts[0], len(parts)) if parts else 0
+    printable = (
+        (_PRINTABLE_KEY if depth < secret_from else _PRINTABLE_BESIDE_SECRETS).fullmatch(part)
+        for depth, part in enumerate(parts)
+    )
+    return ".".join(part[0] if part else "?" for part in printable)
 
 
 def suggest(word: str, choices: Sequence[str], least: int = SIMILAR_ENOUGH) -> str | None:

@@ -8,14 +8,21 @@ from __future__ import annotations
 
 import re
 import zoneinfo
+from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta
 from decimal import Decimal
 from pathlib import Path
-from types import MappingProxyType
-from typing import TYPE_CHECKING, Annotated, Literal, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
 from cronsim import CronSim, CronSimError
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, ValidationInfo
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    ValidationInfo,
+    model_validator,
+)
 
 from watcher.catalog.changes import Kind
 from watcher.config.durations import parse_duration, parse_share
@@ -32,10 +39,6 @@ LONGEST_NAME = 60
 LONGEST_SCHEDULE = 100
 CRON_FIELDS = 5
 
-# The validation context of values from a file. There a key without a value is a mistake; from a
-# program, `None` means that nothing is set.
-FROM_FILE = MappingProxyType({"from_file": True})
-
 # A leap year with every date in it, so that no real schedule looks like one that never occurs.
 _LEAP_YEAR = datetime(2024, 1, 1, tzinfo=UTC)
 
@@ -48,6 +51,17 @@ _YES_AND_NO = {"true": True, "yes": True, "on": True, "false": False, "no": Fals
 _EMPTY = "is empty; give it a value or remove the line"
 
 
+@dataclass(frozen=True, slots=True)
+class FromFile:
+    """The validation context of values from a file, in which these receivers may be named.
+
+    In a file a key without a value is a mistake; from a program, which gives no context, `None`
+    means that nothing is set. Without `receivers` any may be named.
+    """
+
+    receivers: tuple[str, ...] | None = None
+
+
 class Section(BaseModel):
     """Keys with values; an unknown key is an error, and no error shows the input."""
 
@@ -56,12 +70,18 @@ class Section(BaseModel):
         frozen=True, extra="forbid", hide_input_in_errors=True, populate_by_name=True
     )
 
+    @model_validator(mode="before")
+    @classmethod
+    def _defaults_if_empty(cls, given: Any) -> Any:
+        # All its keys may be commented out.
+        return {} if given is None else given
+
 
 def read_by(parse: Callable[[str], object]) -> BeforeValidator:
     """Texts go through `parse`, typed values pass; refuses what is empty, a list or a mapping."""
 
     def read(value: object, info: ValidationInfo) -> object:
-        if value == "" or (value is None and _is_from_file(info)):
+        if value == "" or (value is None and is_from_file(info)):
             raise ValueError(_EMPTY)
         if isinstance(value, list | dict):
             raise ValueError("is not a single value; write the value after the key")  # noqa: TRY004
@@ -115,7 +135,7 @@ def non_empty_list(one: str, example: str, empty: str) -> BeforeValidator:
     """A list with at least one item; `one` is what an item is called."""
 
     def check(value: object, info: ValidationInfo) -> object:
-        if value in ([], (), "") or (value is None and _is_from_file(info)):
+        if value in ([], (), "") or (value is None and is_from_file(info)):
             raise ValueError(f"is empty, {empty}")
         if isinstance(value, str | dict):
             raise ValueError(f"is not a list; write [{example}] or one {one} a line after - ")  # noqa: TRY004
@@ -137,18 +157,14 @@ def list_of_sections(one: str, first: str) -> BeforeValidator:
     return BeforeValidator(check)
 
 
-def _is_from_file(info: ValidationInfo) -> bool:
-    return info.context is FROM_FILE
+def is_from_file(info: ValidationInfo) -> bool:
+    return isinstance(info.context, FromFile)
 
 
 def _refuse_empty(value: object, info: ValidationInfo) -> object:
-    if value is None and _is_from_file(info):
+    if value is None and is_from_file(info):
         raise ValueError(_EMPTY)
     return value
-
-
-def _defaults_if_empty(value: object) -> object:
-    return {} if value is None else value
 
 
 def _parse_whole_number(text: str) -> int:
@@ -175,7 +191,7 @@ def _parse_yes_or_no(text: str) -> bool:
     return answer
 
 
-def _parse_path(text: str) -> Path:
+def parse_path(text: str) -> Path:
     if not text.isprintable():
         raise ValueError("has a character that no path should have; write a plain path")
     try:
@@ -204,10 +220,6 @@ def _refuse_negative(duration: timedelta) -> timedelta:
     if duration < timedelta(0):
         raise ValueError("is negative; write 0 or a duration such as 10m")
     return duration
-
-
-def _without_repeats(names: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(names))
 
 
 def _parse_time(text: str) -> time:
@@ -253,8 +265,6 @@ def _parse_cron(text: str) -> str:
 
 # For a value that may be left out, but not left empty.
 NOT_EMPTY = BeforeValidator(_refuse_empty)
-# For a section within a section, whose keys may all be commented out.
-EMPTY_MEANS_DEFAULTS = BeforeValidator(_defaults_if_empty)
 
 Duration = Annotated[timedelta, read_by(parse_duration), AfterValidator(_require_positive)]
 DurationOrZero = Annotated[timedelta, read_by(parse_duration), AfterValidator(_refuse_negative)]
@@ -267,16 +277,9 @@ Share = Annotated[Decimal, read_by(parse_share)]
 # In percent, as discounts are listed: 30 is 30 %.
 Percent = Annotated[Decimal, read_by(_parse_percent)]
 OnOff = Annotated[bool, read_by(_parse_yes_or_no)]
-PlainPath = Annotated[Path, read_by(_parse_path)]
+PlainPath = Annotated[Path, read_by(parse_path)]
 Name = Annotated[str, read_by(_parse_name)]
 AnyKind = Annotated[Kind, one_of("kind of change", tuple(Kind))]
-Names = Annotated[
-    tuple[Name, ...],
-    non_empty_list(
-        "name", "team, mail", "so nobody would get a message; name at least one receiver"
-    ),
-    AfterValidator(_without_repeats),
-]
 TimeOfDay = Annotated[time, read_by(_parse_time)]
 TimeZone = Annotated[str, read_by(_parse_zone)]
 Schedule = Annotated[str, read_by(_parse_cron)]

@@ -7,24 +7,18 @@ The error has everything that is wrong at once. The checks of a URL (by Apprise)
 from __future__ import annotations
 
 import os
-from importlib import resources
-from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pydantic import SecretStr
-
-from watcher.config.document import read_document, substitute
-from watcher.config.errors import ConfigError, Finding, Place, in_file_order
-from watcher.config.receivers import HeartbeatReader, ReceiverChecks, ReceiversReader
-from watcher.config.secrets import SecretUrlReader
-from watcher.config.settings import ReceiverSettings, Settings
-from watcher.config.validation import SECRET_SECTIONS, CrossChecks, validate_settings
+from watcher.config.document import read_document
+from watcher.config.errors import SECRET_SECTIONS, ConfigError, Place, Problem
+from watcher.config.receivers import ReceiverSettings
+from watcher.config.secrets import mask
+from watcher.config.settings import Settings
+from watcher.config.validation import named_receivers, validate
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
-
-    from watcher.config.document import YamlContent
 
 EXAMPLE = "config.example.yaml"
 USUAL_FILES = (Path("config.yaml"), Path("/etc/kie-watcher/config.yaml"))
@@ -59,10 +53,19 @@ def load(
     """
     if path is None:
         return Settings()
-    checks = ReceiverChecks(check_receiver, check_template)
-    settings, findings = _read(_file_text(path), environment, checks)
-    if findings:
-        raise ConfigError(in_file_order(findings, str(path)))
+    document = read_document(_file_text(path), str(path), environment)
+    settings, problems = validate(document)
+    for name, receiver in settings.receivers.items():
+        if url := receiver.address.get_secret_value():
+            key = "url" if receiver.url else "url_file"
+            secrets = receiver.address.secrets()
+            found = [mask(what, secrets) for what in check_receiver(url, receiver.format)]
+            problems += [document.problem(("receivers", name, key), what) for what in found]
+        if receiver.template and check_template:
+            found = check_template(receiver.template.text)
+            problems += [document.problem(("receivers", name, "template"), what) for what in found]
+    if problems:
+        raise ConfigError(problems)
     return settings
 
 
@@ -70,38 +73,27 @@ def load_leniently(path: Path | None, environment: Mapping[str, str]) -> Setting
     """The settings of a file, for somebody who may not have the service's secrets.
 
     Receivers and the heartbeat may be out of reach, in variables and files of the service: such a
-    receiver is there with an empty address. Raises `ConfigError` for everything else that is wrong.
-    No address is checked.
+    receiver has an empty address. Raises `ConfigError` for everything else that is wrong. No
+    address and no template is checked.
     """
-    try:
-        return load(path, environment, _accept_any)
-    except ConfigError as error:
-        if path is None or not all(p.key.split(".")[0] in SECRET_SECTIONS for p in error.problems):
-            raise
-    document = read_document(path.read_text("utf-8-sig"))
-    filled = substitute(document, environment)
-    sections = filled.content if isinstance(filled.content, dict) else {}
-    section = sections.get("receivers")
-    urls = SecretUrlReader(document, filled)
-    readable = ReceiversReader(urls, ReceiverChecks(_accept_any)).read(section)
-    names = section if isinstance(section, dict) else ()
-    unreadable = ReceiverSettings(url=SecretStr(""))
-    return validate_settings(document, _without_secrets(sections), filled.broken).value.model_copy(
-        update={"receivers": {name: readable.get(name, unreadable) for name in names}}
-    )
-
-
-def _accept_any(_url: str, _format: str) -> list[str]:
-    return []
+    if path is None:
+        return Settings()
+    document = read_document(_file_text(path), str(path), environment)
+    settings, problems = validate(document)
+    if not all(problem.key.split(".")[0] in SECRET_SECTIONS for problem in problems):
+        raise ConfigError(problems)
+    # Nothing of a receiver may be readable; it is there all the same.
+    named = named_receivers(document) or ()
+    receivers = {name: settings.receivers.get(name, ReceiverSettings()) for name in named}
+    return settings.model_copy(update={"receivers": receivers})
 
 
 def example_text() -> str:
     """The example configuration, as `kie-watcher init` writes it."""
-    packaged = resources.files("watcher") / EXAMPLE
-    if packaged.is_file():
-        return packaged.read_text("utf-8")
-    # An editable installation: the file is beside the package, where people find it.
-    return (Path(__file__).resolve().parents[2] / EXAMPLE).read_text("utf-8")
+    package = Path(__file__).resolve().parents[1]
+    # In an editable installation the file is beside the package, where people find it.
+    beside = package.parent / EXAMPLE
+    return (beside if beside.is_file() else package / EXAMPLE).read_text("utf-8")
 
 
 def _file_text(path: Path) -> str:
@@ -123,38 +115,9 @@ def _file_text(path: Path) -> str:
 
 
 def _unusable_file(path: Path, what: str, place: Place | None = None) -> ConfigError:
-    return ConfigError((Finding(place or Place(), "file", what).in_file(str(path)),))
+    return ConfigError([Problem(str(path), place or Place(), "file", what)])
 
 
 def _place_of_byte(content: bytes, position: int) -> Place:
     before = content[:position].decode("utf-8-sig", "replace")
     return Place(before.count("\n") + 1, len(before) - before.rfind("\n"))
-
-
-def _read(
-    text: str, environment: Mapping[str, str], checks: ReceiverChecks
-) -> tuple[Settings, list[Finding]]:
-    document = read_document(text)
-    filled = substitute(document, environment)
-    sections = {} if filled.content is None else filled.content
-    if not isinstance(sections, dict):
-        what = "is not a mapping; write sections such as poll: with their keys beneath"
-        return Settings(), [document.finding((), what)]
-    urls = SecretUrlReader(document, filled)
-    receivers = ReceiversReader(urls, checks).read(sections.get("receivers"))
-    heartbeat = HeartbeatReader(urls).read(sections.get("heartbeat"))
-    validated = validate_settings(document, _without_secrets(sections), filled.broken)
-    settings = validated.value.model_copy(update={"receivers": receivers, "heartbeat": heartbeat})
-    cross_checks = CrossChecks(document, sections, validated, frozenset(filled.broken))
-    findings = chain(
-        document.findings,
-        filled.findings,
-        urls.findings,
-        validated.findings,
-        cross_checks.findings(),
-    )
-    return settings, list(findings)
-
-
-def _without_secrets(sections: dict[str, YamlContent]) -> dict[str, YamlContent]:
-    return {name: each for name, each in sections.items() if name not in SECRET_SECTIONS}

@@ -26,13 +26,10 @@ from watcher.catalog.record import fold
 from watcher.config.durations import parse_share
 from watcher.config.field_types import (
     DAYS,
-    EMPTY_MEANS_DEFAULTS,
-    FROM_FILE,
     NOT_EMPTY,
     AnyDay,
     DurationOrZero,
     Name,
-    Names,
     OnOff,
     Percent,
     PositiveNumber,
@@ -43,10 +40,12 @@ from watcher.config.field_types import (
     WholeNumber,
     above,
     between,
+    is_from_file,
     non_empty_list,
     one_of,
     read_by,
 )
+from watcher.config.receivers import ReceiverNames
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -148,10 +147,12 @@ LeastShare = Annotated[Share, above(0, "5%")]
 
 
 class MinChangeSettings(Section):
-    """The least move of a price that counts, as shares; `None` is no threshold."""
+    """The least move of a price that counts; a direction left out has no threshold."""
 
     up: Annotated[LeastShare | None, NOT_EMPTY] = None
+    """The least rise, as a share of the price before."""
     down: Annotated[LeastShare | None, NOT_EMPTY] = None
+    """The least fall, as a share of the price before; at most 100%."""
 
     @field_validator("down")
     @classmethod
@@ -162,7 +163,7 @@ class MinChangeSettings(Section):
 
 
 def _for_both_directions(value: Any, info: ValidationInfo) -> Any:
-    if value in ("", {}) or (value is None and info.context is FROM_FILE):
+    if value in ("", {}) or (value is None and is_from_file(info)):
         raise ValueError("is empty; write 5%, or {up: 2%, down: 10%}")
     if isinstance(value, list):
         raise ValueError("is a list; write 5%, or {up: 2%, down: 10%}")  # noqa: TRY004
@@ -174,32 +175,39 @@ def _for_both_directions(value: Any, info: ValidationInfo) -> Any:
 
 
 def _refuse_matching_all(value: Any, info: ValidationInfo) -> Any:
-    if value == {} or (value is None and info.context is FROM_FILE):
+    if value == {} or (value is None and is_from_file(info)):
         raise ValueError("is empty, so everything would be urgent; name what is, or remove it")
     return value
 
 
 class MatchSettings(Section):
-    """What a route takes, or what is urgent: all conditions must hold; without any, everything.
-
-    `min_change` is in shares; `min_change_usd` and `usd_…` are in USD per listed unit;
-    `discount_…` are in percent below Fal.
-    """
+    """What a route takes, or what is urgent: all conditions must hold; without any, everything."""
 
     kinds: Annotated[
         tuple[KindWord, ...] | None,
         non_empty_list("kind", "price, removed", "so nothing could match; name at least one kind"),
     ] = None
+    """Kinds of change, instead of `announce`; price, discount, promotion and fal are both ways."""
     interface: Patterns = ()
+    """Patterns for what a model makes, such as video."""
     provider: Patterns = ()
+    """Patterns for who makes the model."""
     model: Patterns = ()
+    """Patterns for the model's whole name."""
     family: Patterns = ()
+    """Patterns for what a model's name starts with, up to its first comma."""
     min_change: Annotated[MinChangeSettings | None, BeforeValidator(_for_both_directions)] = None
+    """By how much a price must move since this route last sent it, in however many steps."""
     min_change_usd: Annotated[PositiveNumber | None, NOT_EMPTY] = None
+    """The same in USD for the listed unit."""
     usd_below: Annotated[PositiveNumber | None, NOT_EMPTY] = None
+    """A mark in USD for the listed unit, and a message once when the price falls to or below it."""
     usd_above: Annotated[PositiveNumber | None, NOT_EMPTY] = None
+    """A mark in USD for the listed unit, and a message once when the price rises to or above it."""
     discount_below: Annotated[Percent | None, NOT_EMPTY] = None
+    """A mark in percent below Fal for a discount that shrinks; at 0 Kie is no longer cheaper."""
     discount_above: Annotated[Percent | None, NOT_EMPTY] = None
+    """A mark in percent below Fal for a discount that grows."""
 
     @property
     def all_kinds(self) -> frozenset[Kind] | None:
@@ -259,14 +267,19 @@ def _covers(wide: str, narrow: str) -> bool:
 
 
 class RouteSettings(Section):
-    """One route. `digest` is a cron expression in the time zone of the settings."""
+    """Which changes go to whom, and when."""
 
     name: Name
-    match: Annotated[MatchSettings, EMPTY_MEANS_DEFAULTS] = MatchSettings()
-    receivers: Names
+    """A name of your choice, as `routes test` shows it."""
+    match: MatchSettings = MatchSettings()
+    receivers: ReceiverNames
+    """Who gets the changes: names of receivers, or terminal where there is none."""
     continue_: Annotated[OnOff, Field(alias="continue")] = False
+    """Whether later routes get a change that this one took, too."""
     digest: Annotated[Schedule | None, NOT_EMPTY] = None
+    """When changes are sent, collected as their net effect: minute, hour, day, month, weekday."""
     empty: OnOff = False
+    """Whether a digest is sent when nothing happened."""
 
     @field_validator("empty")
     @classmethod
@@ -277,20 +290,23 @@ class RouteSettings(Section):
 
 
 class QuietHoursSettings(Section):
-    """A time of day in which only what is urgent is sent; `receivers` of `None` are all of them.
-
-    A window that ends before it starts ends on the next day; `days` are those on which it starts.
-    """
+    """A time of day in which only what is urgent is sent."""
 
     name: Name
+    """A name of your choice, as messages show it."""
     from_: Annotated[TimeOfDay, Field(alias="from")]
+    """When it starts, as in "22:00"."""
     to: TimeOfDay
+    """When it ends; on the next day if that is earlier than `from`."""
     days: Annotated[
         tuple[AnyDay, ...],
         non_empty_list("day", "mon, tue", "so it would never apply; name at least one day"),
     ] = DAYS
-    receivers: Annotated[Names | None, NOT_EMPTY] = None
+    """The days on which it starts; every day unless set."""
+    receivers: Annotated[ReceiverNames | None, NOT_EMPTY] = None
+    """For whom: names of receivers; for all of them unless set."""
     urgent: Annotated[MatchSettings | None, BeforeValidator(_refuse_matching_all)] = None
+    """What is sent all the same, written like the `match` of a route."""
 
     @field_validator("to")
     @classmethod
@@ -301,17 +317,18 @@ class QuietHoursSettings(Section):
 
 
 class UsageSettings(Section):
-    """How much of a model is used: `per_month` base units (seconds, images, …)."""
+    """How much of a model is used."""
 
     model: OnePattern
+    """A pattern for the model's whole name."""
     per_month: PositiveNumber
+    """How many base units of it in a month: seconds, images, whatever it is sold by."""
 
 
 class FlapSettings(Section):
-    """A price that goes back and forth more than `changes` times within `within` flaps.
-
-    Zero turns that off.
-    """
+    """When a price goes back and forth: it is sent once, and again when it has been stable."""
 
     changes: Annotated[WholeNumber, between(1, 1000)] = 4
+    """It flaps if it turns around more often than this, 1 to 1000 …"""
     within: DurationOrZero = timedelta(hours=24)
+    """… in this time; 0 turns it off."""
