@@ -21,7 +21,6 @@ from pydantic import (
     field_validator,
     model_validator,
 )
-from pydantic_core import PydanticCustomError
 
 from watcher.config.addresses import parse_heartbeat_url
 from watcher.config.document import Filled
@@ -55,8 +54,6 @@ EVERY_SWEEP: Literal["sweep"] = "sweep"
 URL_KEYS = ("url", "url_file")
 MAX_FILE_BYTES = 65_536
 MOST_NAMED = 10
-# The type of the error that a name is none of a receiver. The name is otherwise good.
-UNKNOWN_RECEIVER = "unknown_receiver"
 
 _RECEIVER_NAME = re.compile(r"[A-Za-z0-9_-]{1,40}")
 _PACKAGE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
@@ -212,18 +209,21 @@ def _must_be_new_name(name: str) -> str:
     return name
 
 
+class UnknownReceiverError(ValueError):
+    """A name, otherwise a good one, is of no receiver."""
+
+
 def _must_exist(name: str, info: ValidationInfo) -> str:
     known = info.context.receivers if isinstance(info.context, FromFile) else None
     if known is None or name in known:
         return name
     if name == TERMINAL_RECEIVER:
-        what = "is a receiver only while there is no other; name one of those"
-        raise PydanticCustomError(UNKNOWN_RECEIVER, what)
+        raise UnknownReceiverError("is a receiver only while there is no other; name one of those")
     # What is not a name may be a secret in the wrong place; it has an error of its own.
     shown = tuple(each for each in known if key_text((each,)) == each)
     near = suggest(name, shown)
     fix = f"did you mean {near}?" if near else f"write one of {', '.join(shown[:MOST_NAMED])}"
-    raise PydanticCustomError(UNKNOWN_RECEIVER, f"is not a receiver; {fix}")
+    raise UnknownReceiverError(f"is not a receiver; {fix}")
 
 
 def _without_repeats(names: tuple[str, ...]) -> tuple[str, ...]:

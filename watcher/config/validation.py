@@ -18,7 +18,7 @@ from watcher.config.document import Unfilled
 from watcher.config.durations import duration_text
 from watcher.config.errors import SECRET_SECTIONS, VERY_SIMILAR, suggest
 from watcher.config.field_types import FromFile
-from watcher.config.receivers import TERMINAL_RECEIVER, UNKNOWN_RECEIVER, URL_KEYS
+from watcher.config.receivers import TERMINAL_RECEIVER, URL_KEYS, UnknownReceiverError
 from watcher.config.settings import Settings
 
 if TYPE_CHECKING:
@@ -46,8 +46,11 @@ def validate(document: Document) -> tuple[Settings, list[Problem]]:
     except ValidationError as error:
         errors = error.errors(include_url=False)
     # A route to nobody is a route all the same: whether it matches anything can be told.
-    invalid = [each for each in errors if each["type"] != UNKNOWN_RECEIVER]
-    left_out = {_key_to_leave_out(each["loc"], content) for each in invalid}
+    left_out = {
+        _key_to_leave_out(each["loc"], content)
+        for each in errors
+        if not isinstance(each.get("ctx", {}).get("error"), UnknownReceiverError)
+    }
     if errors:
         settings = Settings.model_validate(_without(content, left_out), context=FromFile())
     new = [each for each in errors if not _is_reported(each)]
@@ -99,8 +102,6 @@ def _problem(document: Document, error: ErrorDetails) -> Problem:
             return document.problem_at_key(path[:-1], str(error["ctx"]["error"]))
         case "value_error":
             return document.problem(path, str(error["ctx"]["error"]))
-        case type_ if type_ == UNKNOWN_RECEIVER:
-            return document.problem(path, error["msg"])
         case _:
             # All single values have validators of ours, which say what is wrong: this is a section.
             what = "is not a mapping; write its keys beneath it, each with its value"
