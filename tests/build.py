@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import Any
+from typing import Any, NamedTuple
 
-from watcher.catalog.diff import Differences, KnownRecord, diff
+from watcher.catalog.diff import Differences, diff
 from watcher.catalog.matching import match
 from watcher.catalog.record import Model, Record, Snapshot, parse_record
 
 USD_PER_CREDIT = Decimal("0.005")
+
+
+class Known(NamedTuple):
+    """A model that the store knows."""
+
+    id: int
+    record: Record
 
 
 def row(description: str = "Reel 2, 1080p", **wire: Any) -> dict[str, Any]:
@@ -48,7 +55,7 @@ def snapshot(*records: Record, usd_per_credit: Decimal = USD_PER_CREDIT) -> Snap
 
 def differences(old: Snapshot, new: Snapshot, *, departed: tuple[Record, ...] = ()) -> Differences:
     """Match and diff two snapshots; known ids are positions in the old one, departed from 900."""
-    known = [KnownRecord(position, it) for position, it in enumerate(old.records)]
-    gone = [KnownRecord(900 + position, it) for position, it in enumerate(departed)]
+    known = [Known(position, it) for position, it in enumerate(old.records)]
+    gone = [Known(900 + position, it) for position, it in enumerate(departed)]
     matching = match(old.records, new.records, departed=departed)
     return diff(known, gone, new, matching, old.usd_per_credit)

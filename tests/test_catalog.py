@@ -12,7 +12,16 @@ from hypothesis import strategies as st
 
 from build import model, priced, record, row
 from watcher.catalog.pricing import NotUnderstoodError, decimal_text, parse_price, parse_rate
-from watcher.catalog.record import Snapshot, credit_value, fold, parse_record, parse_rows
+from watcher.catalog.record import (
+    FIELDS,
+    Record,
+    Snapshot,
+    Unreadable,
+    credit_value,
+    fold,
+    parse_record,
+    parse_row,
+)
 
 D = Decimal
 JUNK = st.recursive(
@@ -207,25 +216,33 @@ def test_where_credits_cannot_be_read_the_listed_usd_serves() -> None:
     assert it.price == D(40)
 
 
-def test_one_bad_row_does_not_spoil_the_others() -> None:
-    reading = parse_rows([row("A"), row("B", creditPrice="NaN", usdPrice="NaN"), 7, row("C")])
+def test_of_a_row_that_cannot_be_read_is_kept_what_is_known_of_it() -> None:
+    priceless = {"creditPrice": "NaN", "usdPrice": "NaN"}
+    why = "creditPrice: 'NaN' is not a price; usdPrice: 'NaN' is not a price"
+    assert parse_row(row("B", **priceless)) == Unreadable("b", "video", why)
+    assert parse_row(7) == Unreadable("", "", "a row is int, not an object")
 
-    assert [it.description for it in reading.records] == ["A", "C"]
-    assert [it.identity_key for it in reading.unreadable] == ["b", None]
+
+def test_what_a_row_means_follows_from_the_named_fields_alone() -> None:
+    asked = set()
+
+    class Noting(dict[str, Any]):
+        def get(self, field: str, default: Any = None) -> Any:
+            asked.add(field)
+            return super().get(field, default)
+
+    assert parse_row(Noting(row())) == record()
+    assert asked == set(FIELDS)
 
 
-@given(st.lists(JUNK, max_size=5))
-def test_reading_never_raises(rows: list[Any]) -> None:
-    reading = parse_rows(rows)
-
-    assert len(reading.records) + len(reading.unreadable) == len(rows)
+@given(JUNK)
+def test_reading_never_raises(junk: Any) -> None:
+    assert isinstance(parse_row(junk), Record | Unreadable)
 
 
 @given(st.dictionaries(st.sampled_from(list(row())), JUNK))
 def test_no_value_of_any_field_makes_reading_raise(wire: dict[str, Any]) -> None:
-    reading = parse_rows([row() | wire])
-
-    assert len(reading.records) + len(reading.unreadable) == 1
+    assert isinstance(parse_row(row() | wire), Record | Unreadable)
 
 
 @pytest.mark.parametrize(

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 from collections import Counter
 from dataclasses import dataclass, field
+from decimal import Decimal
 from random import Random
 from typing import Any
 
 import pytest
 
+from watcher.catalog.record import FIELDS
 from watcher.kie.completeness import (
     Complete,
     Inconclusive,
@@ -19,6 +21,7 @@ from watcher.kie.completeness import (
     clashes,
     first_difference,
     judge,
+    known_rows,
     pages_to_read,
     schema_change,
 )
@@ -287,6 +290,25 @@ def test_counts_that_moved_behind_the_pages_are_not_taken_for_those_of_the_pages
     verdict = judge(SweepReading(before, paged(SEEN, 3), after), None, LAST)
     assert isinstance(verdict, Complete)
     assert verdict.probe.counts == before
+
+
+# What need not be read again
+
+
+def test_a_row_that_comes_again_is_not_parsed_again_and_any_other_is() -> None:
+    known = known_rows(paged([*SEEN, {"modelDescription": ""}], 3))
+    listing = [row(7, price="5"), *SEEN[:7], {"modelDescription": ""}]
+    again = Page.of(1, 9, listing, known)
+    assert again.rows == Page.of(1, 9, listing).rows
+    old = set(map(id, known.values()))
+    assert [id(each) in old for each in again.rows] == [False, *[True] * 8]
+
+
+@pytest.mark.parametrize("field", FIELDS)
+def test_a_row_is_known_only_where_every_field_is_the_same(field: str) -> None:
+    values = ["4.0", "4.00", 4, True, "", ["4.0"], {"4.0": 4}, "(4.0)", Decimal("4.0")]
+    fingerprints = Page.of(1, 1, [{**row(1), field: it} for it in values]).fingerprints
+    assert len(set(fingerprints)) == len(values)
 
 
 # The probe

@@ -43,6 +43,7 @@ from watcher.simulator.faults import (
     WrongShape,
 )
 from watcher.simulator.generator import generate
+from watcher.simulator.random_edits import random_edit
 from watcher.simulator.server import Simulator
 
 if TYPE_CHECKING:
@@ -469,6 +470,17 @@ async def test_a_probe_is_content_with_smaller_pages(
 ) -> None:
     sim.faults.always(PageCap(size=cap))
     assert await client.probe(last) is None
+
+
+async def test_a_client_that_has_read_before_reads_what_a_new_one_reads() -> None:
+    rng = Random(1)
+    async with Simulator(generate(seed=1, size=60)) as sim, client_of(sim, page_size=20) as old:
+        for _ in range(40):
+            for _ in range(rng.choice([0, 1, 10])):
+                random_edit(rng, sim.catalogue).edit.apply(sim.catalogue)
+            await old.probe(UNLIKE)
+            async with client_of(sim, page_size=20) as new:
+                assert await old.sweep(UNLIKE) == await new.sweep(UNLIKE)
 
 
 # Errors: each one on each call, and never an empty catalogue

@@ -224,14 +224,14 @@ def test_a_category_nobody_has_heard_of_is_welcome() -> None:
 )
 def test_a_page_of_another_shape_is_refused(data: object) -> None:
     with pytest.raises(SourceError) as caught:
-        read_page("call", data, 1)
+        read_page("call", data, 1, {})
     assert caught.value.reason is SourceReason.SHAPE
 
 
 def test_a_catalogue_of_more_than_a_million_is_refused() -> None:
-    read_page("call", {"records": [], "total": MAX_RECORDS}, 1)
+    read_page("call", {"records": [], "total": MAX_RECORDS}, 1, {})
     with pytest.raises(SourceError) as caught:
-        read_page("call", {"records": [], "total": MAX_RECORDS + 1}, 1)
+        read_page("call", {"records": [], "total": MAX_RECORDS + 1}, 1, {})
     assert caught.value.reason is SourceReason.CAP
 
 
@@ -244,7 +244,7 @@ def test_a_nesting_that_json_just_allows_ends_in_an_error_and_not_in_a_crash(fie
         except RecursionError:
             return
         try:
-            read_page("call", {"records": [row], "total": 1}, 1)
+            read_page("call", {"records": [row], "total": 1}, 1, {})
         except SourceError as error:
             assert error.reason is SourceReason.SHAPE  # noqa: PT017
 
@@ -265,7 +265,7 @@ rows = st.dictionaries(st.sampled_from([*ROW, "discountRate", "creditUnit"]), js
     data=json_values | st.fixed_dictionaries({"records": st.lists(rows), "total": st.integers()})
 )
 def test_whatever_comes_is_a_page_or_a_source_error(data: object) -> None:
-    for read in (read_counts, lambda call, data: read_page(call, data, 1)):
+    for read in (read_counts, lambda call, data: read_page(call, data, 1, {})):
         try:
             read("call", data)
         except SourceError as error:

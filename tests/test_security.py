@@ -16,7 +16,7 @@ import trustme
 from aiohttp import web
 
 from build import row
-from watcher.catalog.record import MAX_TEXT_LENGTH, parse_rows
+from watcher.catalog.record import MAX_TEXT_LENGTH, parse_row
 from watcher.config.settings import PollSettings, SourceSettings
 from watcher.kie.client import MAX_PAGES, open_client
 from watcher.kie.responses import MAX_BODY_BYTES, MAX_RECORDS, SourceError
@@ -64,7 +64,7 @@ def test_the_caps_are_those_that_the_page_names() -> None:
 )  # fmt: skip
 def test_a_field_has_at_most_a_thousand_characters(field: str) -> None:
     long = "9" * (MAX_TEXT_LENGTH + 1)
-    kept = repr(parse_rows([row(**{field: long})]))
+    kept = repr(parse_row(row(**{field: long})))
     assert long not in kept
     assert "9" * 500 not in kept, "not even a part of it"
 

@@ -21,7 +21,7 @@ import structlog
 
 from watcher.catalog.changes import ModelChange, Notice, NoticeKind, RecordedChange
 from watcher.catalog.confirm import confirm
-from watcher.catalog.diff import Differences, KnownRecord, diff
+from watcher.catalog.diff import Differences, diff
 from watcher.catalog.matching import match
 from watcher.catalog.record import DOCUMENTED_USD_PER_CREDIT, Snapshot
 from watcher.kie.completeness import Probe
@@ -394,15 +394,13 @@ class _Intake:
     ) -> Differences:
         """What differs from the stored snapshot. Nothing is concluded from unreadable rows."""
         removed = await self.store.removed_models(_additional_keys(stored, snapshot))
-        known = [KnownRecord(model.id, model.record) for model in stored.models]
-        departed = [KnownRecord(model.id, model.record) for model in removed]
         matching = match(
-            [model.record for model in known],
+            [model.record for model in stored.models],
             snapshot.records,
-            departed=[model.record for model in departed],
-            unreadable={row.identity_key for row in sweep.unreadable if row.identity_key},
+            departed=[model.record for model in removed],
+            unreadable={row.identity_key for row in sweep.unreadable},
         )
-        return diff(known, departed, snapshot, matching, stored.usd_per_credit)
+        return diff(stored.models, removed, snapshot, matching, stored.usd_per_credit)
 
     async def _plan(self, changes: Sequence[Change], now: datetime) -> list[Plan]:
         """Decide which deliveries each change makes."""
@@ -441,9 +439,9 @@ def _baseline_notice(snapshot: Snapshot, now: datetime) -> Notice:
 
 def _additional_keys(stored: StoredSnapshot, snapshot: Snapshot) -> Collection[str]:
     """Identity keys that the snapshot has more often than the store: new, or back on sale."""
-    surplus = Counter(record.identity_key for record in snapshot.records)
-    surplus.subtract(model.record.identity_key for model in stored.models)
-    return {key for key, count in surplus.items() if count > 0}
+    before = Counter(model.record.identity_key for model in stored.models)
+    now = Counter(record.identity_key for record in snapshot.records)
+    return {key for key, count in now.items() if count > before.get(key, 0)}
 
 
 def _history(change: Change, histories: Mapping[int, ModelHistory]) -> ModelHistory:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from watcher.catalog.changes import (
     Cause,
@@ -35,12 +35,14 @@ _LISTED_USD_TOLERANCE = Decimal("0.01")
 _PROMOTION_KINDS = {Kind.PROMOTION_STARTED, Kind.PROMOTION_ENDED}
 
 
-@dataclass(frozen=True, slots=True)
-class KnownRecord:
+class KnownRecord(Protocol):
     """A model that the store knows: its number there, and its last confirmed record."""
 
-    id: int
-    record: Record
+    @property
+    def id(self) -> int: ...
+
+    @property
+    def record(self) -> Record: ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ one. A row that cannot be read safely is reported, with its identity where that 
 from __future__ import annotations
 
 import unicodedata
+from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import lru_cache
@@ -32,6 +33,12 @@ MAX_TEXT_LENGTH = 1000
 # With fewer rows than this one typing mistake could decide what a credit is worth.
 MIN_ROWS_FOR_CREDIT_VALUE = 5
 CREDIT_VALUE_TOLERANCE = Decimal("0.01")
+
+# The fields of a row that are read: what a row means follows from these alone.
+FIELDS = (
+    "modelDescription interfaceType provider creditPrice creditUnit usdPrice falPrice "
+    "discountRate anchor discountPrice"
+).split()
 
 _CONTROL_TO_SPACE = dict.fromkeys([*range(32), 127], " ")
 
@@ -133,42 +140,35 @@ class Snapshot:
     @classmethod
     def of(cls, records: Iterable[Record], previous_credit_value: Decimal) -> Snapshot:
         """Make a snapshot; rows that nothing distinguishes become one record."""
-        distinct: dict[tuple[Any, ...], Record] = {}
+        first: dict[str, Record] = {}
+        several: dict[str, list[Record]] = {}
         for record in records:
-            key = distinguishing_key(record)
-            kept = distinct.get(key)
-            if kept is None or _spelling_order(record) < _spelling_order(kept):
-                distinct[key] = record
-        ordered = tuple(distinct[key] for key in sorted(distinct))
-        return cls(ordered, credit_value(ordered, previous_credit_value))
+            other = first.setdefault(record.identity_key, record)
+            if other is not record:
+                several.setdefault(record.identity_key, [other]).append(record)
+        ordered: list[Record] = []
+        for key in sorted(first):
+            # Few share a description: only those are distinguished by more than that.
+            ordered += _distinct(several[key]) if key in several else [first[key]]
+        return cls(tuple(ordered), credit_value(ordered, previous_credit_value))
 
 
 @dataclass(frozen=True, slots=True)
 class Unreadable:
-    """A row that cannot be read safely, and why. `identity_key` is `None` where that is unknown."""
+    """A row that cannot be read safely, and why; what else is known of it, or empty texts."""
 
-    identity_key: str | None
+    identity_key: str
+    interface: str
     why: str
 
 
-@dataclass(frozen=True, slots=True)
-class ParsedRows:
-    """A list of rows, parsed: the records in listing order, and the rows that cannot be read."""
-
-    records: tuple[Record, ...]
-    unreadable: tuple[Unreadable, ...]
-
-
-def parse_rows(rows: Sequence[object]) -> ParsedRows:
-    """Read what can be read of the rows; never raises."""
-    records: list[Record] = []
-    unreadable: list[Unreadable] = []
-    for row in rows:
-        try:
-            records.append(parse_record(row))
-        except NotUnderstoodError as why:
-            unreadable.append(Unreadable(_identity_key_of(row), str(why)))
-    return ParsedRows(tuple(records), tuple(unreadable))
+def parse_row(row: object) -> Record | Unreadable:
+    """What a row is, as far as it can be read."""
+    try:
+        return parse_record(row)
+    except NotUnderstoodError as why:
+        description = _text_or_empty(row, "modelDescription")
+        return Unreadable(fold(description), _text_or_empty(row, "interfaceType"), str(why))
 
 
 def parse_record(row: object) -> Record:
@@ -232,6 +232,14 @@ def distinguishing_key(record: Record) -> tuple[Any, ...]:
     )
 
 
+def _distinct(records: Iterable[Record]) -> list[Record]:
+    """The records in the order of their keys; of those of one key the first by its spelling."""
+    distinct: dict[tuple[Any, ...], Record] = {}
+    for record in sorted(records, key=_spelling_order):
+        distinct.setdefault(distinguishing_key(record), record)
+    return [distinct[key] for key in sorted(distinct)]
+
+
 def credit_value(records: Sequence[Record], previous: Decimal) -> Decimal:
     """USD per credit: the median of listed USD ÷ credits.
 
@@ -246,7 +254,8 @@ def credit_value(records: Sequence[Record], previous: Decimal) -> Decimal:
     if len(ratios) < MIN_ROWS_FOR_CREDIT_VALUE:
         return previous
     median = ratios[len(ratios) // 2]
-    agreeing = sum(abs(ratio - median) <= median * CREDIT_VALUE_TOLERANCE for ratio in ratios)
+    tolerance = median * CREDIT_VALUE_TOLERANCE
+    agreeing = bisect_right(ratios, median + tolerance) - bisect_left(ratios, median - tolerance)
     if (
         agreeing * 2 < len(ratios)
         or abs(median - previous) <= previous * CREDIT_VALUE_TOLERANCE / 10
@@ -295,14 +304,11 @@ def _text_field(row: Mapping[str, object], field: str) -> str:
     return value.encode("utf-8", "replace").decode("utf-8").strip()
 
 
-def _identity_key_of(row: object) -> str | None:
-    """The identity key of a row that cannot be read, where at least its description can."""
-    if not isinstance(row, dict):
-        return None
+def _text_or_empty(row: object, field: str) -> str:
     try:
-        return fold(_text_field(row, "modelDescription")) or None
+        return _text_field(row, field) if isinstance(row, dict) else ""
     except NotUnderstoodError:
-        return None
+        return ""
 
 
 def _is_white_space(char: str) -> bool:

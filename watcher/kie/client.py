@@ -25,6 +25,7 @@ from watcher.kie.completeness import (
     clashes,
     first_difference,
     judge,
+    known_rows,
     pages_to_read,
     schema_change,
 )
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
 
     from watcher.catalog.record import Record, Unreadable
     from watcher.config.settings import PollSettings, SourceSettings
+    from watcher.kie.completeness import KnownRows
 
 PROJECT_URL = "https://github.com/kie-watcher/kie-watcher"
 USER_AGENT = f"kie-watcher/{__version__} (+{PROJECT_URL})"
@@ -93,6 +95,8 @@ class KieClient:
     _poll: PollSettings
     _pause: Callable[[timedelta], Awaitable[None]]
     traffic: Traffic = field(default_factory=Traffic)
+    # The rows of the last reading: nearly all of them come again, and need not be parsed again.
+    _known: KnownRows = field(default_factory=dict, init=False)
 
     async def probe(self, last: Probe | None) -> str | None:
         """What differs from the last accepted sweep, in words; `None` where nothing seems to.
@@ -104,7 +108,9 @@ class KieClient:
         counts = await self._counts()
         if counts != last.counts:
             return "the counts are not as they were"
-        return first_difference(await self._page(1, self._source.probe_size), last)
+        page = await self._page(1, self._source.probe_size)
+        self._known = self._known or known_rows([page])
+        return first_difference(page, last)
 
     async def sweep(self, last: Probe | None) -> Sweep:
         """Read the complete catalogue, and read it again where records moved meanwhile."""
@@ -117,6 +123,7 @@ class KieClient:
             reading = await self._read_all()
             if (change := schema_change(reading)) is not None:
                 raise SourceError("sweep", change, SourceReason.SCHEMA)
+            self._known = known_rows(reading.pages)
             result = judge(reading, previous, last)
             if isinstance(result, Complete):
                 return Sweep(
@@ -168,7 +175,7 @@ class KieClient:
         payload = {"pageNum": number, "pageSize": size}
         name = f"POST model-pricing/page (page {number})"
         call = _Call(name, "POST", "model-pricing/page", payload)
-        return read_page(name, await self._data(call), number)
+        return read_page(name, await self._data(call), number, self._known)
 
     async def _data(self, call: _Call) -> object:
         seconds = self._source.timeout.total_seconds()

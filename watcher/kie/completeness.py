@@ -6,32 +6,27 @@ not at all. What does not prove itself complete is inconclusive, and is read aga
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from dataclasses import dataclass
 from hashlib import blake2b
 from itertools import chain, islice
+from operator import attrgetter
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from watcher.catalog.record import ParsedRows, Record, Unreadable, parse_rows
+from watcher.catalog.record import FIELDS, Record, Unreadable, parse_row
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+    # Rows by their fingerprints.
+    KnownRows = Mapping[str, Record | Unreadable]
 
 PAGE_ONE_KEPT = 100
 # A sweep is refused as a change of schema with more unreadable rows than one in so many.
 ONE_UNREADABLE_IN = 10
 MAX_DOUBTS_SHOWN = 4
 MAX_QUOTED_LENGTH = 80
-
-# The fields that `catalog` reads. Any other field may count views or give the time: with it no two
-# readings would be equal, and a first sweep would never be complete.
-_COMPARED_FIELDS = (
-    "modelDescription interfaceType provider creditPrice creditUnit usdPrice falPrice "
-    "discountRate anchor discountPrice"
-).split()
-
-_CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), default=str)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,19 +70,23 @@ class Page:
     number: int
     total: int
     fingerprints: tuple[str, ...]
-    parsed: ParsedRows
-    categories: Mapping[str, int]
+    rows: tuple[Record | Unreadable, ...]
 
     @classmethod
-    def of(cls, number: int, total: int, rows: Sequence[object]) -> Page:
-        """Parse the rows of a page; the rows themselves are not kept."""
-        return cls(
-            number=number,
-            total=total,
-            fingerprints=tuple(map(_fingerprint, rows)),
-            parsed=parse_rows(rows),
-            categories=Counter(_category(row) for row in rows),
+    def of(
+        cls,
+        number: int,
+        total: int,
+        rows: Sequence[object],
+        known: KnownRows = MappingProxyType({}),
+    ) -> Page:
+        """Parse the rows that are not `known` already; they are not kept as they came."""
+        fingerprints = tuple(map(_fingerprint, rows))
+        parsed = tuple(
+            known.get(fingerprint) or parse_row(row)
+            for fingerprint, row in zip(fingerprints, rows, strict=True)
         )
+        return cls(number, total, fingerprints, parsed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,11 +99,11 @@ class SweepReading:
 
     def records(self) -> tuple[Record, ...]:
         """All records, in listing order."""
-        return tuple(chain.from_iterable(page.parsed.records for page in self.pages))
+        return tuple(row for row in _rows(self.pages) if isinstance(row, Record))
 
     def unreadable(self) -> tuple[Unreadable, ...]:
         """The rows that cannot be read."""
-        return tuple(chain.from_iterable(page.parsed.unreadable for page in self.pages))
+        return tuple(row for row in _rows(self.pages) if isinstance(row, Unreadable))
 
     def probe(self, records: str) -> Probe:
         """What the next probe and the next sweep are compared with.
@@ -153,6 +152,12 @@ def pages_to_read(pages: Sequence[Page]) -> range:
     largest = max(len(page.fingerprints) for page in pages)
     following = pages[-1].number + 1
     return range(following, following - missing // -largest)
+
+
+def known_rows(pages: Iterable[Page]) -> KnownRows:
+    """The rows of these pages, which need not be parsed again where they come again."""
+    fingerprints = chain.from_iterable(page.fingerprints for page in pages)
+    return dict(zip(fingerprints, _rows(pages), strict=True))
 
 
 def clashes(first: Page, page: Page) -> bool:
@@ -249,18 +254,26 @@ def _doubts(reading: SweepReading) -> Iterable[str]:
     """What speaks against a reading whose pages are all there."""
     if reading.before != reading.after:
         yield "the counts moved while the pages were read"
+    by_category = _count_by_category(reading.pages)
+    total = reading.pages[0].total
     for category, counted in reading.after.items():
-        listed = _listed_in(category, reading.pages)
+        listed = total if category == "all" else by_category[_folded(category)]
         if counted != listed:
             yield f"the count call says {counted} for {quoted(category)}, the pages list {listed}"
     if twice := _on_two_pages(reading.pages):
         yield f"{len(twice)} records are on two pages, such as {quoted(twice[0])}"
 
 
-def _listed_in(category: str, pages: Sequence[Page]) -> int:
-    if category == "all":
-        return pages[0].total
-    return sum(page.categories.get(category.strip().casefold(), 0) for page in pages)
+def _count_by_category(pages: Iterable[Page]) -> Counter[str]:
+    spellings = Counter(map(attrgetter("interface"), _rows(pages)))
+    counts = Counter[str]()
+    for spelling, times in spellings.items():
+        counts[_folded(spelling)] += times
+    return counts
+
+
+def _folded(category: str) -> str:
+    return category.strip().casefold()
 
 
 def _on_two_pages(pages: Sequence[Page]) -> list[str]:
@@ -268,26 +281,25 @@ def _on_two_pages(pages: Sequence[Page]) -> list[str]:
 
     By identity and not by row: a record whose price changed while it moved is the same record.
     """
-    appearances = Counter(chain.from_iterable(_identities(page) for page in pages))
-    return [key for key, times in appearances.items() if times > 1]
+    on_pages = (dict.fromkeys(row.identity_key for row in page.rows) for page in pages)
+    appearances = Counter(chain.from_iterable(on_pages))
+    return [key for key, times in appearances.items() if key and times > 1]
 
 
-def _identities(page: Page) -> dict[str, None]:
-    understood = (record.identity_key for record in page.parsed.records)
-    others = (row.identity_key for row in page.parsed.unreadable if row.identity_key)
-    return dict.fromkeys(chain(understood, others))
+def _rows(pages: Iterable[Page]) -> Iterator[Record | Unreadable]:
+    return chain.from_iterable(page.rows for page in pages)
 
 
 def _fingerprint(row: object) -> str:
-    if isinstance(row, dict):
-        row = {field: row[field] for field in _COMPARED_FIELDS if field in row}
-    return blake2b(_CANONICAL.encode(row).encode(), digest_size=8).hexdigest()
+    """What distinguishes a row from all others. Of an object only the fields that are read.
+
+    Any other field may count views or give the time: with it no two readings would be equal, and a
+    first sweep would never be complete.
+    """
+    read = tuple(map(row.get, FIELDS)) if isinstance(row, dict) else row
+    return blake2b(repr(read).encode(), digest_size=16).hexdigest()
 
 
 def _fingerprint_of_all(pages: Sequence[Page]) -> str:
     rows = sorted(chain.from_iterable(page.fingerprints for page in pages))
     return blake2b("".join(rows).encode(), digest_size=16).hexdigest()
-
-
-def _category(row: object) -> str:
-    return str(row.get("interfaceType", "")).strip().casefold() if isinstance(row, dict) else ""

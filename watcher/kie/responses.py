@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import timedelta
 
+    from watcher.kie.completeness import KnownRows
+
 MAX_BODY_BYTES = 16 * 1024 * 1024
 MAX_RECORDS = 1_000_000
 
@@ -156,8 +158,8 @@ def read_counts(call: str, data: object) -> Mapping[str, int]:
     return data
 
 
-def read_page(call: str, data: object, number: int) -> Page:
-    """One page, with its rows parsed as far as they can be."""
+def read_page(call: str, data: object, number: int, known: KnownRows) -> Page:
+    """One page, with its rows parsed as far as they can be, except those that are `known`."""
     if not isinstance(data, dict):
         _refuse_shape(call, f"data is {_kind(data)}, not an object")
     rows, total = data.get("records"), data.get("total")
@@ -169,7 +171,7 @@ def read_page(call: str, data: object, number: int) -> Page:
         what = f"{max(total, len(rows))} records are more than {MAX_RECORDS}"
         raise SourceError(call, what, SourceReason.CAP)
     try:
-        return Page.of(number, total, rows)
+        return Page.of(number, total, rows, known)
     except RecursionError:
         _refuse_shape(call, "a record is nested too deeply")
 
