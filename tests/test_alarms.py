@@ -47,11 +47,12 @@ REGION = Polled(
     False,
     "envelope",
     "GET model-pricing/count: code 4030, 'Not supported in the current region.'",
+    4030,
 )
-FORBIDDEN = Polled(False, "status", "POST model-pricing/page (page 1): status 403 Forbidden")
-TOO_MANY = Polled(False, "status", "GET model-pricing/count: status 429 Too Many Requests")
+FORBIDDEN = Polled(False, "status", "POST model-pricing/page (page 1): status 403 Forbidden", 403)
+TOO_MANY = Polled(False, "status", "GET model-pricing/count: status 429 Too Many Requests", 429)
 FULL = "/var/lib/kie-watcher/db: the disk is full. Make room"
-QUOTING = Polled(False, "body", "sweep: the reply is not JSON; it begins ': code 4030'")
+QUOTING = Polled(False, "envelope", "sweep: code 500, 'upstream: status 403'", 500)
 DISK = Polled(False, "state", FULL)
 
 

@@ -21,7 +21,7 @@ from watcher.app import Reloads, run
 from watcher.config.errors import ConfigError, Place, Problem
 from watcher.config.settings import Settings
 from watcher.notify.receiver import Outcome, TerminalReceiver, Verdict
-from watcher.simulator.faults import Status
+from watcher.simulator.faults import Envelope, Fault, Status
 from watcher.simulator.server import Simulator
 
 PATIENCE = 20
@@ -287,3 +287,31 @@ async def test_an_outage_is_told_to_the_operator_once_with_its_end(
         await service.until(lambda: "can be read again" in service.printed.getvalue())
 
     assert service.printed.getvalue().count("could not be read") == 1
+
+
+REFUSED, BLIND = "refuses to serve", "could not be read"
+
+
+@pytest.mark.parametrize(
+    ("fault", "said"),
+    [
+        pytest.param(Status(403), REFUSED, id="an HTTP status"),
+        pytest.param(Envelope(4030, "Not supported in the current region."), REFUSED, id="a code"),
+        pytest.param(
+            Envelope(500, "from upstream: status 403"), BLIND, id="a code that quotes one"
+        ),
+    ],
+)
+async def test_a_refusal_is_known_by_its_status_or_code_and_by_no_words(
+    simulator: Simulator, tmp_path: Path, fault: Fault, said: str
+) -> None:
+    service = Service(
+        settings(simulator, tmp_path, operator=["terminal"], operator_after="0.5s"), tmp_path
+    )
+
+    async with service.running():
+        await service.until(lambda: "Watching 30 models" in service.printed.getvalue())
+        simulator.faults.always(fault)
+        await service.until(lambda: said in service.printed.getvalue())
+
+    assert (REFUSED in service.printed.getvalue()) is (said == REFUSED)

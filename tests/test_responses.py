@@ -175,6 +175,7 @@ def test_only_a_rate_limit_in_the_envelope_says_when_to_come_back(code: int, kep
     with pytest.raises(SourceError) as caught:
         read_envelope("call", json.dumps({"code": code}), timedelta(minutes=3))
     assert caught.value.retry_after == (timedelta(minutes=3) if kept else None)
+    assert caught.value.status == code
 
 
 @pytest.mark.parametrize(
@@ -323,6 +324,7 @@ def test_every_status_but_200_is_an_error_that_says_which(
     with pytest.raises(SourceError) as caught:
         refuse_status("call", status, location, timedelta(minutes=1))
     assert caught.value.reason is reason
+    assert caught.value.status == status
     assert what in caught.value.what
     assert "hush" not in caught.value.what
     assert caught.value.retry_after == (timedelta(minutes=1) if waits else None)

@@ -87,13 +87,15 @@ class PollOutcome(StrEnum):
 class PollReport:
     """What one poll did. `why` is what called for a sweep, or what went wrong.
 
-    `reason` is the sort of failure, for counting; `bytes` are those of the response bodies, still
-    compressed; `suppressed` counts the deliveries that a silence dropped.
+    `reason` is the sort of failure, for counting, and `status` the HTTP status or envelope code
+    that said so; `bytes` are those of the response bodies, still compressed; `suppressed` counts
+    the deliveries that a silence dropped.
     """
 
     outcome: PollOutcome
     why: str | None = None
     reason: str | None = None
+    status: int | None = None
     changes: tuple[RecordedChange, ...] = ()
     notices: tuple[Notice, ...] = ()
     holds: int = 0
@@ -196,7 +198,11 @@ class Poller:
                 return PollReport(
                     PollOutcome.INCONCLUSIVE, str(error), "torn", holds=self._open_holds()
                 )
-            return self._failed(str(error), error.reason.value, error.retry_after)
+            return replace(
+                self._failed(str(error), error.reason.value),
+                status=error.status,
+                retry_after=error.retry_after,
+            )
         except StateError as error:
             return self._failed(str(error), "state")
         except Exception as error:  # the one place: a daemon outlives its own mistakes
@@ -239,9 +245,8 @@ class Poller:
             return "full sweep due"
         return None
 
-    def _failed(self, why: str, reason: str, retry_after: timedelta | None = None) -> PollReport:
-        holds = self._open_holds()
-        return PollReport(PollOutcome.FAILED, why, reason, holds=holds, retry_after=retry_after)
+    def _failed(self, why: str, reason: str) -> PollReport:
+        return PollReport(PollOutcome.FAILED, why, reason, holds=self._open_holds())
 
     def _open_holds(self) -> int:
         stored = self._intake.cached

@@ -45,17 +45,25 @@ class SourceReason(StrEnum):
 class SourceError(Exception):
     """The API gave nothing that can be used: which call, what came, and how long to wait.
 
-    Its text has no address and no header, and only short quoted pieces of what came.
+    `status` is the HTTP status of a reply that was not 200, or the code of an envelope that was
+    not. Its text has no address and no header, and only short quoted pieces of what came.
     """
 
     def __init__(
-        self, call: str, what: str, reason: SourceReason, retry_after: timedelta | None = None
+        self,
+        call: str,
+        what: str,
+        reason: SourceReason,
+        *,
+        retry_after: timedelta | None = None,
+        status: int | None = None,
     ) -> None:
-        super().__init__(call, what, reason, retry_after)
+        super().__init__(call, what, reason)
         self.call = call
         self.what = what
         self.reason = reason
         self.retry_after = retry_after
+        self.status = status
 
     def __str__(self) -> str:
         return f"{self.call}: {self.what}"
@@ -126,10 +134,14 @@ def refuse_status(call: str, status: int, location: str | None, wait: timedelta 
         return
     if location is not None and 300 <= status < 400:  # noqa: PLR2004
         what = f"redirected ({status}) to {quoted(_host(location))}, which is not followed"
-        raise SourceError(call, what, SourceReason.REDIRECT)
+        raise SourceError(call, what, SourceReason.REDIRECT, status=status)
     may_wait = status in {HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE}
     raise SourceError(
-        call, f"status {_phrase(status)}", SourceReason.STATUS, wait if may_wait else None
+        call,
+        f"status {_phrase(status)}",
+        SourceReason.STATUS,
+        retry_after=wait if may_wait else None,
+        status=status,
     )
 
 
@@ -143,7 +155,13 @@ def read_envelope(call: str, text: str, wait: timedelta | None) -> object:
         return reply.get("data")
     what = f"code {_shown(code)}, {_shown(reply.get('msg'))}"
     limited = code == HTTPStatus.TOO_MANY_REQUESTS
-    raise SourceError(call, what, SourceReason.ENVELOPE, wait if limited else None)
+    raise SourceError(
+        call,
+        what,
+        SourceReason.ENVELOPE,
+        retry_after=wait if limited else None,
+        status=code if isinstance(code, int) else None,
+    )
 
 
 def read_counts(call: str, data: object) -> Mapping[str, int]:

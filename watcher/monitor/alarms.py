@@ -7,7 +7,6 @@ state has a JSON form, so that a restart neither repeats nor forgets an alarm.
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -27,9 +26,10 @@ DEAD_LETTERS_AGAIN_AFTER = timedelta(days=1)
 # Then the new time counts as right, and a later jump is another alarm.
 CLOCK_ACCEPTED_AFTER = timedelta(days=1)
 
-# Beside the statuses 401, 403, 407, 451 and 511, codes of an envelope such as 4030: "Not
-# supported in the current region".
-_REFUSAL = re.compile(r": (?:code|status) (?:401\d?|403\d?|407|451|511)\b")
+# HTTP statuses that refuse whoever asks. The codes of envelopes are these, or finer ones of the
+# first two, such as 4030: "Not supported in the current region".
+_REFUSALS = frozenset({401, 403, 407, 451, 511})
+_FINER_REFUSALS = frozenset({401, 403})
 
 
 class AlarmKind(StrEnum):
@@ -173,6 +173,8 @@ class AlarmRules:
 class Polled:
     """A poll ended. `reason` is the sort of its failure, `why` the failure in words.
 
+    `status` is the HTTP status or the envelope's code that made it one.
+
     `held` says whether a collapse of the catalogue waits for confirmation (`None`: not known),
     `recovered` whether this poll ended it and notified every receiver of that; `models` are those
     on sale.
@@ -181,6 +183,7 @@ class Polled:
     good: bool
     reason: str | None = None
     why: str | None = None
+    status: int | None = None
     held: bool | None = None
     recovered: bool = False
     models: int = 0
@@ -192,7 +195,9 @@ class Polled:
             return None
         if self.reason in {"schema", "shape"}:
             return AlarmKind.SHAPE
-        if self.reason in {"envelope", "status"} and _REFUSAL.search(self.why or ""):
+        if self.status is not None and (
+            self.status in _REFUSALS or self.status // 10 in _FINER_REFUSALS
+        ):
             return AlarmKind.REFUSED
         return None
 

@@ -258,6 +258,7 @@ def _observation(
         good=good,
         reason=report.reason,
         why=None if good else report.why,
+        status=report.status,
         held=None if status is None else _is_collapse_held(status),
         recovered=any(notice.kind is NoticeKind.RECOVERED for notice in report.notices),
         models=0 if status is None else sum(status.models.values()),
