@@ -24,7 +24,8 @@ from watcher.catalog.confirm import ConfirmRules
 from watcher.config.settings import PollSettings, SourceSettings
 from watcher.kie.client import KieClient
 from watcher.kie.responses import Body
-from watcher.poller import Poller, PollOutcome, PollRules
+from watcher.observer import PollOutcome
+from watcher.poller import Poller, PollRules
 from watcher.routing.rules import RoutingRules, Silence
 from watcher.simulator.catalogue import Catalogue
 from watcher.simulator.generator import generate

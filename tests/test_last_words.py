@@ -10,18 +10,20 @@ import sys
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
+from random import Random
 
 import pytest
 from click.testing import CliRunner
 
 from stored import START, commit, record
 from torture.inboxes import HttpInbox
-from watcher.catalog.changes import Notice, NoticeKind
 from watcher.cli.main import cli
 from watcher.monitor.alarms import AlarmRules
-from watcher.monitor.alerting import LastWords
+from watcher.monitor.direct import say_last_words, withdraw_last_words
+from watcher.notify.receiver import Outcome, Verdict
+from watcher.render.markup import Markup, Service
 from watcher.simulator.generator import generate
 from watcher.simulator.server import Simulator
 from watcher.store.connection import StateError
@@ -176,85 +178,97 @@ async def test_operators_are_told_once_and_of_the_end_as_well(tmp_path: Path) ->
 
 
 @dataclass
-class Operators:
-    """Whom a notice is offered to, and what comes of it."""
+class Operator:
+    """A receiver that says whether it accepts, or breaks, and keeps what it was offered."""
 
-    accept: bool = True
-    heard: list[tuple[str, Notice]] = field(default_factory=list)
+    name: str
+    accepts: bool = True
+    breaks: bool = False
+    offered: list[str] = field(default_factory=list)
+    service: Service = field(default_factory=lambda: Service("test", Markup.TEXT, 500, 0, None))
 
-    async def send(self, name: str, notice: Notice) -> bool:
-        self.heard.append((name, notice))
-        return self.accept
+    async def send(
+        self,
+        title: str,
+        body: str,
+        alert_id: str,
+        markup: str | None = None,
+        picture: bytes | None = None,
+    ) -> Outcome:
+        self.offered.append(body)
+        if self.breaks:
+            raise RuntimeError("broken")
+        return Outcome(Verdict.ACCEPTED if self.accepts else Verdict.RETRY, "")
 
-    def last_words(self, place: Path, *operators: str) -> LastWords:
-        rules = AlarmRules(operators or ("me", "mail"), ("team", "me", "mail"))
-        return LastWords(place / "state.db", rules, self.send)
+
+async def say(
+    state: Path, *operators: Operator, error: StateError = DAMAGED, at: datetime = START
+) -> None:
+    names = tuple(operator.name for operator in operators)
+    rules = AlarmRules(names, ("team", *names))
+    everyone = (Operator("team"), *operators)
+    await say_last_words(error, state, everyone, rules=rules, now=at, rng=Random(0))
+    assert everyone[0].offered == []
 
 
-async def test_every_operator_is_told_and_reminded_after_a_day(tmp_path: Path) -> None:
-    operators = Operators()
+@pytest.fixture
+def state(tmp_path: Path) -> Path:
+    return tmp_path / "state.db"
+
+
+async def test_every_operator_is_told_and_reminded_after_a_day(state: Path) -> None:
+    me, mail = Operator("me"), Operator("mail")
     for hours in (0, 1, 23, 25, 26):
-        await operators.last_words(tmp_path).say(DAMAGED, START + timedelta(hours=hours))
+        await say(state, me, mail, at=START + timedelta(hours=hours))
 
-    assert [name for name, _ in operators.heard] == ["me", "mail"] * 2
-    assert {notice.kind for _, notice in operators.heard} == {NoticeKind.ALARM}
-    alarm = operators.last_words(tmp_path).withdraw()
+    assert (len(me.offered), len(mail.offered)) == (2, 2)
+    assert all("the database is damaged" in body for body in me.offered)
+    alarm = withdraw_last_words(state)
     assert alarm is not None
     assert (alarm.since_at, alarm.why) == (START, str(DAMAGED))
-    assert operators.last_words(tmp_path).withdraw() is None
+    assert withdraw_last_words(state) is None
 
 
-async def test_other_words_are_other_news(tmp_path: Path) -> None:
-    operators = Operators()
-    await operators.last_words(tmp_path, "me").say(DAMAGED, START)
-    await operators.last_words(tmp_path, "me").say(StateError("is of another program"), START)
+async def test_other_words_are_other_news(state: Path) -> None:
+    me = Operator("me")
+    await say(state, me)
+    await say(state, me, error=StateError("is of another program"))
 
-    assert len(operators.heard) == 2
-
-
-async def test_what_nobody_accepted_is_said_again_at_the_next_start(tmp_path: Path) -> None:
-    operators = Operators(accept=False)
-    await operators.last_words(tmp_path, "me").say(DAMAGED, START)
-    await operators.last_words(tmp_path, "me").say(DAMAGED, START)
-
-    assert len(operators.heard) == 2
+    assert len(me.offered) == 2
 
 
-async def test_without_operators_nobody_is_told(tmp_path: Path) -> None:
-    operators = Operators()
-    await LastWords(tmp_path / "state.db", AlarmRules((), ("team",)), operators.send).say(
-        DAMAGED, START
-    )
+async def test_what_nobody_accepted_is_said_again_at_the_next_start(state: Path) -> None:
+    me = Operator("me", accepts=False)
+    await say(state, me)
+    await say(state, me)
 
-    assert operators.heard == []
+    assert len(me.offered) == 2
+
+
+async def test_without_operators_nobody_is_told(state: Path) -> None:
+    await say(state)
+
+    assert withdraw_last_words(state) is None
 
 
 @pytest.mark.parametrize("content", ["", "{}", "[" * 100_000, '{"kind": "state", "since_at": 3}'])
-async def test_a_note_that_cannot_be_read_is_as_good_as_none(tmp_path: Path, content: str) -> None:
-    (tmp_path / "state.db.told").write_text(content)
-    operators = Operators()
-    await operators.last_words(tmp_path, "me").say(DAMAGED, START)
+async def test_a_note_that_cannot_be_read_is_as_good_as_none(state: Path, content: str) -> None:
+    state.with_name("state.db.told").write_text(content)
+    me = Operator("me")
+    await say(state, me)
 
-    assert len(operators.heard) == 1
+    assert len(me.offered) == 1
 
 
 async def test_a_place_that_cannot_be_written_ends_no_last_word(tmp_path: Path) -> None:
-    operators = Operators()
-    await operators.last_words(tmp_path / "nowhere", "me").say(DAMAGED, START)
+    me = Operator("me")
+    await say(tmp_path / "nowhere" / "state.db", me)
 
-    assert len(operators.heard) == 1
+    assert len(me.offered) == 1
 
 
-async def test_a_receiver_that_breaks_keeps_nobody_else_from_hearing(tmp_path: Path) -> None:
-    heard: list[str] = []
+async def test_a_receiver_that_breaks_keeps_nobody_else_from_hearing(state: Path) -> None:
+    me, mail = Operator("me", breaks=True), Operator("mail")
+    await say(state, me, mail)
 
-    async def send(name: str, _: Notice) -> bool:
-        if name == "me":
-            raise RuntimeError("broken")
-        heard.append(name)
-        return True
-
-    rules = AlarmRules(("me", "mail"), ("me", "mail"))
-    await LastWords(tmp_path / "state.db", rules, send).say(DAMAGED, START)
-
-    assert heard == ["mail"]
+    assert len(mail.offered) == 1

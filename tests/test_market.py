@@ -34,7 +34,7 @@ from watcher.config.settings import (
     StateSettings,
 )
 from watcher.notify.receiver import Verdict
-from watcher.poller import PollOutcome
+from watcher.observer import PollOutcome
 from watcher.simulator.catalogue import Promotion, Remove, Reprice
 from watcher.simulator.faults import (
     Bomb,

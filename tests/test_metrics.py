@@ -6,6 +6,7 @@ import json
 import re
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -19,11 +20,10 @@ from prometheus_client.parser import text_string_to_metric_families
 from watcher import __version__
 from watcher.catalog.changes import CreditValueChange, RecordedChange
 from watcher.catalog.confirm import Hold, HoldReason
-from watcher.monitor.alarms import AlarmKind
+from watcher.monitor.alarms import Alarm, AlarmKind
 from watcher.monitor.metrics import Metrics
 from watcher.notify.receiver import Outcome, Verdict
-from watcher.outbox import SendAttempt
-from watcher.poller import PollOutcome, PollReport
+from watcher.observer import PollOutcome, PollReport, SendAttempt
 from watcher.store.values import OpenHold, PollStatus, ReceiverStatus, Status
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
@@ -44,9 +44,11 @@ STANDING = Status(
 )
 
 
-def read(metrics: Metrics, status: Status | None = NOTHING_YET) -> dict[str, float]:
+def read(
+    metrics: Metrics, status: Status | None = NOTHING_YET, raised: Sequence[Alarm] = ()
+) -> dict[str, float]:
     """Every series of the page as `name{label=value,…}`."""
-    page = metrics.page(status, NOW).decode()
+    page = metrics.page(status, raised).decode()
     series = {}
     for family in text_string_to_metric_families(page):
         for sample in family.samples:
@@ -65,7 +67,7 @@ def attempt(verdict: Verdict, died: bool = False, waited: timedelta | None = Non
 
 
 def test_polls_are_counted_with_all_that_they_did() -> None:
-    metrics = Metrics()
+    metrics = Metrics([], lambda: NOW)
     change = RecordedChange(1, NOW, CreditValueChange(Decimal("0.005"), Decimal("0.006")))
     took = timedelta(seconds=0.7)
     metrics.polled(poll(PollOutcome.QUIET, requests=2, bytes=900, took=took))
@@ -97,7 +99,7 @@ def test_polls_are_counted_with_all_that_they_did() -> None:
 
 
 def test_deliveries_are_counted_by_what_came_of_them() -> None:
-    metrics = Metrics(["team", "me"])
+    metrics = Metrics(["team", "me"], lambda: NOW)
     metrics.attempted(attempt(Verdict.RETRY))
     metrics.attempted(attempt(Verdict.RETRY, died=True))
     metrics.attempted(attempt(Verdict.REFUSED, died=True))
@@ -114,10 +116,12 @@ def test_deliveries_are_counted_by_what_came_of_them() -> None:
 
 
 def test_what_is_put_off_or_never_told_is_counted_by_reason() -> None:
-    metrics = Metrics()
-    metrics.deferred("quiet")
-    metrics.deferred("digest", 5)
-    metrics.suppressed("silence")
+    metrics = Metrics([], lambda: NOW)
+    metrics.deferred("team", {1: "quiet", 2: "digest", 3: "digest"})
+    metrics.deferred("me", {1: "digest", 2: "digest"})
+    # Each counts once, however often it is deferred again.
+    metrics.deferred("team", {2: "digest", 3: "digest", 4: "digest"})
+    metrics.suppressed("silence", 1)
     metrics.pinged("accepted")
     series = read(metrics)
     assert series["kie_watcher_deferred_total{reason=quiet}"] == 1
@@ -127,29 +131,29 @@ def test_what_is_put_off_or_never_told_is_counted_by_reason() -> None:
 
 
 def test_a_refused_configuration_leaves_the_time_of_the_one_in_use() -> None:
-    metrics = Metrics()
-    metrics.configured(True, NOW)
-    metrics.configured(False, NOW + HOUR)
+    metrics = Metrics([], lambda: NOW)
+    metrics.configured(None)
+    metrics._now = lambda: NOW + HOUR
+    metrics.configured("is zero")
     series = read(metrics)
     assert series["kie_watcher_configuration_loaded"] == 0
     assert series["kie_watcher_configuration_loaded_timestamp_seconds"] == NOW.timestamp()
-    metrics.configured(True, NOW + HOUR)
+    metrics.configured(None)
     assert read(metrics)["kie_watcher_configuration_loaded"] == 1
 
 
 def test_open_alarms_are_shown_until_they_are_over() -> None:
-    metrics = Metrics()
-    metrics.set_alarms([AlarmKind.BLIND, AlarmKind.RECEIVER, AlarmKind.RECEIVER])
-    series = read(metrics)
+    metrics = Metrics([], lambda: NOW)
+    kinds = (AlarmKind.BLIND, AlarmKind.RECEIVER, AlarmKind.RECEIVER)
+    series = read(metrics, raised=[Alarm(kind, NOW, NOW) for kind in kinds])
     assert series["kie_watcher_alarms{alarm=blind}"] == 1
     assert series["kie_watcher_alarms{alarm=receiver}"] == 2
     assert series["kie_watcher_alarms{alarm=clock}"] == 0
-    metrics.set_alarms([])
     assert read(metrics)["kie_watcher_alarms{alarm=blind}"] == 0
 
 
 def test_how_things_stand_is_read_anew_each_time() -> None:
-    metrics = Metrics()
+    metrics = Metrics([], lambda: NOW)
     series = read(metrics, STANDING)
     expected = {
         "kie_watcher_state_readable": 1,
@@ -174,13 +178,13 @@ def test_how_things_stand_is_read_anew_each_time() -> None:
 
 @pytest.mark.parametrize("status", [None, NOTHING_YET], ids=["unreadable", "nothing yet"])
 def test_what_is_not_known_has_no_value(status: Status | None) -> None:
-    series = read(Metrics(), status)
+    series = read(Metrics([], lambda: NOW), status)
     assert series["kie_watcher_state_readable"] == (status is not None)
     assert not [name for name in series if "last_sweep" in name or "models" in name]
 
 
 def test_the_build_and_the_process_say_what_they_are() -> None:
-    series = read(Metrics())
+    series = read(Metrics([], lambda: NOW))
     build = [name for name in series if name.startswith("kie_watcher_build_info")]
     assert f"version={__version__}" in build[0]
     assert series["process_resident_memory_bytes"] > 0
@@ -188,7 +192,7 @@ def test_the_build_and_the_process_say_what_they_are() -> None:
 
 
 def test_two_metrics_in_one_process_share_nothing() -> None:
-    one, other = Metrics(), Metrics()
+    one, other = Metrics([], lambda: NOW), Metrics([], lambda: NOW)
     one.polled(poll(PollOutcome.QUIET))
     assert read(other)["kie_watcher_polls_total{outcome=quiet,reason=}"] == 0
 
@@ -196,32 +200,29 @@ def test_two_metrics_in_one_process_share_nothing() -> None:
 def test_a_hostile_listing_makes_neither_many_series_nor_broken_lines() -> None:
     nasty = 'x"\n# HELP evil \\ \x1b[31m' + "y" * 500
     models = {nasty: 1000, **{f"category {number}": number for number in range(500)}, "": 999}
-    metrics = Metrics()
+    metrics = Metrics([], lambda: NOW)
     series = read(metrics, replace(STANDING, models=models))
     categories = [name for name in series if name.startswith("kie_watcher_models")]
     assert len(categories) == 31
     assert sum(series[name] for name in categories) == sum(models.values())
     assert series["kie_watcher_models{category=(none)}"] == 999
-    page = metrics.page(replace(STANDING, models=models), NOW).decode()
+    page = metrics.page(replace(STANDING, models=models), ()).decode()
     assert "\x1b" not in page
     assert "y" * 50 not in page
     assert "\n# HELP evil" not in page
 
 
 def test_no_reason_in_words_and_no_address_reaches_the_page() -> None:
-    metrics = Metrics(["team"])
+    metrics = Metrics(["team"], lambda: NOW)
     metrics.polled(poll(PollOutcome.FAILED, "transport"))
     metrics.attempted(attempt(Verdict.REFUSED, died=True))
-    page = metrics.page(STANDING, NOW).decode()
+    page = metrics.page(STANDING, ()).decode()
     for secret in ("t0k3n", "secret.example", "in words", "no reply", "Sora"):
         assert secret not in page
 
 
 def test_a_watcher_without_web_loads_no_metrics_library() -> None:
-    program = (
-        "import sys, watcher.app, watcher.monitor.alerting, watcher.monitor.heartbeat\n"
-        "print('prometheus_client' in sys.modules)"
-    )
+    program = "import sys, watcher.app\nprint('prometheus_client' in sys.modules)"
     done = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=False
     )
@@ -236,14 +237,14 @@ _LABELS = re.compile(r"(kie_watcher_[a-z_]+)\{([^}]*)\}")
 
 def everything() -> dict[str, set[str]]:
     """Every series name there is, with the names of its labels."""
-    metrics = Metrics(["team"])
+    metrics = Metrics(["team"], lambda: NOW)
     metrics.polled(poll(PollOutcome.QUIET))
     metrics.attempted(attempt(Verdict.ACCEPTED, waited=HOUR))
-    metrics.deferred("quiet")
-    metrics.suppressed("silence")
+    metrics.deferred("team", {1: "quiet"})
+    metrics.suppressed("silence", 1)
     metrics.pinged("failed")
-    metrics.configured(True, NOW)
-    page = metrics.page(STANDING, NOW).decode()
+    metrics.configured(None)
+    page = metrics.page(STANDING, ()).decode()
     return {
         sample.name: set(sample.labels)
         for family in text_string_to_metric_families(page)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from random import Random
@@ -19,12 +20,13 @@ from watcher.catalog.changes import ModelChange
 from watcher.catalog.confirm import ConfirmRules
 from watcher.config.settings import PollSettings, SourceSettings
 from watcher.kie.client import open_client
-from watcher.poller import Poller, PollOutcome, PollReport, PollRules
+from watcher.observer import Observer, PollOutcome, PollReport
+from watcher.poller import Poller, PollRules
 from watcher.routing.match import Matcher
 from watcher.routing.rules import RoutingRules, Silence
 from watcher.simulator.faults import CountsOff, Empty, Envelope, HalfJson, Html, Status
 from watcher.simulator.server import Simulator
-from watcher.store.requests import AcceptHolds, StartOver
+from watcher.store.requests import AcceptHolds, AddSilence, StartOver
 from watcher.store.store import Store, open_store
 from watcher.store.values import StoredSilence
 
@@ -40,6 +42,20 @@ def rows(count: int = 30, **wire: Any) -> list[dict[str, Any]]:
 
 
 @dataclass
+class Listening(Observer):
+    """Calls what a test wants to be called after each poll."""
+
+    on_poll: Callable[[PollReport], None] = lambda _: None
+    suppressions: Counter[str] = field(default_factory=Counter)
+
+    def polled(self, report: PollReport) -> None:
+        self.on_poll(report)
+
+    def suppressed(self, reason: str, count: int) -> None:
+        self.suppressions[reason] += count
+
+
+@dataclass
 class World:
     """A simulator, a state and a clock; `poller` is the daemon's, until it is started again."""
 
@@ -47,6 +63,7 @@ class World:
     path: Path
     poll: PollSettings
     minute: float = 0
+    observer: Listening = field(default_factory=Listening)
     poller: Poller = field(init=False)
     store: Store = field(init=False)
 
@@ -75,7 +92,12 @@ class World:
             open_client(source, self.poll, at_once) as client,
         ):
             rules = PollRules(ConfirmRules(), RoutingRules(("team",)), lambda _: NO_SILENCE)
-            self.poller = Poller(client, self.store, self.poll, rules, now=self.now, rng=Random(1))
+            self.poller = Poller(
+                *(client, self.store, self.poll, rules),
+                now=self.now,
+                rng=Random(1),
+                observer=self.observer,
+            )
             yield self
 
 
@@ -382,11 +404,29 @@ async def test_a_clock_set_back_does_not_put_off_the_full_sweep(world: World) ->
 
 async def test_the_loop_stops_at_once_when_asked_while_it_waits(world: World) -> None:
     stop = asyncio.Event()
-    loop = asyncio.create_task(world.poller.run(stop, lambda _: stop.set()))
+    world.observer.on_poll = lambda _: stop.set()
+    loop = asyncio.create_task(world.poller.run(stop))
 
     await asyncio.wait_for(loop, timeout=10)
 
     assert stop.is_set()
+
+
+async def test_what_a_silence_drops_is_counted(world: World) -> None:
+    everything = Silence(1, Matcher(), START, START + timedelta(days=1), drop=True)
+    intake = world.poller._intake
+    intake.rules = replace(intake.rules, parse_silence=lambda _: everything)
+    await world.store.apply(
+        AddSilence(
+            StoredSilence(0, {}, START, START + timedelta(days=1), "they try", dropping=True)
+        )
+    )
+    await world.sees(minute=0)
+    world.simulator.catalogue.edit("Reel 3, 3s", creditPrice="5", usdPrice="0.025")
+
+    await world.sees(minute=5)
+
+    assert world.observer.suppressions["silence"] == 1
 
 
 # What people ask for from outside
@@ -484,6 +524,7 @@ async def test_a_poller_that_is_woken_polls_at_once(world: World) -> None:
         else:
             stop.set()
 
-    await asyncio.wait_for(world.poller.run(stop, after), timeout=10)
+    world.observer.on_poll = after
+    await asyncio.wait_for(world.poller.run(stop), timeout=10)
 
     assert outcomes == [PollOutcome.BASELINE, PollOutcome.QUIET]

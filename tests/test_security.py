@@ -21,6 +21,7 @@ from watcher.config.settings import PollSettings, SourceSettings
 from watcher.kie.client import MAX_PAGES, open_client
 from watcher.kie.responses import MAX_BODY_BYTES, MAX_RECORDS, SourceError
 from watcher.monitor.heartbeat import open_heartbeat
+from watcher.observer import Observer
 
 ROOT = Path(__file__).parent.parent
 PAGE = (ROOT / "docs" / "security.md").read_text("utf-8")
@@ -104,19 +105,29 @@ async def test_prices_are_not_taken_from_a_server_with_somebody_elses_certificat
     assert asked == []
 
 
+class Ends(Observer):
+    """How pings ended."""
+
+    def __init__(self) -> None:
+        self.ends: list[str] = []
+
+    def pinged(self, outcome: str) -> None:
+        self.ends.append(outcome)
+
+
 async def test_a_heartbeat_is_not_sent_to_a_server_with_somebody_elses_certificate() -> None:
-    ends: list[str] = []
+    observer = Ends()
     async with (
         an_impostor() as (url, asked),
-        open_heartbeat(url, retry_pauses=(), after=ends.append) as heartbeat,
+        open_heartbeat(url, retry_pauses=(), observer=observer) as heartbeat,
     ):
         heartbeat.report_up()
         stop = asyncio.Event()
         beating = asyncio.create_task(heartbeat.run(stop))
         async with asyncio.timeout(10):
-            while not ends:  # noqa: ASYNC110 - another task, no event
+            while not observer.ends:  # noqa: ASYNC110 - another task, no event
                 await asyncio.sleep(0.01)
         stop.set()
         await beating
-    assert ends == ["failed"]
+    assert observer.ends == ["failed"]
     assert asked == []

@@ -19,9 +19,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from watcher.config.settings import PollSettings, SourceSettings
-from watcher.kie.client import MIN_ATTEMPTS
-from watcher.monitor.systemd import LONGEST_ROUND, Progress, Supervisor, Watchdog, longest_poll
+from watcher.kie.client import MIN_ATTEMPTS, open_client
+from watcher.monitor.systemd import Progress, Supervisor, Watchdog
 from watcher.notify.addresses import SERVICE_TIMEOUT
+from watcher.outbox import LONGEST_ROUND
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -207,19 +208,30 @@ def test_only_the_last_sign_counts(signs: list[tuple[float, float]], later: floa
 # How long work may take
 
 
-def test_a_poll_may_take_as_long_as_its_slowest_replies() -> None:
-    assert longest_poll(SourceSettings(), PollSettings()) == timedelta(minutes=28, seconds=46)
+async def longest_poll(source: SourceSettings, poll: PollSettings) -> timedelta:
+    async def pause(_: timedelta) -> None:
+        """Nothing is read here."""
+
+    async with open_client(source, poll, pause) as client:
+        return client.longest_poll
+
+
+async def test_a_poll_may_take_as_long_as_its_slowest_replies() -> None:
+    longest = await longest_poll(SourceSettings(), PollSettings())
+    assert longest == timedelta(minutes=28, seconds=46)
 
 
 @pytest.mark.parametrize("page_size", [1, 20, 100])
 @pytest.mark.parametrize("concurrency", [1, 8])
-def test_no_poll_of_todays_catalogue_can_take_longer(page_size: int, concurrency: int) -> None:
+async def test_no_poll_of_todays_catalogue_can_take_longer(
+    page_size: int, concurrency: int
+) -> None:
     source = SourceSettings(page_size=page_size, concurrency=concurrency)
     poll = PollSettings(sweep_attempts=1)
     rounds = -(-574 // page_size) // concurrency + 2
     # Before and after the pages of each attempt the counts are asked for; the probe asks twice.
     worst = MIN_ATTEMPTS * ((rounds + 2) * source.timeout + poll.settle_delay) + 2 * source.timeout
-    assert longest_poll(source, poll) > worst
+    assert await longest_poll(source, poll) > worst
 
 
 def test_a_round_of_the_outbox_has_room_for_its_longest_send() -> None:

@@ -14,7 +14,7 @@ from structlog.testing import capture_logs
 
 from torture.torn import TornWorld
 from watcher.catalog.changes import RecordedChange
-from watcher.poller import PollOutcome
+from watcher.observer import PollOutcome
 from watcher.store.store import Store, open_store
 
 WORLDS = 34

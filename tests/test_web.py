@@ -10,31 +10,25 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from http import HTTPStatus
 from pathlib import Path, PurePosixPath
+from random import Random
 from typing import Any
 
 import aiohttp
 import pytest
 import structlog
+from aiohttp import web
 from click.testing import CliRunner, Result
 
 from watcher.cli.main import cli
 from watcher.cli.query import ask_readiness
 from watcher.config.addresses import TcpAddress, UnixAddress
+from watcher.config.settings import Settings
 from watcher.monitor.alarms import Alarm, AlarmKind
+from watcher.monitor.health import health_routes, unready_reasons
 from watcher.monitor.metrics import Metrics
-from watcher.monitor.web import (
-    MOST_CONNECTIONS,
-    ListenError,
-    Pages,
-    ReadinessLimits,
-    Reply,
-    Sources,
-    pages,
-    serve,
-    unready_reasons,
-)
+from watcher.monitor.monitor import Monitor
+from watcher.monitor.web import MOST_CONNECTIONS, ListenError, serve
 from watcher.store.connection import StateError
 from watcher.store.values import PollStatus, ReceiverStatus, Status
 
@@ -53,6 +47,11 @@ GOOD = Status(
 )
 
 
+SETTINGS = Settings.model_validate(
+    {"receivers": {"team": {"url": "json://localhost"}}, "poll": {"full_sweep_every": "30m"}}
+)
+
+
 def receiver(name: str = "team", **fields: object) -> ReceiverStatus:
     nothing = ReceiverStatus(name, 0, 0, 0, None, None, CANARY)
     return replace(nothing, **fields)
@@ -66,28 +65,24 @@ def at(receivers: ReceiverStatus) -> Status:
 class Daemon:
     """What the pages are about."""
 
-    status: Status | StateError = GOOD
-    overdue: tuple[str, ...] = ()
-    metrics: Metrics = field(default_factory=Metrics)
+    standing: Status | StateError = GOOD
+    routes: list[web.RouteDef] = field(init=False)
+    monitor: Monitor = field(init=False)
 
-    async def look(self) -> Status:
-        if isinstance(self.status, StateError):
-            raise self.status
-        return self.status
+    def __post_init__(self) -> None:
+        # The daemon is its own state: only how things stand is asked of it.
+        self.monitor = Monitor(self, SETTINGS, (), now=lambda: NOW, rng=Random(0))  # type: ignore[arg-type]
+        self.monitor._alarms.adopt(Alarm(AlarmKind.CLOCK, NOW, NOW, raised_at=NOW))
+        self.routes = health_routes(self.monitor, Metrics(["team"], lambda: NOW))
 
-    @property
-    def pages(self) -> Pages:
-        limits = ReadinessLimits(30 * MINUTE, {"team"})
-        return pages(
-            Sources(
-                self.look,
-                self.metrics,
-                lambda: limits,
-                lambda: NOW,
-                alarms=lambda: [Alarm(AlarmKind.CLOCK, NOW, NOW)],
-                overdue=lambda: self.overdue,
-            )
-        )
+    async def status(self) -> Status:
+        if isinstance(self.standing, StateError):
+            raise self.standing
+        return self.standing
+
+    def hangs(self) -> None:
+        """A loop is overdue from now on."""
+        self.monitor.check_in("poller", -MINUTE)
 
 
 @asynccontextmanager
@@ -95,7 +90,7 @@ async def answering(
     listen: TcpAddress | UnixAddress, daemon: Daemon
 ) -> AsyncIterator[Callable[..., Any]]:
     """Asks a page with a real client."""
-    async with serve(listen, daemon.pages) as address:
+    async with serve(listen, daemon.routes) as address:
         if isinstance(listen, UnixAddress):
             connector = aiohttp.UnixConnector(str(listen.path))
             base = "http://localhost"
@@ -163,7 +158,9 @@ async def test_not_ready_says_why_and_alive_stays_alive() -> None:
 
 
 async def test_a_stuck_loop_is_neither_alive_nor_ready() -> None:
-    async with answering(ANY_PORT, Daemon(overdue=("poller",))) as get:
+    daemon = Daemon()
+    daemon.hangs()
+    async with answering(ANY_PORT, daemon) as get:
         for page in ("/livez", "/readyz"):
             async with get(page) as reply:
                 assert (reply.status, await reply.text()) == (503, "poller is stuck\n")
@@ -188,11 +185,11 @@ async def test_no_secret_is_in_any_reply() -> None:
 
 
 async def test_an_error_of_ours_is_a_500_that_tells_nothing() -> None:
-    async def broken() -> Reply:
+    async def broken(_: web.Request) -> web.Response:
         raise RuntimeError(CANARY)
 
     with structlog.testing.capture_logs() as lines:
-        async with serve(ANY_PORT, Pages(broken, broken, broken)) as address:
+        async with serve(ANY_PORT, [web.get("/livez", broken)]) as address:
             text = await raw(address, b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n")
     assert b"500 Internal Server Error" in text
     assert CANARY.encode() not in text
@@ -236,7 +233,7 @@ async def test_what_a_stranger_sends_is_neither_repeated_nor_logged(
 ) -> None:
     caplog.set_level("DEBUG")
     with structlog.testing.capture_logs() as lines:
-        async with serve(ANY_PORT, Daemon().pages) as address:
+        async with serve(ANY_PORT, Daemon().routes) as address:
             reply = await raw(address, request_)
     status = reply.split()[1:2]
     assert status[0][:1] == b"4" if status else True
@@ -247,26 +244,59 @@ async def test_what_a_stranger_sends_is_neither_repeated_nor_logged(
 
 
 async def test_a_connection_that_says_nothing_is_cut_off() -> None:
-    async with serve(ANY_PORT, Daemon().pages, longest=timedelta(seconds=0.05)) as address:
+    async with serve(ANY_PORT, Daemon().routes, longest=timedelta(seconds=0.05)) as address:
         host, _, port = address.rpartition(":")
         reader, writer = await asyncio.open_connection(host, int(port))
         writer.write(b"GET /livez HTTP/1.1\r\nX-Slow: ")
         async with asyncio.timeout(5):
-            assert await reader.read() == b""
+            assert await gone(reader)
         writer.close()
 
 
-async def test_too_many_connections_are_hung_up_on_and_later_ones_served_again() -> None:
-    async with serve(ANY_PORT, Daemon().pages) as address:
-        host, _, port = address.rpartition(":")
-        held = [await asyncio.open_connection(host, int(port)) for _ in range(MOST_CONNECTIONS)]
-        assert await raw(address, b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n") == b""
-        for _, writer in held:
+@asynccontextmanager
+async def held(
+    address: str, count: int, request: bytes = b""
+) -> AsyncIterator[list[asyncio.StreamReader]]:
+    """Connections that clients hold open, each after this much of a request."""
+    host, _, port = address.rpartition(":")
+    opened = [await asyncio.open_connection(host, int(port)) for _ in range(count)]
+    for _, writer in opened:
+        writer.write(request)
+    try:
+        yield [reader for reader, _ in opened]
+    finally:
+        for _, writer in opened:
             writer.close()
-            await writer.wait_closed()
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [b"", b"GET /livez HTTP/1.1\r\nX-Slow: ", b"POST /livez HTTP/1.1\r\nContent-Length: 9\r\n\r\nx"],
+    ids=["silent", "in the middle of a header", "in the middle of a body"],
+)  # fmt: skip
+async def test_forty_slow_clients_keep_nobody_from_an_answer(request_: bytes) -> None:
+    async with serve(ANY_PORT, Daemon().routes) as address, held(address, 40, request_):
+        for _ in range(3):
+            reply = await raw(address, b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n")
+            assert reply.endswith(b"alive\n")
+
+
+async def test_too_many_connections_are_hung_up_on_the_oldest_first() -> None:
+    async with (
+        serve(ANY_PORT, Daemon().routes) as address,
+        held(address, MOST_CONNECTIONS) as (first, *others),
+    ):
+        assert (await raw(address, b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n")).endswith(b"alive\n")
         async with asyncio.timeout(5):
-            while not await raw(address, b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n"):
-                pass
+            assert await gone(first)
+        assert not any(reader.at_eof() for reader in others)
+
+
+async def gone(reader: asyncio.StreamReader) -> bool:
+    try:
+        return await reader.read() == b""
+    except ConnectionResetError:
+        return True
 
 
 # Where it listens
@@ -275,22 +305,22 @@ async def test_too_many_connections_are_hung_up_on_and_later_ones_served_again()
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.7", "example.org"])
 async def test_others_can_only_reach_it_where_that_was_asked_for(host: str) -> None:
     with pytest.raises(ListenError, match="allow_remote"):
-        async with serve(TcpAddress(host, 0), Daemon().pages):
+        async with serve(TcpAddress(host, 0), Daemon().routes):
             pytest.fail("it listens")
 
 
 async def test_it_listens_everywhere_where_that_was_asked_for() -> None:
-    async with serve(TcpAddress("0.0.0.0", 0), Daemon().pages, allow_remote=True) as address:
+    async with serve(TcpAddress("0.0.0.0", 0), Daemon().routes, allow_remote=True) as address:
         port = address.rpartition(":")[2]
         reply = await raw(f"127.0.0.1:{port}", b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n")
         assert reply.endswith(b"alive\n")
 
 
 async def test_an_address_in_use_is_said_in_words() -> None:
-    async with serve(ANY_PORT, Daemon().pages) as address:
+    async with serve(ANY_PORT, Daemon().routes) as address:
         taken = TcpAddress("127.0.0.1", int(address.rpartition(":")[2]))
         with pytest.raises(ListenError, match=r"web\.listen: .*in use"):
-            async with serve(taken, Daemon().pages):
+            async with serve(taken, Daemon().routes):
                 pytest.fail("it listens")
 
 
@@ -299,28 +329,43 @@ async def test_a_socket_is_for_its_group_replaces_a_stale_one_and_goes_at_the_en
 ) -> None:
     path = tmp_path / "web"
     address = UnixAddress(PurePosixPath(path))
-    async with serve(address, Daemon().pages):
+    async with serve(address, Daemon().routes):
         os.link(path, tmp_path / "stale")
     (tmp_path / "stale").rename(path)
-    async with serve(address, Daemon().pages) as listening:
+    async with serve(address, Daemon().routes) as listening:
         assert listening == f"unix:{path}"
         assert stat.S_IMODE(path.stat().st_mode) == 0o660
         assert (await asyncio.to_thread(ask_readiness, address)).ok
     assert not path.exists()
 
 
+async def test_what_is_served_is_up_to_the_caller() -> None:
+    async def price(request: web.Request) -> web.Response:
+        return web.Response(text=request.match_info["model"])
+
+    async with (
+        serve(ANY_PORT, [*Daemon().routes, web.get("/models/{model}", price)]) as address,
+        aiohttp.ClientSession(f"http://{address}") as session,
+    ):
+        async with session.get("/models/veo-3") as reply:
+            assert (reply.status, await reply.text()) == (200, "veo-3")
+            assert reply.headers["X-Content-Type-Options"] == "nosniff"
+            assert reply.headers["Server"] == "kie-watcher"
+        async with session.get("/livez") as reply:
+            assert reply.status == 200
+
+
 async def test_a_file_in_the_place_of_the_socket_is_left_alone(tmp_path: Path) -> None:
     path = tmp_path / "precious"
     path.write_text("data")
     with pytest.raises(ListenError):
-        async with serve(UnixAddress(PurePosixPath(path)), Daemon().pages):
+        async with serve(UnixAddress(PurePosixPath(path)), Daemon().routes):
             pytest.fail("it listens")
     assert path.read_text() == "data"
 
 
 # Readiness
 
-LIMITS = ReadinessLimits(30 * MINUTE, {"team"})
 OLD = NOW - timedelta(hours=5)
 READY: dict[str, Status] = {
     "all well": GOOD,
@@ -350,18 +395,18 @@ UNREADY: dict[str, tuple[Status, str]] = {
 
 @pytest.mark.parametrize("status", READY.values(), ids=READY.keys())
 def test_what_is_ready(status: Status) -> None:
-    assert unready_reasons(status, LIMITS, NOW) == ()
+    assert unready_reasons(status, SETTINGS, NOW) == ()
 
 
 @pytest.mark.parametrize(("status", "why"), UNREADY.values(), ids=UNREADY.keys())
 def test_what_is_not_ready_and_why(status: Status, why: str) -> None:
-    (reason,) = unready_reasons(status, LIMITS, NOW)
+    (reason,) = unready_reasons(status, SETTINGS, NOW)
     assert why in reason
 
 
 def test_what_is_put_off_on_purpose_is_not_stuck() -> None:
     status, _ = UNREADY["something that nobody gathers"]
-    assert unready_reasons(status, LIMITS, NOW, deferring={"team"}) == ()
+    assert unready_reasons(status, SETTINGS, NOW, deferring={"team"}) == ()
 
 
 # Health
@@ -370,15 +415,15 @@ def test_what_is_put_off_on_purpose_is_not_stuck() -> None:
 async def test_health_asks_over_tcp_and_over_a_unix_socket(tmp_path: Path) -> None:
     for listen in (ANY_PORT, UnixAddress(PurePosixPath(tmp_path / "web"))):
         daemon = Daemon()
-        async with serve(listen, daemon.pages) as address:
+        async with serve(listen, daemon.routes) as address:
             port = int(address.rpartition(":")[2]) if listen is ANY_PORT else 0
             there = TcpAddress("0.0.0.0", port) if port else listen
             good = await asyncio.to_thread(ask_readiness, there)
-            daemon.overdue = ("outbox",)
+            daemon.hangs()
             bad = await asyncio.to_thread(ask_readiness, there)
         gone = await asyncio.to_thread(ask_readiness, there)
         assert (good.ok, good.answer) == (True, "ready")
-        assert (bad.ok, bad.answer) == (False, "outbox is stuck")
+        assert (bad.ok, bad.answer) == (False, "poller is stuck")
         assert gone.ok is False
         assert gone.answer.startswith("no answer (")
 
@@ -401,10 +446,7 @@ async def test_health_takes_no_answer_for_a_good_one_that_is_none(reply: bytes |
 
 
 async def test_health_knows_when_somebody_else_answers() -> None:
-    async def page() -> Reply:
-        return Reply.of_text(HTTPStatus.NOT_FOUND, "x")
-
-    async with serve(ANY_PORT, Pages(page, page, page)) as address:
+    async with serve(ANY_PORT, []) as address:
         there = TcpAddress("127.0.0.1", int(address.rpartition(":")[2]))
         found = await asyncio.to_thread(ask_readiness, there)
     assert (found.ok, found.answer) == (False, "answered 404: not a kie-watcher?")
@@ -427,9 +469,9 @@ async def test_the_command_says_how_it_is_and_ends_accordingly(here: Path) -> No
         f'receivers: {{team: {{url: "${{NO_SUCH_VARIABLE}}"}}}}\nweb: {{listen: "unix:{here}/web"}}\n'
     )
     daemon = Daemon()
-    async with serve(UnixAddress(PurePosixPath(here / "web")), daemon.pages):
+    async with serve(UnixAddress(PurePosixPath(here / "web")), daemon.routes):
         good = await asyncio.to_thread(command)
-        daemon.status = replace(GOOD, swept_at=None)
+        daemon.standing = replace(GOOD, swept_at=None)
         bad = await asyncio.to_thread(command)
         elsewhere = await asyncio.to_thread(command, "--listen", f"unix:{here}/nobody")
     assert (good.exit_code, good.stdout) == (0, "ready\n")

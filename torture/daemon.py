@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from watcher.kie.client import KieClient
     from watcher.notify.receiver import Receiver
-    from watcher.poller import PollReport
+    from watcher.observer import PollReport
     from watcher.store.store import Store
 
 __all__ = ["Clock", "SimulatedDaemon"]

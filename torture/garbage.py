@@ -32,7 +32,7 @@ from watcher.store.store import open_store
 
 if TYPE_CHECKING:
     from torture.trial import Budget
-    from watcher.poller import PollReport
+    from watcher.observer import PollReport
     from watcher.store.store import Store
 
 __all__ = ["GARBAGE", "is_sound"]

@@ -20,7 +20,7 @@ from torture.outage_world import DAY, HOUR, OutageWorld
 from torture.trial import BrokenPromise, Tally, Trial
 from watcher.config.settings import PollSettings, Settings
 from watcher.notify.receiver import open_receiver
-from watcher.poller import PollOutcome
+from watcher.observer import PollOutcome
 from watcher.simulator.catalogue import Catalogue
 from watcher.simulator.generator import generate
 from watcher.simulator.server import Simulator

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from watcher.kie.client import KieClient
     from watcher.notify.receiver import Receiver
-    from watcher.poller import PollReport
+    from watcher.observer import PollReport
     from watcher.simulator.catalogue import Catalogue
     from watcher.store.store import Store
 

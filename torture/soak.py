@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     from torture.trial import Budget
     from watcher.kie.completeness import Page
-    from watcher.poller import PollReport
+    from watcher.observer import PollReport
     from watcher.store.store import Store
 
 __all__ = ["SOAK", "YEAR", "Scale", "soak"]

@@ -21,7 +21,8 @@ from watcher.app import parse_silence
 from watcher.catalog.changes import Kind, RecordedChange
 from watcher.catalog.confirm import ConfirmRules
 from watcher.config.settings import PollSettings, SourceSettings
-from watcher.poller import Poller, PollOutcome, PollReport, PollRules
+from watcher.observer import PollOutcome, PollReport
+from watcher.poller import Poller, PollRules
 from watcher.routing.rules import RoutingRules
 from watcher.simulator.catalogue import Catalogue
 from watcher.simulator.generator import generate

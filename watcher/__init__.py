@@ -28,7 +28,8 @@ Where to look:
 - a table of the database, a query: `store`; a command: its module in `cli`; a column of `models`
   or `changes`, a line of `status`: `cli.query`
 - an alarm: `monitor.alarms` (when), `render.words` (its words); what else an operator sees: the
-  rest of `monitor` (heartbeat, metrics, health pages, systemd), `log`
+  rest of `monitor` (heartbeat, metrics, health pages, systemd), `log`; what the poller and the
+  outbox report of themselves: `observer`
 - how long to wait before the next poll or try: `schedule`; what is safe to show: `safe_text`
 - what runs in a process that can be killed: `worker`, with `render.templates`, `render.charts`
 - what builds and joins everything: `app`; the demo and its market: `demo`, `simulator`

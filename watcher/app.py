@@ -29,14 +29,14 @@ from watcher.config.reload import compare
 from watcher.config.routes import MatchSettings
 from watcher.config.routing_rules import matcher, routing_rules
 from watcher.kie.client import open_client
-from watcher.monitor.alarms import AlarmKind, AlarmRules
-from watcher.monitor.alerting import AlarmService, LastWords, send_directly
+from watcher.monitor.alarms import AlarmKind
+from watcher.monitor.direct import say_last_words, send_directly, withdraw_last_words
 from watcher.monitor.heartbeat import open_heartbeat
-from watcher.monitor.systemd import LONGEST_ROUND, Supervisor, Watchdog, longest_poll
+from watcher.monitor.monitor import Monitor, alarm_rules
 from watcher.notify.receiver import Outcome, TerminalReceiver, Verdict, open_receiver
+from watcher.observer import NOBODY, Observer
 from watcher.outbox import Batcher, MessageRules, Outbox, new_alert_id
-from watcher.poller import Poller, PollReport, PollRules
-from watcher.render.message import render
+from watcher.poller import Poller, PollRules
 from watcher.routing.match import Matcher
 from watcher.routing.rules import RoutingRules, Silence
 from watcher.schedule import first_of
@@ -51,11 +51,8 @@ if TYPE_CHECKING:
     from random import Random
 
     from watcher.config.settings import Settings
-    from watcher.monitor.alarms import Alarm
-    from watcher.monitor.heartbeat import Heartbeat
-    from watcher.monitor.metrics import Metrics
     from watcher.notify.receiver import Receiver
-    from watcher.outbox import SendAttempt
+    from watcher.observer import PollReport
     from watcher.store.requests import Request
     from watcher.store.values import Retention, StoredSilence
 
@@ -115,127 +112,135 @@ async def run(
     those of the settings. Raises `StateError` where the state cannot be used, and `ListenError`
     where it cannot listen on `web.listen`.
     """
+    clock, rng = clock or Clock(), rng or SystemRandom()
+    path = settings.state.path
     # Before the state is locked: what is wrong with a receiver must not affect it.
     first = Generation(settings, receivers or open_receivers(settings, terminal))
-    context = _Context(
-        stop, reloads or Reloads(), terminal, clock or Clock(), rng or SystemRandom()
-    )
-    last_words = LastWords(
-        settings.state.path,
-        _alarm_rules(settings),
-        lambda name, notice: send_directly(first.receivers, name, notice, context.rng),
-    )
     async with AsyncExitStack() as stack:
         try:
-            store = await stack.enter_async_context(open_store(settings.state.path))
+            store = await stack.enter_async_context(open_store(path))
         except UnusableError as error:
-            await last_words.say(error, context.clock.now())
+            rules, now = alarm_rules(settings), clock.now()
+            await say_last_words(error, path, first.receivers, rules=rules, now=now, rng=rng)
             raise
-        daemon = _Daemon(store, context, first, environment)
-        await daemon.run(stack, last_words.withdraw())
+        monitor = Monitor(
+            store, settings, first.receivers, now=clock.now, rng=rng, environment=environment
+        )
+        await monitor.restore(withdraw_last_words(path))
+        await _open_pages(stack, monitor)
+        daemon = _Daemon(store, monitor, stop, reloads or Reloads(), terminal, clock, rng)
+        await daemon.run(first)
+
+
+async def _open_pages(stack: AsyncExitStack, monitor: Monitor) -> None:
+    """Serve the pages, where that is wanted; what they need is loaded only then."""
+    web = monitor.settings.web
+    if web.listen is None:
+        return
+    from watcher.monitor.health import health_routes  # noqa: PLC0415
+    from watcher.monitor.metrics import Metrics  # noqa: PLC0415
+    from watcher.monitor.web import serve  # noqa: PLC0415
+
+    metrics = Metrics(monitor.settings.receiver_names(), monitor.now)
+    metrics.configured(None)
+    monitor.metrics = metrics
+    routes = health_routes(monitor, metrics)
+    address = await stack.enter_async_context(
+        serve(web.listen, routes, allow_remote=web.allow_remote)
+    )
+    log.info("web.listening", address=address)
 
 
 @dataclass(frozen=True, slots=True)
-class _Context:
-    """What the daemon gets from outside, for as long as it runs."""
+class Generation:
+    """What is made from one configuration, and replaced as a whole by a reload."""
 
+    settings: Settings
+    receivers: tuple[Receiver, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Daemon:
+    """One process: what lives as long as it does, whatever the configuration."""
+
+    store: Store
+    monitor: Monitor
     stop: asyncio.Event
     reloads: Reloads
     terminal: TextIO
     clock: Clock
     rng: Random
 
-
-@dataclass(slots=True)
-class Generation:
-    """What is made from one configuration, and ends with the next reload."""
-
-    settings: Settings
-    receivers: tuple[Receiver, ...]
-    parts: Parts | None = None
-    heartbeat: Heartbeat | None = None
-    tasks: list[asyncio.Task[None]] = field(default_factory=list)
-
-
-class _Daemon:
-    """One process: what lives as long as it does, and the current generation."""
-
-    def __init__(
-        self,
-        store: Store,
-        context: _Context,
-        first: Generation,
-        environment: Mapping[str, str],
-    ) -> None:
-        self._store = store
-        self._context = context
-        self._observers = Observers(
-            store, first, environment, now=context.clock.now, rng=context.rng
-        )
-
-    async def run(self, stack: AsyncExitStack, known: Alarm | None) -> None:
-        """Run one generation after another until stopped; `known` was raised before this start."""
-        observers, stop = self._observers, self._context.stop
-        await observers.alarm_service.restore()
-        if known is not None:
-            observers.alarm_service.adopt(known)
-        await observers.open_pages(stack)
+    async def run(self, first: Generation) -> None:
+        """Run one generation after another until stopped."""
+        monitor, stop = self.monitor, self.stop
         lasting = [
-            asyncio.create_task(observers.watchdog.run(stop)),
-            asyncio.create_task(observers.alarm_service.run(stop)),
-            asyncio.create_task(
-                prune_regularly(self._store, observers.retention, self._context.clock.now, stop)
-            ),
+            asyncio.create_task(monitor.watchdog.run(stop)),
+            asyncio.create_task(monitor.run(stop)),
+            asyncio.create_task(prune_regularly(self.store, self._retention, self.clock.now, stop)),
         ]
-        settings = observers.generation.settings
-        log.info("watcher.started", source=settings.source.url, state=str(settings.state.path))
-        observers.supervisor.ready()
+        source, path = first.settings.source, first.settings.state.path
+        log.info("watcher.started", source=source.url, state=str(path))
+        monitor.supervisor.ready()
         try:
-            following: Generation | None = observers.generation
+            following: Generation | None = first
             while following is not None:
-                observers.generation = following
                 following = await self._run_generation(following)
         finally:
             stop.set()
-            observers.supervisor.stopping()
+            monitor.supervisor.stopping()
             await _end(lasting)
         log.info("watcher.stopped")
 
+    def _retention(self) -> Retention | None:
+        """How long things are kept; nothing counts as old by a clock that jumped."""
+        if any(alarm.kind is AlarmKind.CLOCK for alarm in self.monitor.raised):
+            return None
+        return retention_of(self.monitor.settings)
+
     async def _run_generation(self, current: Generation) -> Generation | None:
         """Run until stopped (`None`) or reloaded, which gives the next generation."""
-        ended, observers = asyncio.Event(), self._observers
+        settings, monitor, ended = current.settings, self.monitor, asyncio.Event()
+        monitor.follow(settings, current.receivers)
         async with AsyncExitStack() as stack:
-            current.parts = await stack.enter_async_context(
+            parts = await stack.enter_async_context(
                 open_parts(
-                    current.settings,
-                    self._store,
+                    settings,
+                    self.store,
                     current.receivers,
                     stop=ended,
-                    now=self._context.clock.now,
-                    rng=self._context.rng,
-                    pace=self._context.clock.pace,
-                    listeners=observers.listeners,
+                    now=self.clock.now,
+                    rng=self.rng,
+                    pace=self.clock.pace,
+                    observer=monitor,
                 )
             )
-            current.tasks = [
-                asyncio.create_task(
-                    current.parts.poller.run(ended, observers.polled, observers.check_in_poller)
-                ),
-                asyncio.create_task(current.parts.outbox.run(ended)),
-            ]
-            await observers.open_heartbeat(stack, ended)
+            running = [parts.poller.run(ended), parts.outbox.run(ended)]
+            if settings.heartbeat is not None:
+                every = settings.heartbeat.every
+                monitor.heartbeat = await stack.enter_async_context(
+                    open_heartbeat(
+                        settings.heartbeat.address.get_secret_value(),
+                        every=every if isinstance(every, timedelta) else None,
+                        observer=monitor,
+                    )
+                )
+                running.append(monitor.heartbeat.run(ended))
+            monitor.wake_outbox = parts.outbox.wake
+            tasks = [asyncio.create_task(each) for each in running]
             try:
-                return await self._next_generation(current)
+                return await self._next_generation(current, tasks)
             finally:
+                monitor.heartbeat = None
                 ended.set()
-                await _end(current.tasks)
-                observers.ended(current)
+                await _end(tasks)
 
-    async def _next_generation(self, current: Generation) -> Generation | None:
+    async def _next_generation(
+        self, current: Generation, tasks: Sequence[asyncio.Task[None]]
+    ) -> Generation | None:
         """Wait for a stop, a reload that is good, or a task that ended, which only errors do."""
-        stop, reload = self._context.stop, self._context.reloads.requested
-        broken = asyncio.Event()
-        for task in current.tasks:
+        stop, reload, broken = self.stop, self.reloads.requested, asyncio.Event()
+        for task in tasks:
             task.add_done_callback(lambda _: broken.set())
         while not stop.is_set():
             await first_of(stop, reload, broken, within=None)
@@ -243,161 +248,42 @@ class _Daemon:
                 return None
             if reload.is_set() and not stop.is_set():
                 reload.clear()
-                following = await _reload(current, self._context, self._observers)
+                following = await self._reload(current)
                 if following is not None:
                     return following
         return None
 
-
-class Observers:
-    """All that is informed of what the daemon does: metrics, alarms, monitor, systemd, pages.
-
-    `generation` is the current one; a reload replaces it.
-    """
-
-    def __init__(
-        self,
-        store: Store,
-        first: Generation,
-        environment: Mapping[str, str],
-        *,
-        now: Callable[[], datetime],
-        rng: Random,
-    ) -> None:
-        """`environment` names who supervises; `now` gives aware UTC times."""
-        self.generation = first
-        self.supervisor = Supervisor.from_environment(environment)
-        self.watchdog = Watchdog.from_environment(self.supervisor, environment)
-        self._store = store
-        self._now = now
-        self._rng = rng
-        self._metrics: Metrics | None = None
-        self.alarm_service = AlarmService(
-            store,
-            _alarm_rules(first.settings),
-            send=self._send_directly,
-            now=now,
-            on_notice=self._on_alarm_notice,
-            on_queued=self._wake_outbox,
-        )
-
-    @property
-    def listeners(self) -> Listeners:
-        """What is called by the batcher and the outbox."""
-        return Listeners(self._attempted, self._check_in_outbox, self._deferred, self._netted)
-
-    def polled(self, report: PollReport) -> None:
-        """Inform everybody of a poll."""
-        if report.changes or report.notices:
-            self._wake_outbox()
-        if self._metrics is not None:
-            self._metrics.polled(report)
-            self._metrics.suppressed("silence", report.suppressed)
-        if self.generation.heartbeat is not None:
-            self.generation.heartbeat.polled(report)
-        self.alarm_service.polled(report)
-        at = self._now().strftime("%H:%M UTC")
-        self.supervisor.status(f"Last poll {at}: {report.outcome.value}, {report.holds} holds")
-
-    def configured(self, problem: str | None) -> None:
-        """Inform everybody that a new configuration is in use (`None`), or was refused and why."""
-        self.alarm_service.configured(problem)
-        if self._metrics is not None:
-            self._metrics.configured(problem is None, self._now())
-        if problem is not None:
-            self.supervisor.status(f"Reload refused: {problem}")
-
-    def ended(self, generation: Generation) -> None:
-        """Expect nothing more of a generation."""
-        for receiver in generation.receivers:
-            self.watchdog.check_in(f"outbox:{receiver.name}", None)
-
-    def retention(self) -> Retention | None:
-        """How long things are kept; nothing counts as old by a clock that jumped."""
-        if any(alarm.kind is AlarmKind.CLOCK for alarm in self.alarm_service.raised):
+    async def _reload(self, current: Generation) -> Generation | None:
+        """The next generation; `None` where the new configuration is refused."""
+        self.monitor.supervisor.reloading()
+        try:
+            # Reading, checking and opening receivers takes a moment that the loop need not wait.
+            loaded = await asyncio.to_thread(self.reloads.load)
+            change = compare(current.settings, loaded)
+            receivers = await asyncio.to_thread(open_receivers, change.settings, self.terminal)
+        except ConfigError as error:
+            problem = f"{len(error.problems)} in the configuration: {error.problems[0]}"
+            log.warning("config.refused", problems=[str(each) for each in error.problems])
+            self.monitor.configured(problem)
             return None
-        return retention_of(self.generation.settings)
+        finally:
+            self.monitor.supervisor.ready()
+        self.reloads.configure_log(change.settings)
+        log.info("config.reloaded", changed=change.changed, waiting=change.waiting)
+        self.monitor.configured(None)
+        return Generation(change.settings, receivers)
 
-    def check_in_poller(self, wait: timedelta) -> None:
-        """Tell the watchdog in how long the next poll begins."""
-        settings = self.generation.settings
-        self.watchdog.check_in("poller", wait + longest_poll(settings.source, settings.poll))
 
-    def _check_in_outbox(self, who: str, wait: timedelta | None) -> None:
-        within = None if wait is None else wait + LONGEST_ROUND
-        self.watchdog.check_in(f"outbox:{who}", within)
-
-    async def open_heartbeat(self, stack: AsyncExitStack, ended: asyncio.Event) -> None:
-        """Ping a monitor, where one is configured, until `ended` is set."""
-        current, metrics = self.generation, self._metrics
-        wanted = current.settings.heartbeat
-        if wanted is None:
-            return
-        current.heartbeat = await stack.enter_async_context(
-            open_heartbeat(
-                wanted.address.get_secret_value(),
-                every=wanted.every if isinstance(wanted.every, timedelta) else None,
-                after=(lambda _: None) if metrics is None else metrics.pinged,
-            )
-        )
-        current.tasks.append(asyncio.create_task(current.heartbeat.run(ended)))
-
-    async def open_pages(self, stack: AsyncExitStack) -> None:
-        """Serve the pages, where that is wanted; what they need is loaded only then."""
-        web = self.generation.settings.web
-        if web.listen is None:
-            return
-        from watcher.monitor.metrics import Metrics  # noqa: PLC0415
-        from watcher.monitor.web import ReadinessLimits, Sources, pages, serve  # noqa: PLC0415
-
-        self._metrics = Metrics(self.generation.settings.receiver_names())
-        self._metrics.configured(ok=True, at=self._now())
-
-        def limits() -> ReadinessLimits:
-            settings = self.generation.settings
-            return ReadinessLimits(settings.poll.full_sweep_every, settings.receiver_names())
-
-        def deferring() -> frozenset[str]:
-            parts = self.generation.parts
-            return frozenset() if parts is None else parts.batcher.deferring
-
-        sources = Sources(
-            self._store.status,
-            self._metrics,
-            limits,
-            self._now,
-            alarms=lambda: self.alarm_service.raised,
-            overdue=lambda: self.watchdog.overdue,
-            deferring=deferring,
-        )
-        address = await stack.enter_async_context(
-            serve(web.listen, pages(sources), allow_remote=web.allow_remote)
-        )
-        log.info("web.listening", address=address)
-
-    def _attempted(self, attempt: SendAttempt) -> None:
-        if self._metrics is not None:
-            self._metrics.attempted(attempt)
-        self.alarm_service.attempted(attempt)
-
-    def _deferred(self, why: str, count: int) -> None:
-        if self._metrics is not None:
-            self._metrics.deferred(why, count)
-
-    def _netted(self, count: int) -> None:
-        if self._metrics is not None:
-            self._metrics.suppressed("netted", count)
-
-    def _wake_outbox(self) -> None:
-        if self.generation.parts is not None:
-            self.generation.parts.outbox.wake()
-
-    def _on_alarm_notice(self, notice: Notice) -> None:
-        if self.generation.heartbeat is not None:
-            self.generation.heartbeat.alarmed(notice)
-
-    async def _send_directly(self, name: str, notice: Notice) -> bool:
-        return await send_directly(self.generation.receivers, name, notice, self._rng)
+async def _end(tasks: Sequence[asyncio.Task[None]]) -> None:
+    """Let tasks that were told to stop end, within `GRACE`; raises what ended one of them."""
+    if tasks:
+        await asyncio.wait(tasks, timeout=GRACE.total_seconds())
+    for task in tasks:
+        # Never in the middle of a transaction: the store finishes those, cancelled or not.
+        task.cancel()
+    for result in await asyncio.gather(*tasks, return_exceptions=True):
+        if isinstance(result, Exception):
+            raise result
 
 
 # Check
@@ -462,11 +348,8 @@ async def try_receivers(
     sample = Notice(NoticeKind.SAMPLE, now(), {})
 
     async def send(receiver: Receiver) -> tuple[str, Outcome, timedelta]:
-        message = render([sample], receiver.service, alert_id)
         started = perf_counter()
-        outcome = await receiver.send(
-            message.title, message.body, alert_id, receiver.service.markup.value
-        )
+        outcome = await send_directly(receiver, sample, alert_id)
         return receiver.name, outcome, timedelta(seconds=perf_counter() - started)
 
     return list(await asyncio.gather(*map(send, wanted)))
@@ -479,20 +362,8 @@ async def try_receivers(
 class Parts:
     """What polls and what sends, over one state."""
 
-    store: Store
     poller: Poller
-    batcher: Batcher
     outbox: Outbox
-
-
-@dataclass(frozen=True, slots=True)
-class Listeners:
-    """What the batcher and the outbox call; see there for each."""
-
-    attempted: Callable[[SendAttempt], None] = lambda _: None
-    check_in: Callable[[str, timedelta | None], None] = lambda _who, _within: None
-    deferred: Callable[[str, int], None] = lambda _why, _count: None
-    netted: Callable[[int], None] = lambda _: None
 
 
 @asynccontextmanager
@@ -504,7 +375,7 @@ async def open_parts(
     now: Callable[[], datetime],
     rng: Random,
     stop: asyncio.Event | None = None,
-    listeners: Listeners | None = None,
+    observer: Observer = NOBODY,
     pace: float = 1.0,
 ) -> AsyncIterator[Parts]:
     """Build what polls and what sends; a pause between two tries to read ends with `stop`.
@@ -512,41 +383,40 @@ async def open_parts(
     `pace` says how many seconds of `now` pass in one of ours.
     """
     ended = stop or asyncio.Event()
-    listeners = listeners or Listeners()
 
     async def pause(wait: timedelta) -> None:
         await first_of(ended, within=wait / pace)
 
+    def wake_poller(requests: Sequence[Request]) -> None:
+        if any(isinstance(request, AcceptHolds | StartOver) for request in requests):
+            poller.wake()
+
+    routing = routing_rules(settings)
+    batcher = Batcher(store, _message_rules(settings, routing), now=now, rng=rng, observer=observer)
+    outbox = Outbox(
+        store,
+        receivers,
+        batcher,
+        give_up_after=settings.delivery.give_up_after,
+        now=now,
+        rng=rng,
+        pace=pace,
+        observer=observer,
+        requested=wake_poller,
+    )
     async with open_client(settings.source, settings.poll, pause) as client:
-        routing = routing_rules(settings)
-        rules = PollRules(_confirm_rules(settings), routing, parse_silence)
-        poller = Poller(client, store, settings.poll, rules, now=now, rng=rng, pace=pace)
-
-        def wake_poller(requests: Sequence[Request]) -> None:
-            if any(isinstance(request, AcceptHolds | StartOver) for request in requests):
-                poller.wake()
-
-        batcher = Batcher(
+        poller = Poller(
+            client,
             store,
-            _message_rules(settings, routing),
-            now=now,
-            rng=rng,
-            deferred=listeners.deferred,
-            netted=listeners.netted,
-        )
-        outbox = Outbox(
-            store,
-            receivers,
-            batcher,
-            give_up_after=settings.delivery.give_up_after,
+            settings.poll,
+            PollRules(_confirm_rules(settings), routing, parse_silence),
             now=now,
             rng=rng,
             pace=pace,
-            requested=wake_poller,
-            attempted=listeners.attempted,
-            check_in=listeners.check_in,
+            observer=observer,
+            recorded=outbox.wake,
         )
-        yield Parts(store, poller, batcher, outbox)
+        yield Parts(poller, outbox)
 
 
 def open_receivers(settings: Settings, terminal: TextIO) -> tuple[Receiver, ...]:
@@ -607,54 +477,3 @@ def _confirm_rules(settings: Settings) -> ConfirmRules:
         collapse=confirm.collapse,
         collapse_share=confirm.collapse_share,
     )
-
-
-def _alarm_rules(settings: Settings) -> AlarmRules:
-    return AlarmRules(
-        operators=settings.operator,
-        receivers=settings.receiver_names(),
-        # One failed poll of a slow watcher does not make it blind.
-        blind_after=max(settings.operator_after, 2 * settings.poll.interval),
-    )
-
-
-# Reload
-
-
-async def _reload(
-    current: Generation, context: _Context, observers: Observers
-) -> Generation | None:
-    """The next generation; `None` where the new configuration is refused. Informs observers."""
-    observers.supervisor.reloading()
-    try:
-        # Reading, checking and opening receivers takes a moment that the loop need not wait.
-        loaded = await asyncio.to_thread(context.reloads.load)
-        change = compare(current.settings, loaded)
-        receivers = await asyncio.to_thread(open_receivers, change.settings, context.terminal)
-    except ConfigError as error:
-        problem = f"{len(error.problems)} in the configuration: {error.problems[0]}"
-        log.warning("config.refused", problems=[str(each) for each in error.problems])
-        observers.configured(problem)
-        return None
-    finally:
-        observers.supervisor.ready()
-    context.reloads.configure_log(change.settings)
-    log.info("config.reloaded", changed=change.changed, waiting=change.waiting)
-    observers.configured(None)
-    observers.alarm_service.use_rules(_alarm_rules(change.settings))
-    return Generation(change.settings, receivers)
-
-
-# Stop
-
-
-async def _end(tasks: Sequence[asyncio.Task[None]]) -> None:
-    """Let tasks that were told to stop end, within `GRACE`; raises what ended one of them."""
-    if tasks:
-        await asyncio.wait(tasks, timeout=GRACE.total_seconds())
-    for task in tasks:
-        # Never in the middle of a transaction: the store finishes those, cancelled or not.
-        task.cancel()
-    for result in await asyncio.gather(*tasks, return_exceptions=True):
-        if isinstance(result, Exception):
-            raise result

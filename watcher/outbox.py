@@ -8,7 +8,6 @@ marked as sent only after it was accepted, so a crash in between repeats it and 
 from __future__ import annotations
 
 import asyncio
-from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from datetime import timedelta
 from time import perf_counter
@@ -18,6 +17,7 @@ import structlog
 
 from watcher.catalog.changes import Kind, ModelChange, RecordedChange
 from watcher.notify.receiver import Verdict
+from watcher.observer import NOBODY, Observer, SendAttempt
 from watcher.render.enrichment import enrich
 from watcher.render.message import render
 from watcher.routing.calendar import quiet_until
@@ -28,7 +28,7 @@ from watcher.store.connection import ConflictError, StateError
 from watcher.store.values import Draft, ReleaseEffects
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from datetime import datetime
     from random import Random
 
@@ -48,11 +48,12 @@ log = structlog.get_logger()
 # No vowels: an id never spells a word; no 0/o, 1/l: it can be read out.
 _ALERT_ID_LETTERS = "23456789bcdfghjkmnpqrstvwxyz"
 _ALERT_ID_LENGTH = 8
+# One round: batch, render, wait for a free thread of Apprise's pool, send (30 s at most), mark.
+LONGEST_ROUND = timedelta(minutes=5)
 # What is due by the clock must not make a task spin.
 _SHORTEST_WAIT = timedelta(seconds=0.1)
-# How often the requests of commands (retry, discard) are taken, and the name of that task.
+# How often the requests of commands (retry, discard) are taken.
 _REQUESTS_EVERY = timedelta(seconds=2)
-_REQUESTS = "requests"
 _PAUSE_AFTER_ERROR = timedelta(seconds=30)
 
 
@@ -71,11 +72,7 @@ class MessageRules:
 
 
 class Batcher:
-    """Makes messages of the deliveries that are due. `now` gives aware UTC times.
-
-    `deferred` is called with the reason why deliveries are deferred (`quiet`, `digest`, `silence`,
-    `flap`) and how many they are, `netted` with how many were dropped because they cancelled out.
-    """
+    """Makes messages of the deliveries that are due. `now` gives aware UTC times."""
 
     def __init__(
         self,
@@ -84,22 +81,13 @@ class Batcher:
         *,
         now: Callable[[], datetime],
         rng: Random,
-        deferred: Callable[[str, int], None] = lambda _why, _count: None,
-        netted: Callable[[int], None] = lambda _: None,
+        observer: Observer = NOBODY,
     ) -> None:
         self._store = store
         self._rules = rules
         self._now = now
         self._rng = rng
-        self._deferred = deferred
-        self._netted = netted
-        # By receiver, the deliveries that were deferred when last released.
-        self._deferred_ids: dict[str, frozenset[int]] = defaultdict(frozenset)
-
-    @property
-    def deferring(self) -> frozenset[str]:
-        """The receivers for which something is deferred on purpose."""
-        return frozenset(name for name, ids in self._deferred_ids.items() if ids)
+        self._observer = observer
 
     def resumes_at(self, receiver: str, message: StoredMessage, now: datetime) -> datetime:
         """When a failed message may be tried again: not in quiet hours, somebody may be asleep.
@@ -144,20 +132,12 @@ class Batcher:
             silences=tuple(map(self._rules.parse_silence, silences)),
             digests=await self._store.digests(receiver),
         )
-        self._count_deferred(receiver, items, released)
+        done = {*released.netted, *(id_ for batch in released.batches for id_ in batch.deliveries)}
+        left = {
+            it.delivery_id: self._deferral_reason(it) for it in items if it.delivery_id not in done
+        }
+        self._observer.deferred(receiver, left)
         return released
-
-    def _count_deferred(
-        self, receiver: str, items: Iterable[QueuedItem], released: Release
-    ) -> None:
-        """Report what is deferred from now on; what was deferred before has been counted."""
-        done = {number for batch in released.batches for number in batch.deliveries}
-        left = [it for it in items if it.delivery_id not in done.union(released.netted)]
-        before = self._deferred_ids[receiver]
-        new = [it for it in left if it.delivery_id not in before]
-        for reason, count in Counter(map(self._deferral_reason, new)).items():
-            self._deferred(reason, count)
-        self._deferred_ids[receiver] = frozenset(it.delivery_id for it in left)
 
     def _deferral_reason(self, item: QueuedItem) -> str:
         route = self._rules.routing.route(item.route)
@@ -179,7 +159,7 @@ class Batcher:
         elif effects:
             await self._store.record_release(receiver.name, effects, now)
         if released.netted:
-            self._netted(len(released.netted))
+            self._observer.suppressed("netted", len(released.netted))
         return messages
 
     async def _draft(self, receiver: Receiver, batch: Batch) -> Draft:
@@ -243,23 +223,6 @@ class Batcher:
 
 
 @dataclass(frozen=True, slots=True)
-class SendAttempt:
-    """One attempt to send a message to its receiver, and its outcome.
-
-    `died`: the message is given up. `waited` is how long after the message was made it was
-    accepted; `None` where it was not.
-    """
-
-    receiver: str
-    alert_id: str
-    outcome: Outcome
-    took: timedelta
-    attempts: int
-    died: bool
-    waited: timedelta | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class _Answer:
     """A receiver's answer to a message, until it is stored."""
 
@@ -272,10 +235,7 @@ class Outbox:
     """Sends what the store holds for each receiver.
 
     `now` gives aware UTC times, and `pace` says how many of its seconds pass in a real one.
-    `attempted` is called after every attempt. `check_in` is called with the name of a task and
-    how long it is until its next round (`None`: until there is something new): whoever watches
-    the tasks sees from it that they are alive. `requested` is called with the requests that were
-    applied.
+    `requested` is called with the requests that were applied.
     """
 
     def __init__(
@@ -288,12 +248,10 @@ class Outbox:
         now: Callable[[], datetime],
         rng: Random,
         pace: float = 1.0,
-        attempted: Callable[[SendAttempt], None] = lambda _: None,
-        check_in: Callable[[str, timedelta | None], None] = lambda _name, _within: None,
+        observer: Observer = NOBODY,
         requested: Callable[[Sequence[Request]], None] = lambda _: None,
     ) -> None:
-        self._attempted = attempted
-        self._check_in = check_in
+        self._observer = observer
         self._requested = requested
         self._store = store
         self._receivers = tuple(receivers)
@@ -343,20 +301,28 @@ class Outbox:
         return await self._attempt(receiver, message)
 
     async def _serve(self, receiver: Receiver, stop: asyncio.Event) -> None:
-        news = self._news[receiver.name]
-        while not stop.is_set():
-            news.clear()
-            self._check_in(receiver.name, timedelta(0))
-            try:
-                _, wait = await self.deliver(receiver)
-            except StateError as error:
-                log.warning("outbox.state_failed", receiver=receiver.name, why=str(error))
-                wait = _PAUSE_AFTER_ERROR
-            except Exception:
-                log.exception("outbox.crashed", receiver=receiver.name)
-                wait = _PAUSE_AFTER_ERROR
-            self._check_in(receiver.name, wait)
-            await first_of(stop, news, within=None if wait is None else wait / self._pace)
+        news, who = self._news[receiver.name], f"outbox:{receiver.name}"
+        try:
+            while not stop.is_set():
+                news.clear()
+                self._observer.check_in(who, LONGEST_ROUND)
+                wait = await self._deliver_safely(receiver)
+                self._observer.check_in(who, None if wait is None else wait + LONGEST_ROUND)
+                await first_of(stop, news, within=None if wait is None else wait / self._pace)
+        finally:
+            # The receiver may have left the configuration.
+            self._observer.check_in(who, None)
+
+    async def _deliver_safely(self, receiver: Receiver) -> timedelta | None:
+        try:
+            _, wait = await self.deliver(receiver)
+        except StateError as error:
+            log.warning("outbox.state_failed", receiver=receiver.name, why=str(error))
+            return _PAUSE_AFTER_ERROR
+        except Exception:
+            log.exception("outbox.crashed", receiver=receiver.name)
+            return _PAUSE_AFTER_ERROR
+        return wait
 
     async def take_requests(self) -> None:
         """Apply the requests that commands left for this process, the owner of the state."""
@@ -373,7 +339,7 @@ class Outbox:
 
     async def _serve_requests(self, stop: asyncio.Event) -> None:
         while not stop.is_set():
-            self._check_in(_REQUESTS, _REQUESTS_EVERY)
+            self._observer.check_in("requests", _REQUESTS_EVERY + LONGEST_ROUND)
             await self.take_requests()
             await first_of(stop, within=_REQUESTS_EVERY)
 
@@ -406,7 +372,7 @@ class Outbox:
             waited=self._now() - message.created_at if accepted else None,
         )
         self._log(attempt)
-        self._attempted(attempt)
+        self._observer.attempted(attempt)
         return outcome, wait
 
     async def _send(self, receiver: Receiver, message: StoredMessage) -> _Answer:

@@ -12,7 +12,6 @@ import logging
 from collections import Counter
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
-from enum import StrEnum
 from itertools import chain
 from time import perf_counter
 from typing import TYPE_CHECKING
@@ -20,12 +19,13 @@ from typing import TYPE_CHECKING
 import structlog
 
 from watcher.catalog.changes import ModelChange, Notice, NoticeKind, RecordedChange
-from watcher.catalog.confirm import confirm
+from watcher.catalog.confirm import HoldReason, confirm
 from watcher.catalog.diff import Differences, diff
 from watcher.catalog.matching import match
 from watcher.catalog.record import DOCUMENTED_USD_PER_CREDIT, Snapshot
 from watcher.kie.completeness import Probe
 from watcher.kie.responses import SourceError, SourceReason
+from watcher.observer import NOBODY, Observer, PollOutcome, PollReport
 from watcher.routing.plan import NO_HISTORY, ModelHistory, Plan, plan
 from watcher.schedule import backoff, first_of
 from watcher.store.connection import ConflictError, StateError
@@ -67,49 +67,11 @@ class PollRules:
         return self.routing.receivers
 
 
-class PollOutcome(StrEnum):
-    """How a poll ended."""
-
-    QUIET = "quiet"  # the probe saw nothing new: two small requests
-    UNCHANGED = "unchanged"  # a sweep that shows nothing new
-    CHANGED = "changed"
-    BASELINE = "baseline"
-    INCONCLUSIVE = "inconclusive"  # the catalogue changed while it was read
-    FAILED = "failed"
-
-    @property
-    def is_good(self) -> bool:
-        """Whether the catalogue is known to be what the store says."""
-        return self not in {PollOutcome.INCONCLUSIVE, PollOutcome.FAILED}
-
-
-@dataclass(frozen=True, slots=True)
-class PollReport:
-    """What one poll did. `why` is what called for a sweep, or what went wrong.
-
-    `reason` is the sort of failure, for counting, and `status` the HTTP status or envelope code
-    that said so; `bytes` are those of the response bodies, still compressed; `suppressed` counts
-    the deliveries that a silence dropped.
-    """
-
-    outcome: PollOutcome
-    why: str | None = None
-    reason: str | None = None
-    status: int | None = None
-    changes: tuple[RecordedChange, ...] = ()
-    notices: tuple[Notice, ...] = ()
-    holds: int = 0
-    retry_after: timedelta | None = None
-    suppressed: int = 0
-    requests: int = 0
-    bytes: int = 0
-    took: timedelta = timedelta(0)
-
-
 class Poller:
     """Polls the API and records what changed.
 
     `now` gives aware UTC times, and `pace` says how many of its seconds pass in a real one.
+    `recorded` is called after each poll that left something to be sent.
     """
 
     def __init__(
@@ -122,11 +84,15 @@ class Poller:
         now: Callable[[], datetime],
         rng: Random,
         pace: float = 1.0,
+        observer: Observer = NOBODY,
+        recorded: Callable[[], None] = lambda: None,
     ) -> None:
+        self._observer = observer
+        self._recorded = recorded
         self._client = client
         self._store = store
         self._settings = poll
-        self._intake = _Intake(store, rules, now)
+        self._intake = _Intake(store, rules, now, observer)
         self._now = now
         self._rng = rng
         self._pace = pace
@@ -139,30 +105,31 @@ class Poller:
         """Poll at once and read the state again, because a request changed it."""
         self._woken.set()
 
-    async def run(
-        self,
-        stop: asyncio.Event,
-        polled: Callable[[PollReport], None],
-        check_in: Callable[[timedelta], None] = lambda _: None,
-    ) -> None:
-        """Poll until `stop` is set; `polled` is called after every poll.
-
-        `check_in` is called with how long it is until the next poll begins, each time that this
-        is known: whoever watches the loop sees from it that the loop is alive.
-        """
+    async def run(self, stop: asyncio.Event) -> None:
+        """Poll until `stop` is set."""
         while not stop.is_set():
-            check_in(timedelta(0))
+            self._observer.check_in("poller", self._client.longest_poll)
             report = await self.poll()
-            polled(report)
+            self._observer.polled(report)
+            if report.changes or report.notices:
+                self._recorded()
             wait = self.wait_after(report)
-            check_in(wait)
+            self._observer.check_in("poller", wait + self._client.longest_poll)
             await first_of(stop, self._woken, within=wait / self._pace)
 
     async def poll(self) -> PollReport:
         """One poll. Never raises: whatever goes wrong is logged, stored and reported."""
         started, before = perf_counter(), replace(self._client.traffic)
         report = await self._try_to_poll()
-        traffic = self._client.traffic
+        traffic, stored = self._client.traffic, self._intake.cached
+        if stored is not None:
+            reasons = {hold.reason for hold in stored.holds}
+            report = replace(
+                report,
+                holds=len(stored.holds),
+                collapse_held=HoldReason.COLLAPSE in reasons,
+                models=len(stored.models),
+            )
         report = replace(
             report,
             requests=traffic.requests - before.requests,
@@ -194,20 +161,20 @@ class Poller:
         try:
             return await self._poll()
         except SourceError as error:
-            if error.reason is SourceReason.TORN:
-                return PollReport(
-                    PollOutcome.INCONCLUSIVE, str(error), "torn", holds=self._open_holds()
-                )
-            return replace(
-                self._failed(str(error), error.reason.value),
-                status=error.status,
+            torn = error.reason is SourceReason.TORN
+            return PollReport(
+                PollOutcome.INCONCLUSIVE if torn else PollOutcome.FAILED,
+                str(error),
+                error.reason.value,
+                error.status,
                 retry_after=error.retry_after,
             )
         except StateError as error:
-            return self._failed(str(error), "state")
+            return PollReport(PollOutcome.FAILED, str(error), "state")
         except Exception as error:  # the one place: a daemon outlives its own mistakes
             log.exception("poll.crashed")
-            return self._failed(f"an error in the watcher itself: {type(error).__name__}", "bug")
+            why = f"an error in the watcher itself: {type(error).__name__}"
+            return PollReport(PollOutcome.FAILED, why, "bug")
 
     async def _poll(self) -> PollReport:
         if self._woken.is_set():
@@ -217,20 +184,13 @@ class Poller:
         last = None if stored is None else Probe.from_json(stored.probe)
         why = self._sweep_due(stored) or await self._client.probe(last)
         if why is None:
-            return PollReport(PollOutcome.QUIET, holds=self._open_holds())
+            return PollReport(PollOutcome.QUIET)
         # A new baseline is not compared with the last sweep, as the first one cannot be.
         is_baseline = stored is None or stored.start_over
         sweep = await self._client.sweep(None if is_baseline else last)
         self._log_doubts(sweep)
         result = await self._intake.take(sweep)
-        return PollReport(
-            _outcome(result),
-            why,
-            changes=result.changes,
-            notices=result.notices,
-            holds=self._open_holds(),
-            suppressed=result.suppressed,
-        )
+        return PollReport(_outcome(result), why, changes=result.changes, notices=result.notices)
 
     def _sweep_due(self, stored: StoredSnapshot | None) -> str | None:
         if stored is None:
@@ -244,13 +204,6 @@ class Poller:
         if not timedelta(0) <= age < self._settings.full_sweep_every:
             return "full sweep due"
         return None
-
-    def _failed(self, why: str, reason: str) -> PollReport:
-        return PollReport(PollOutcome.FAILED, why, reason, holds=self._open_holds())
-
-    def _open_holds(self) -> int:
-        stored = self._intake.cached
-        return len(stored.holds) if stored else 0
 
     async def _note(self, report: PollReport) -> None:
         cost = PollCost(
@@ -300,7 +253,6 @@ class _SweepResult:
     changes: tuple[RecordedChange, ...] = ()
     notices: tuple[Notice, ...] = ()
     is_baseline: bool = False
-    suppressed: int = 0
 
 
 @dataclass(slots=True)
@@ -310,6 +262,7 @@ class _Intake:
     store: Store
     rules: PollRules
     now: Callable[[], datetime]
+    observer: Observer
     cached: StoredSnapshot | None = field(default=None, init=False)
 
     async def snapshot(self) -> StoredSnapshot | None:
@@ -391,8 +344,8 @@ class _Intake:
             expected_holds=stored.holds,
         )
         recorded = await self._record(stored, commit)
-        suppressed = sum(len(it.suppressed) for it in plans)
-        return _SweepResult(recorded.changes, confirmation.notices, suppressed=suppressed)
+        self.observer.suppressed("silence", sum(len(it.suppressed) for it in plans))
+        return _SweepResult(recorded.changes, confirmation.notices)
 
     async def _compare(
         self, stored: StoredSnapshot, sweep: Sweep, snapshot: Snapshot

@@ -55,6 +55,8 @@ CHUNK_BYTES = 64 * 1024
 MAX_PAGES = 20_000
 # A first sweep, and one that disagrees with itself, must be seen twice, whatever is configured.
 MIN_ATTEMPTS = 2
+# About ten times the rows of today's catalogue.
+MOST_ROWS_EXPECTED = 5_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +99,18 @@ class KieClient:
     traffic: Traffic = field(default_factory=Traffic)
     # The rows of the last reading: nearly all of them come again, and need not be parsed again.
     _known: KnownRows = field(default_factory=dict, init=False)
+
+    @property
+    def longest_poll(self) -> timedelta:
+        """How long a probe and a sweep may take with every reply as slow as allowed.
+
+        Half an hour by default. What takes longer is stuck.
+        """
+        pages = MOST_ROWS_EXPECTED / self._source.page_size / self._source.concurrency
+        # Beside its pages an attempt asks for the counts twice and for page 1 alone.
+        attempt = (pages + 3) * self._source.timeout + self._poll.settle_delay
+        # Before the attempts comes the probe, two requests.
+        return max(self._poll.sweep_attempts, MIN_ATTEMPTS) * attempt + 2 * self._source.timeout
 
     async def probe(self, last: Probe | None) -> str | None:
         """What differs from the last accepted sweep, in words; `None` where nothing seems to.

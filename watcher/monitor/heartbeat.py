@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
 from http import HTTPStatus
@@ -21,14 +20,14 @@ import structlog
 from watcher import __version__
 from watcher.catalog.changes import NoticeKind
 from watcher.monitor.alarms import AlarmKind
-from watcher.poller import PollOutcome
+from watcher.observer import NOBODY, Observer
 from watcher.schedule import first_of
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator
 
     from watcher.catalog.changes import Notice
-    from watcher.poller import PollReport
+    from watcher.observer import PollReport
 
 log = structlog.get_logger()
 
@@ -39,7 +38,6 @@ HEALTHCHECKS = "hc-ping.com"
 _KUMA_PATH = "/api/push/"
 _HEALTHCHECKS_PATH = "/ping/"
 
-_COMPLETE_SWEEPS = {PollOutcome.UNCHANGED, PollOutcome.CHANGED, PollOutcome.BASELINE}
 _DOWN_ALARMS = {AlarmKind.BLIND, AlarmKind.SHAPE, AlarmKind.REFUSED, AlarmKind.STATE}
 
 
@@ -50,31 +48,25 @@ class Signal(StrEnum):
     DOWN = "down"
 
 
-@dataclass(frozen=True, slots=True, repr=False)
-class Monitor:
-    """The external service that is pinged, and how its URLs are made."""
+def ping_url(url: str, signal: Signal, text: str) -> str | None:
+    """The URL that says it to the monitor at `url`; `None` for one that takes no bad news.
 
-    url: str
-
-    def ping_url(self, signal: Signal, text: str) -> str | None:
-        """The URL that says it; `None` for a service that cannot be told that something is wrong.
-
-        Such a service finds out when pings stop.
-        """
-        parts = urlsplit(self.url)
-        if _KUMA_PATH in parts.path:
-            kept = [
-                (name, value)
-                for name, value in parse_qsl(parts.query, keep_blank_values=True)
-                if name not in {"status", "msg"}
-            ]
-            query = urlencode([("status", signal.value), ("msg", text), *kept])
-            return urlunsplit(parts._replace(query=query))
-        if signal is Signal.UP:
-            return self.url
-        if parts.hostname == HEALTHCHECKS or _HEALTHCHECKS_PATH in parts.path:
-            return urlunsplit(parts._replace(path=f"{parts.path.rstrip('/')}/fail"))
-        return None
+    Such a monitor finds out when pings stop.
+    """
+    parts = urlsplit(url)
+    if _KUMA_PATH in parts.path:
+        kept = [
+            (name, value)
+            for name, value in parse_qsl(parts.query, keep_blank_values=True)
+            if name not in {"status", "msg"}
+        ]
+        query = urlencode([("status", signal.value), ("msg", text), *kept])
+        return urlunsplit(parts._replace(query=query))
+    if signal is Signal.UP:
+        return url
+    if parts.hostname == HEALTHCHECKS or _HEALTHCHECKS_PATH in parts.path:
+        return urlunsplit(parts._replace(path=f"{parts.path.rstrip('/')}/fail"))
+    return None
 
 
 class Heartbeat:
@@ -86,19 +78,18 @@ class Heartbeat:
 
     def __init__(
         self,
-        monitor: Monitor,
+        url: str,
         session: aiohttp.ClientSession,
         *,
-        every: timedelta | None = None,
-        retry_pauses: tuple[timedelta, ...] = RETRY_PAUSES,
-        after: Callable[[str], None] = lambda _: None,
+        every: timedelta | None,
+        retry_pauses: tuple[timedelta, ...],
+        observer: Observer,
     ) -> None:
-        """`after` gets how each ping ended: `accepted` or `failed`."""
-        self._monitor = monitor
+        self._url = url
         self._session = session
         self._every = every
         self._retry_pauses = retry_pauses
-        self._after = after
+        self._observer = observer
         self._news = asyncio.Event()
         self._pending: tuple[Signal, str] | None = None
         self._is_down = False
@@ -106,7 +97,7 @@ class Heartbeat:
 
     def polled(self, report: PollReport) -> None:
         """Take the report of a poll: only a complete sweep proves that the watcher works."""
-        if report.outcome in _COMPLETE_SWEEPS:
+        if report.outcome.is_sweep:
             self.report_up()
 
     def alarmed(self, notice: Notice) -> None:
@@ -148,10 +139,10 @@ class Heartbeat:
         except Exception as error:  # noqa: BLE001 - nothing here may end polling and sending
             # Neither its text nor its trace: they hold the address.
             log.error("heartbeat.crashed", why=type(error).__name__)  # noqa: TRY400
-            self._after("failed")
+            self._observer.pinged("failed")
 
     async def _ping(self, signal: Signal, text: str, stop: asyncio.Event) -> None:
-        address = self._monitor.ping_url(signal, text)
+        address = ping_url(self._url, signal, text)
         if address is None:
             return
         why = await self._request(address)
@@ -161,7 +152,7 @@ class Heartbeat:
             await first_of(stop, self._news, within=pause)
             why = await self._request(address)
         self._log(why)
-        self._after("accepted" if why is None else "failed")
+        self._observer.pinged("accepted" if why is None else "failed")
 
     async def _request(self, address: str) -> str | None:
         """`None` where it was accepted; otherwise why not, without the address."""
@@ -193,7 +184,7 @@ async def open_heartbeat(
     every: timedelta | None = None,
     ping_timeout: timedelta = PING_TIMEOUT,
     retry_pauses: tuple[timedelta, ...] = RETRY_PAUSES,
-    after: Callable[[str], None] = lambda _: None,
+    observer: Observer = NOBODY,
 ) -> AsyncIterator[Heartbeat]:
     """A heartbeat with a connection of its own; it follows no redirect and keeps no cookie."""
     async with aiohttp.ClientSession(
@@ -201,4 +192,4 @@ async def open_heartbeat(
         headers={"User-Agent": f"kie-watcher/{__version__}"},
         timeout=aiohttp.ClientTimeout(total=ping_timeout.total_seconds()),
     ) as session:
-        yield Heartbeat(Monitor(url), session, every=every, retry_pauses=retry_pauses, after=after)
+        yield Heartbeat(url, session, every=every, retry_pauses=retry_pauses, observer=observer)

@@ -31,17 +31,17 @@ from watcher.catalog.confirm import HoldReason
 from watcher.kie.responses import SourceReason
 from watcher.monitor.alarms import AlarmKind
 from watcher.notify.receiver import Verdict
-from watcher.poller import PollOutcome
+from watcher.observer import Observer, PollOutcome
 from watcher.safe_text import one_line
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
     from datetime import datetime
 
     from prometheus_client import Metric
 
-    from watcher.outbox import SendAttempt
-    from watcher.poller import PollReport
+    from watcher.monitor.alarms import Alarm
+    from watcher.observer import PollReport, SendAttempt
     from watcher.store.values import ReceiverStatus, Status
 
 CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
@@ -58,11 +58,13 @@ _SEND_BUCKETS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 _ACCEPTED_BUCKETS = (1, 2.5, 5, 10, 30, 60, 300, 900, 3600, 6 * 3600, 24 * 3600, 7 * 24 * 3600)
 
 
-class Metrics:
+class Metrics(Observer):
     """Everything counted since the start; `page` adds how things stand."""
 
-    def __init__(self, receivers: Iterable[str] = ()) -> None:
+    def __init__(self, receivers: Iterable[str], now: Callable[[], datetime]) -> None:
         """Series of `receivers` exist from the start: Prometheus sees no rise in a new series."""
+        self._now = now
+        self._deferred_ids: dict[str, Collection[int]] = {}
         self.registry = CollectorRegistry()
         self._register_polls()
         self._register_messages()
@@ -73,7 +75,6 @@ class Metrics:
                 self._deliveries.labels(receiver, str(outcome))
 
     def polled(self, report: PollReport) -> None:
-        """Count one poll."""
         outcome, reason = report.outcome.value, report.reason or ""
         self._polls.labels(outcome, reason).inc()
         if reason in set(SourceReason):
@@ -86,7 +87,6 @@ class Metrics:
                 self._changes.labels(kind.value).inc()
 
     def attempted(self, attempt: SendAttempt) -> None:
-        """Count one try at a receiver."""
         given_up = attempt.died and attempt.outcome.verdict is Verdict.RETRY
         outcome = GIVEN_UP if given_up else attempt.outcome.verdict.value
         self._deliveries.labels(attempt.receiver, outcome).inc()
@@ -96,33 +96,29 @@ class Metrics:
             waited = max(0.0, attempt.waited.total_seconds())
             self._accepted_seconds.labels(attempt.receiver).observe(waited)
 
-    def deferred(self, reason: str, count: int = 1) -> None:
-        """Count what was deferred: `quiet`, `digest`, `silence` or `flap`."""
-        self._deferred.labels(reason).inc(count)
+    def deferred(self, receiver: str, reasons: Mapping[int, str]) -> None:
+        # Each delivery counts once, when it is first deferred.
+        before = self._deferred_ids.get(receiver, ())
+        for number, reason in reasons.items():
+            if number not in before:
+                self._deferred.labels(reason).inc()
+        self._deferred_ids[receiver] = reasons.keys()
 
-    def suppressed(self, reason: str, count: int = 1) -> None:
-        """Count what is never sent: `silence`, `netted`."""
+    def suppressed(self, reason: str, count: int) -> None:
         self._suppressed.labels(reason).inc(count)
 
-    def configured(self, ok: bool, at: datetime) -> None:
-        """Set whether the configuration read at `at` was taken into use."""
-        self._configured.set(ok)
-        if ok:
-            self._configured_at.set(at.timestamp())
+    def configured(self, problem: str | None) -> None:
+        self._configured.set(problem is None)
+        if problem is None:
+            self._configured_at.set(self._now().timestamp())
 
     def pinged(self, outcome: str) -> None:
-        """Count one ping of the monitor: `accepted` or `failed`."""
         self._heartbeats.labels(outcome).inc()
 
-    def set_alarms(self, raised: Iterable[AlarmKind]) -> None:
-        """Set how many alarms of each kind are raised."""
-        counts = collections.Counter(raised)
-        for kind in AlarmKind:
-            self._alarms.labels(kind.value).set(counts[kind])
-
-    def page(self, status: Status | None, now: datetime) -> bytes:
+    def page(self, status: Status | None, raised: Iterable[Alarm]) -> bytes:
         """All of it in Prometheus' text format; how things stand is taken from `status`."""
-        return generate_latest(_Page(self.registry, tuple(_status_gauges(status, now))))
+        gauges = (_alarm_gauge(raised), *_status_gauges(status, self._now()))
+        return generate_latest(_Page(self.registry, gauges))
 
     def _register_polls(self) -> None:
         self._polls = self._counter(
@@ -182,8 +178,6 @@ class Metrics:
             "configuration_loaded_timestamp_seconds",
             "When the configuration in use was read.",
         )
-        self._alarms = self._gauge("alarms", "Alarms that are raised, by kind.", "alarm")
-        self.set_alarms(())
         build = self._gauge("build_info", "Always 1; what runs.", "version", "python")
         build.labels(__version__, platform.python_version()).set(1)
 
@@ -212,6 +206,12 @@ class _Page(Collector):
         for metric in chain(self.counted.collect(), self.gauges):
             metric.samples = [s for s in metric.samples if not s.name.endswith("_created")]
             yield metric
+
+
+def _alarm_gauge(raised: Iterable[Alarm]) -> Metric:
+    counts = collections.Counter(alarm.kind for alarm in raised)
+    series = [((kind.value,), counts[kind]) for kind in AlarmKind]
+    return _gauge("alarms", "Alarms that are raised, by kind.", ("alarm",), series)
 
 
 def _status_gauges(status: Status | None, now: datetime) -> Iterator[Metric]:

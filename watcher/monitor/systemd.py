@@ -19,13 +19,10 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from watcher.kie.client import MIN_ATTEMPTS
 from watcher.safe_text import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-
-    from watcher.config.settings import PollSettings, SourceSettings
 
 log = structlog.get_logger()
 
@@ -33,13 +30,6 @@ log = structlog.get_logger()
 LONGEST_STATUS = 500
 # A supervisor that does not read must not block the event loop.
 SEND_TIMEOUT_SECONDS = 0.2
-
-# Enough for about ten times the rows of today's catalogue, however slow each reply; a poll that
-# takes longer than that is stuck.
-MOST_ROWS_EXPECTED = 5_000
-# One round of the outbox: batch, render, wait for a free thread of Apprise's pool, send (30 s at
-# most), mark.
-LONGEST_ROUND = timedelta(minutes=5)
 
 _MICROSECONDS = re.compile("[1-9][0-9]{0,14}")
 
@@ -119,15 +109,6 @@ class Progress:
             for who, due in self.due.items()
             if now > due
         }
-
-
-def longest_poll(source: SourceSettings, poll: PollSettings) -> timedelta:
-    """How long one poll may take with every reply as slow as allowed; half an hour by default."""
-    pages = MOST_ROWS_EXPECTED / source.page_size / source.concurrency
-    # Beside its pages an attempt asks for the counts twice and for page 1 alone.
-    attempt = (pages + 3) * source.timeout + poll.settle_delay
-    # Before the attempts comes the probe, two requests.
-    return max(poll.sweep_attempts, MIN_ATTEMPTS) * attempt + 2 * source.timeout
 
 
 class Watchdog:
