@@ -16,9 +16,9 @@ from pydantic import BaseModel
 from watcher.catalog.changes import ANNOUNCED_BY_DEFAULT, Kind
 from watcher.catalog.confirm import ConfirmRules
 from watcher.config.loading import example_text, find_file, load
-from watcher.config.receivers import ReceiverSettings
 from watcher.config.settings import (
     PollSettings,
+    ReceiverSettings,
     Settings,
     SourceSettings,
 )

@@ -12,9 +12,8 @@ from pydantic import BaseModel
 from config_checks import check_url, problems_in
 from watcher.config.addresses import TcpAddress, UnixAddress
 from watcher.config.loading import load
-from watcher.config.receivers import TemplateFile, missing_packages
 from watcher.config.routes import MatchSettings
-from watcher.config.settings import RetentionSettings, Settings
+from watcher.config.settings import RetentionSettings, Settings, TemplateFile, missing_packages
 
 CANARY = "canary-7f3a91"
 HAVE = "receivers: {team: {url: 'json://a'}, mail: {url: 'json://b'}}\n"

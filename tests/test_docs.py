@@ -16,8 +16,7 @@ from pydantic import BaseModel
 from watcher.catalog.changes import Kind
 from watcher.cli.main import cli
 from watcher.config.loading import load
-from watcher.config.receivers import ReceiverSettings
-from watcher.config.settings import Settings
+from watcher.config.settings import ReceiverSettings, Settings
 from watcher.monitor.alarms import AlarmKind
 from watcher.notify.addresses import check_url
 

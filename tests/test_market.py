@@ -26,9 +26,9 @@ from torture.state_checks import check_deliveries, check_order
 from watcher import app
 from watcher.app import CheckReport
 from watcher.catalog.changes import NoticeKind
-from watcher.config.receivers import ReceiverSettings
 from watcher.config.settings import (
     PollSettings,
+    ReceiverSettings,
     Settings,
     SourceSettings,
     StateSettings,

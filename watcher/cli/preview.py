@@ -158,7 +158,7 @@ def _run_until_empty(simulation: Simulation) -> Iterator[SimulatedMessage]:
 
 
 async def _preview(receivers: Receivers, name: str, message: Message) -> PreviewedMessage:
-    from watcher.config.receivers import TERMINAL_RECEIVER
+    from watcher.config.field_types import TERMINAL_RECEIVER
     from watcher.notify.wire import capture_sends
 
     receiver, service = receivers.get(name), receivers.service(name)

@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING
 
 from watcher.config.document import read_document
 from watcher.config.errors import SECRET_SECTIONS, ConfigError, Place, Problem
-from watcher.config.receivers import ReceiverSettings
 from watcher.config.secrets import mask
-from watcher.config.settings import Settings
+from watcher.config.settings import ReceiverSettings, Settings
 from watcher.config.validation import named_receivers, validate
 
 if TYPE_CHECKING:

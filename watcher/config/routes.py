@@ -33,6 +33,7 @@ from watcher.config.field_types import (
     OnOff,
     Percent,
     PositiveNumber,
+    ReceiverNames,
     Schedule,
     Section,
     Share,
@@ -40,12 +41,12 @@ from watcher.config.field_types import (
     WholeNumber,
     above,
     between,
-    is_from_file,
+    is_empty,
+    must,
     non_empty_list,
     one_of,
     read_by,
 )
-from watcher.config.receivers import ReceiverNames
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -144,6 +145,13 @@ Patterns = Annotated[
 ]
 KindWord = Annotated[str, one_of("kind of change", (*_SHORT_KINDS, *Kind))]
 LeastShare = Annotated[Share, above(0, "5%")]
+Discount = Annotated[
+    Percent,
+    must(
+        lambda percent: percent < HIGHEST_DISCOUNT,
+        "matches nothing: no discount is 100 or more; write less",
+    ),
+]
 
 
 class MinChangeSettings(Section):
@@ -151,19 +159,19 @@ class MinChangeSettings(Section):
 
     up: Annotated[LeastShare | None, NOT_EMPTY] = None
     """The least rise, as a share of the price before."""
-    down: Annotated[LeastShare | None, NOT_EMPTY] = None
+    down: Annotated[
+        LeastShare | None,
+        NOT_EMPTY,
+        must(
+            lambda share: share is None or share <= 1,
+            "matches nothing: no price falls by more than 100%; write less",
+        ),
+    ] = None
     """The least fall, as a share of the price before; at most 100%."""
-
-    @field_validator("down")
-    @classmethod
-    def _must_be_possible(cls, share: Decimal | None) -> Decimal | None:
-        if share is not None and share > 1:
-            raise ValueError("matches nothing: no price falls by more than 100%; write less")
-        return share
 
 
 def _for_both_directions(value: Any, info: ValidationInfo) -> Any:
-    if value in ("", {}) or (value is None and is_from_file(info)):
+    if value == {} or is_empty(value, info):
         raise ValueError("is empty; write 5%, or {up: 2%, down: 10%}")
     if isinstance(value, list):
         raise ValueError("is a list; write 5%, or {up: 2%, down: 10%}")  # noqa: TRY004
@@ -175,7 +183,7 @@ def _for_both_directions(value: Any, info: ValidationInfo) -> Any:
 
 
 def _refuse_matching_all(value: Any, info: ValidationInfo) -> Any:
-    if value == {} or (value is None and is_from_file(info)):
+    if value == {} or is_empty(value, info):
         raise ValueError("is empty, so everything would be urgent; name what is, or remove it")
     return value
 
@@ -204,9 +212,9 @@ class MatchSettings(Section):
     """A mark in USD for the listed unit, and a message once when the price falls to or below it."""
     usd_above: Annotated[PositiveNumber | None, NOT_EMPTY] = None
     """A mark in USD for the listed unit, and a message once when the price rises to or above it."""
-    discount_below: Annotated[Percent | None, NOT_EMPTY] = None
+    discount_below: Annotated[Discount | None, NOT_EMPTY] = None
     """A mark in percent below Fal for a discount that shrinks; at 0 Kie is no longer cheaper."""
-    discount_above: Annotated[Percent | None, NOT_EMPTY] = None
+    discount_above: Annotated[Discount | None, NOT_EMPTY] = None
     """A mark in percent below Fal for a discount that grows."""
 
     @property
@@ -233,13 +241,6 @@ class MatchSettings(Section):
                 "matches nothing: none of these kinds crosses a mark; add price or discount"
             )
         return mark
-
-    @field_validator("discount_below", "discount_above")
-    @classmethod
-    def _must_be_possible(cls, discount: Decimal | None) -> Decimal | None:
-        if discount is not None and discount >= HIGHEST_DISCOUNT:
-            raise ValueError("matches nothing: no discount is 100 or more; write less")
-        return discount
 
 
 def _resolve(words: Iterable[str]) -> frozenset[Kind]:

@@ -1,17 +1,25 @@
-"""Secret URLs, and which pieces of them no log, error or message may show.
+"""Secret URLs: read from the configuration or a file, and which pieces of them nothing may show.
 
-Any long enough piece counts as a secret: what each service calls its tokens is not known here.
+Any long enough piece counts as a secret: what each service calls its tokens is not known here. No
+error repeats a URL, or what a file holds.
 """
 
 from __future__ import annotations
 
 import ipaddress
+from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
 from pydantic import SecretStr
 
+from watcher.config.document import Filled
+from watcher.config.field_types import parse_path
 from watcher.safe_text import MASK, ORDINARY_WORDS, SHORTEST_PART, split_secret
 
+if TYPE_CHECKING:
+    from pathlib import Path
+
+MAX_FILE_BYTES = 65_536
 # A text known to be secret is hidden where a mere piece of this length is not.
 SHORTEST_SECRET = 4
 
@@ -31,6 +39,48 @@ class SecretUrl(SecretStr):
     def secrets(self) -> frozenset[str]:
         """The URL, its pieces, and the values that went into it."""
         return secret_parts(self.get_secret_value()) | frozenset(filter(is_secret, self._variables))
+
+
+def read_url(value: object) -> SecretUrl:
+    """The URL that a key gives. Raises `ValueError` that says how to fix it."""
+    if isinstance(value, SecretStr):
+        return value if isinstance(value, SecretUrl) else SecretUrl(value.get_secret_value())
+    if value is None or (isinstance(value, str) and not value.strip()):
+        raise ValueError("is empty; give it a value")
+    if not isinstance(value, str):
+        raise ValueError("is not a single value; write one URL")  # noqa: TRY004
+    return SecretUrl(value.strip(), value.variables if isinstance(value, Filled) else frozenset())
+
+
+def read_url_file(value: object) -> SecretUrl:
+    """The URL in the file that a key names: its one line. Raises `ValueError` likewise."""
+    named = read_url(value).get_secret_value()
+    try:
+        path = parse_path(named)
+    except ValueError:
+        raise ValueError("is not a path; write the path of a file") from None
+    try:
+        url = read_file(path, "URL").decode("utf-8-sig").strip()
+    except UnicodeDecodeError:
+        raise ValueError("the file is not text; put the URL alone into it") from None
+    if not url:
+        raise ValueError("the file is empty; put the URL into it")
+    if len(url.splitlines()) > 1:
+        raise ValueError("the file has several lines; put the URL alone into it")
+    return SecretUrl(url)
+
+
+def read_file(path: Path, what: str) -> bytes:
+    """What a file holds that a key names. Raises `ValueError` likewise."""
+    try:
+        with path.open("rb") as file:
+            content = file.read(MAX_FILE_BYTES + 1)
+    except OSError as error:
+        why, fix = error.strerror or "unreadable", "fix the path or its permissions"
+        raise ValueError(f"the file cannot be read ({why}); {fix}") from None
+    if len(content) > MAX_FILE_BYTES:
+        raise ValueError(f"the file is larger than 64 KiB; no {what} needs that")
+    return content
 
 
 def secret_parts(url: str) -> frozenset[str]:

@@ -7,23 +7,44 @@ describes it to the people who set it; a section is described by its own docstri
 
 from __future__ import annotations
 
+import re
+from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
+from importlib import metadata
 from pathlib import Path
-from typing import Annotated, Literal, get_args
+from typing import Annotated, Any, Literal, get_args
 
-from pydantic import Field
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from watcher.catalog.changes import ANNOUNCED_BY_DEFAULT
-from watcher.config.addresses import TcpAddress, UnixAddress, parse_listen, parse_source_url
+from watcher.config.addresses import (
+    TcpAddress,
+    UnixAddress,
+    parse_heartbeat_url,
+    parse_listen,
+    parse_source_url,
+)
+from watcher.config.durations import parse_duration
 from watcher.config.field_types import (
+    NOT_EMPTY,
+    TERMINAL_RECEIVER,
     AnyKind,
     Duration,
     DurationOrForever,
     DurationOrZero,
+    NewReceiverName,
     Number,
     OnOff,
     PlainPath,
+    ReceiverNames,
     Section,
     Share,
     TimeZone,
@@ -33,14 +54,22 @@ from watcher.config.field_types import (
     list_of_sections,
     non_empty_list,
     one_of,
+    parse_path,
     read_by,
     share_between,
 )
-from watcher.config.receivers import TERMINAL_RECEIVER, HeartbeatSettings, ReceiverNames, Receivers
 from watcher.config.routes import FlapSettings, QuietHoursSettings, RouteSettings, UsageSettings
+from watcher.config.secrets import SecretUrl, read_file, read_url, read_url_file
 
+MessageFormat = Literal["auto", "markdown", "html", "text", "json"]
 LogLevel = Literal["debug", "info", "warning", "error"]
 LogFormat = Literal["auto", "readable", "json"]
+
+PROGRAM = "kie-watcher"
+# The keys that give a secret URL, of which a section has one.
+URL_KEYS = ("url", "url_file")
+# The monitor is pinged with each complete sweep.
+EVERY_SWEEP: Literal["sweep"] = "sweep"
 
 
 class SourceSettings(Section):
@@ -116,6 +145,114 @@ class DeliverySettings(Section):
     """A message that is not accepted for so long is dead: no longer tried, but kept."""
 
 
+class SecretSection(Section):
+    """A section with a secret URL, given in `url` or in the file that `url_file` names."""
+
+    url: Annotated[SecretUrl | None, BeforeValidator(read_url)] = None
+    """The address, best as `"${VARIABLE}"`: whoever knows it can write there."""
+    url_file: SecretUrl | None = None
+    """Instead of `url`, the path of a file that holds the address and nothing else."""
+
+    @property
+    def address(self) -> SecretUrl:
+        """The URL, wherever it was given; an empty one where it is not known."""
+        return self.url or self.url_file or SecretUrl("")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _must_be_mapping(cls, given: Any) -> Any:
+        if given is None or isinstance(given, str | list):
+            raise ValueError('is not a mapping; write url: "${NAME}" or url_file: beneath it')
+        return given
+
+    @field_validator("url_file", mode="before")
+    @classmethod
+    def _read_file(cls, value: object, info: ValidationInfo) -> SecretUrl | None:
+        # With a URL beside it, that is the mistake, whatever the file holds.
+        return read_url_file(value) if info.data.get("url", "wrong") is None else None
+
+
+@dataclass(frozen=True, slots=True)
+class TemplateFile:
+    """A template of a person's own: where it is, and what it says."""
+
+    path: Path
+    text: str
+
+
+def _read_template(path: str) -> TemplateFile:
+    template = parse_path(path)
+    try:
+        text = read_file(template, "template").decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise ValueError("the file is not UTF-8; save it as UTF-8") from None
+    if not text.strip():
+        raise ValueError("the file is empty, and so would be every message; write a template")
+    return TemplateFile(template, text)
+
+
+def missing_packages(extra: str) -> tuple[str, ...]:
+    """The packages an extra needs that are not there; none where the program is not installed."""
+    try:
+        requirements = metadata.requires(PROGRAM) or []
+    except metadata.PackageNotFoundError:
+        return ()
+    needed = re.compile(rf"""([\w.-]+).*;.*\bextra\s*==\s*['"]{re.escape(extra)}['"]""")
+    names = (found[1] for found in map(needed.match, requirements) if found)
+    return tuple(name for name in names if not any(metadata.distributions(name=name)))
+
+
+def _must_be_installed(charts: bool) -> bool:
+    if charts and (missing := missing_packages("charts")):
+        what = f"needs {', '.join(missing)}; install kie-watcher[charts], or remove the line"
+        raise ValueError(what)
+    return charts
+
+
+class ReceiverSettings(SecretSection):
+    """Somebody who gets messages: one address, and how messages for it are made."""
+
+    format: Annotated[MessageFormat, one_of("message format", get_args(MessageFormat))] = "auto"
+    """The format of messages: the best that the service takes, or this one; json is CloudEvents."""
+    charts: Annotated[OnOff, AfterValidator(_must_be_installed)] = False
+    """Whether messages about prices have a picture of the last 90 days; needs an extra package."""
+    template: Annotated[TemplateFile | None, NOT_EMPTY, read_by(_read_template)] = None
+    """The path of a Jinja2 template that words the messages in place of the built-in one."""
+
+
+def _parse_ping_interval(text: str) -> timedelta | Literal["sweep"]:
+    if text == EVERY_SWEEP:
+        return EVERY_SWEEP
+    try:
+        every = parse_duration(text)
+    except ValueError as error:
+        problem, _, _ = str(error).partition(";")
+        raise ValueError(f"{problem}; write sweep, or one such as 5m") from None
+    if not every:
+        raise ValueError("is zero; write sweep, or one such as 5m")
+    return every
+
+
+class HeartbeatSettings(SecretSection):
+    """A monitor that notices when the watcher is gone."""
+
+    every: Annotated[timedelta | Literal["sweep"], read_by(_parse_ping_interval)] = EVERY_SWEEP
+    """When to ping: with each complete sweep, or this often, as in 5m."""
+
+    @field_validator("url", "url_file")
+    @classmethod
+    def _must_be_http(cls, url: SecretUrl | None) -> SecretUrl | None:
+        if url is not None:
+            parse_heartbeat_url(url.get_secret_value())
+        return url
+
+
+def _read_receivers(section: object) -> object:
+    if isinstance(section, str | list):
+        raise ValueError("is not a mapping; write each receiver as a name with a url")  # noqa: TRY004
+    return {} if section is None else section
+
+
 class WebSettings(Section):
     """The pages `/livez`, `/readyz` and `/metrics`."""
 
@@ -142,7 +279,9 @@ class Settings(Section):
     confirm: ConfirmSettings = ConfirmSettings()
     state: StateSettings = StateSettings()
     delivery: DeliverySettings = DeliverySettings()
-    receivers: Receivers = Field(default_factory=dict)
+    receivers: Annotated[
+        dict[NewReceiverName, ReceiverSettings], BeforeValidator(_read_receivers)
+    ] = Field(default_factory=dict)
     """Who gets messages, each under a name of your choice; without any the terminal does."""
     announce: Annotated[
         frozenset[AnyKind],

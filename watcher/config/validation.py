@@ -17,9 +17,8 @@ from watcher.config.addresses import is_on_loopback
 from watcher.config.document import Unfilled
 from watcher.config.durations import duration_text
 from watcher.config.errors import SECRET_SECTIONS, VERY_SIMILAR, suggest
-from watcher.config.field_types import FromFile
-from watcher.config.receivers import TERMINAL_RECEIVER, URL_KEYS, UnknownReceiverError
-from watcher.config.settings import Settings
+from watcher.config.field_types import TERMINAL_RECEIVER, FromFile, UnknownReceiverError
+from watcher.config.settings import URL_KEYS, Settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
