@@ -19,9 +19,9 @@ def lines_of_code(path: Path) -> tuple[int, int]:
     prose: set[int] = set()
     imports: set[int] = set()
     for node in ast.walk(tree):
-        documented = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
-        if isinstance(node, documented) and ast.get_docstring(node, clean=False) is not None:
-            prose |= set(range(node.body[0].lineno, (node.body[0].end_lineno or 0) + 1))
+        # A text that stands alone: a docstring, of whatever is above it.
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
+            prose |= set(range(node.lineno, (node.end_lineno or 0) + 1))
         if isinstance(node, ast.Import | ast.ImportFrom):
             imports |= set(range(node.lineno, (node.end_lineno or 0) + 1))
     code = {

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import ast
+import inspect
 import re
+import textwrap
 from collections.abc import Iterator
 from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, get_args, get_origin
 
 import pytest
 import yaml
@@ -15,12 +18,14 @@ from pydantic import BaseModel
 
 from watcher.catalog.changes import ANNOUNCED_BY_DEFAULT, Kind
 from watcher.catalog.confirm import ConfirmRules
-from watcher.config.loading import example_text, find_file, load
+from watcher.config.errors import ConfigError
+from watcher.config.loading import example_text, find_file, load, load_leniently
 from watcher.config.settings import (
     PollSettings,
     ReceiverSettings,
     Settings,
     SourceSettings,
+    TemplateFile,
 )
 
 # What is commented out in the example, because it is nothing unless it is set.
@@ -166,6 +171,17 @@ def test_aliases_serve_to_write_a_value_once(file: Path) -> None:
     assert load(file, {}, accepts).confirm.implausible == timedelta(minutes=20)
 
 
+def test_every_key_says_below_it_what_it_does() -> None:
+    silent = [
+        f"{section.__name__}.{name}"
+        for section in sections_in(Settings)
+        for name, text in texts_below(section).items()
+        if text is None or not re.fullmatch(r"[^\s.][^\n]*[.…]", text)
+    ]
+
+    assert silent == []
+
+
 def test_settings_can_be_made_by_a_program_and_do_not_change() -> None:
     made = Settings(
         source=SourceSettings(url="http://localhost:1/"),
@@ -188,6 +204,50 @@ def test_a_receiver_made_by_a_program_knows_its_secrets_too() -> None:
     receiver = ReceiverSettings(url="discord://123456789/canary-token")  # type: ignore[arg-type]
 
     assert "canary-token" in receiver.address.secrets()
+
+
+class TestWithoutTheServicesSecrets:
+    def test_all_but_the_addresses_is_there(self, file: Path) -> None:
+        (file.parent / "mine.j2").write_text("{{ title }}")
+        file.write_text(f"""\
+state: {{path: kept.db}}
+receivers:
+  a: {{url: "${{SECRET_URL}}", format: html, template: {file.parent}/mine.j2}}
+  b: {{url_file: /no/such/secret}}
+  c: {{url: "json://known"}}
+routes: [{{name: all, receivers: [a, b, c]}}]
+heartbeat: {{url: "${{BEAT}}", every: 5m}}
+""")
+
+        read = load_leniently(file, {})
+
+        addresses = [it.address.get_secret_value() for it in read.receivers.values()]
+        assert addresses == ["", "", "json://known"]
+        a = read.receivers["a"]
+        assert a.format == "html"
+        assert a.template == TemplateFile(file.parent / "mine.j2", "{{ title }}")
+        assert read.state.path == Path("kept.db")
+        assert read.routes[0].receivers == ("a", "b", "c")
+
+    def test_a_receiver_is_there_though_nothing_of_it_can_be_read(self, file: Path) -> None:
+        file.write_text("receivers: {a: , b: {template: 5}, c: []}")
+
+        assert list(load_leniently(file, {}).receivers) == ["a", "b", "c"]
+
+    def test_what_is_wrong_elsewhere_is_an_error_all_the_same(self, file: Path) -> None:
+        file.write_text("receivers: {a: {url: '${A}'}}\npoll: {interval: 5}\nstate: {path: '${B}'}")
+
+        with pytest.raises(ConfigError) as refused:
+            load_leniently(file, {})
+
+        keys = [problem.key for problem in refused.value.problems]
+        assert keys == ["receivers.a.url", "poll.interval", "state.path"]
+
+    def test_no_address_and_no_template_is_checked(self, file: Path) -> None:
+        (file.parent / "mine.j2").write_text("{{ oops")
+        file.write_text(f"receivers: {{a: {{url: nonsense, template: {file.parent}/mine.j2}}}}")
+
+        assert load_leniently(file, {}).receivers["a"].address.get_secret_value() == "nonsense"
 
 
 class TestWhereTheFileIs:
@@ -273,6 +333,34 @@ def keys_known(section: type[BaseModel] = Settings, above: str = "") -> Iterator
             yield from keys_known(below, f"{key}.")
         else:
             yield key
+
+
+def sections_in(section: type[BaseModel]) -> Iterator[type[BaseModel]]:
+    """A section and all below it."""
+    yield section
+    for info in section.model_fields.values():
+        if (below := model_in(info.annotation)) is not None:
+            yield from sections_in(below)
+
+
+def texts_below(section: type[BaseModel]) -> dict[str, str | None]:
+    """The text below each key that is not itself a section, in the class that defines it."""
+    texts: dict[str, str | None] = {}
+    for definer in section.__mro__:
+        if not issubclass(definer, BaseModel) or definer is BaseModel:
+            continue
+        body = ast.parse(textwrap.dedent(inspect.getsource(definer))).body[0].body  # type: ignore[attr-defined]
+        for line, below in zip(body, [*body[1:], None], strict=True):
+            if isinstance(line, ast.AnnAssign) and isinstance(line.target, ast.Name):
+                told = isinstance(below, ast.Expr) and isinstance(below.value, ast.Constant)
+                texts.setdefault(line.target.id, below.value.value if told else None)  # type: ignore[union-attr]
+    sections = {name for name, it in section.model_fields.items() if is_section(it.annotation)}
+    return {name: texts[name] for name in section.model_fields if name not in sections}
+
+
+def is_section(annotation: Any) -> bool:
+    """Whether it is one section, and no list or mapping of them."""
+    return model_in(annotation) is not None and get_origin(annotation) not in {dict, tuple}
 
 
 def model_in(annotation: Any) -> type[BaseModel] | None:

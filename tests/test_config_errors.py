@@ -299,6 +299,21 @@ def test_an_alias_bomb_is_refused_at_once(file: Path) -> None:
     ]
 
 
+def test_a_pipe_in_the_place_of_a_file_is_read_once(file: Path) -> None:
+    reader, writer = os.pipe()
+    os.write(writer, b"discord://canary-7f3a91/x")
+    os.close(writer)
+    file.write_text(f"receivers: {{a: {{url_file: /dev/fd/{reader}}}}}\nlog: 5")
+
+    lines = problems_in(file)
+    os.close(reader)
+
+    assert lines == [
+        "1:27: receivers.a.url_file: is no Apprise URL: ***; copy it again",
+        f"2:6: log: {NOT_A_MAPPING}",
+    ]
+
+
 def test_what_a_variable_holds_is_in_no_error(file: Path) -> None:
     content: dict[str, object] = {
         name: dict.fromkeys(type(section).model_fields, "${SECRET}")

@@ -22,7 +22,7 @@ Where to look:
 - which receivers get a change: `routing.match`, `routing.plan`; when, and in which message:
   `routing.release`, `routing.calendar`
 - a key of the configuration: `config.settings`, for routes `config.routes`; `app` hands it to
-  whoever uses it; a receiver's option: `config.receivers` and `notify`
+  whoever uses it; a receiver's option: `config.settings` and `notify`
 - a service's own format: `render.markup` and `notify.formats` (its limits), `render.message`,
   `render.email`
 - a table of the database, a query: `store`; a command: its module in `cli`; a column of `models`

@@ -125,7 +125,7 @@ def read_document(text: str, file: str, environment: Mapping[str, str] | None = 
     try:
         loader = _Loader(text)
     except yaml.reader.ReaderError as error:
-        return unreadable(_place_in(text, error.position), "has a control character; remove it")
+        return unreadable(place_after(text[: error.position]), "has a control character; remove it")
     try:
         root = loader.get_single_node()
     except yaml.MarkedYAMLError as error:
@@ -273,6 +273,6 @@ def _place(mark: yaml.Mark | None) -> Place:
     return Place() if mark is None else Place(mark.line + 1, mark.column + 1)
 
 
-def _place_in(text: str, position: int) -> Place:
-    before = text[:position]
-    return Place(before.count("\n") + 1, len(before) - (before.rfind("\n") + 1) + 1)
+def place_after(text: str) -> Place:
+    """Where the text goes on that starts so."""
+    return Place(text.count("\n") + 1, len(text) - text.rfind("\n"))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import zoneinfo
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, time, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -269,9 +269,13 @@ AnyDay = Annotated[Day, one_of("day", DAYS)]
 
 @dataclass(frozen=True, slots=True)
 class FromFile:
-    """The validation context of a file: the receivers that it may name; any, if that is `None`."""
+    """The validation context of a file: the receivers that it may name; any, if that is `None`.
+
+    `files` has what was read from files that it names: none is read twice, it may be a pipe.
+    """
 
     receivers: tuple[str, ...] | None = None
+    files: dict[Path, bytes] = field(default_factory=dict)
 
 
 class UnknownReceiverError(ValueError):

@@ -10,7 +10,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from watcher.config.document import read_document
+from watcher.config.document import place_after, read_document
 from watcher.config.errors import SECRET_SECTIONS, ConfigError, Place, Problem
 from watcher.config.secrets import mask
 from watcher.config.settings import ReceiverSettings, Settings
@@ -109,14 +109,9 @@ def _file_text(path: Path) -> str:
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        place = _place_of_byte(content, error.start)
+        place = place_after(content[: error.start].decode("utf-8-sig", "replace"))
         raise _unusable_file(path, "is not UTF-8; save it as UTF-8", place) from None
 
 
 def _unusable_file(path: Path, what: str, place: Place | None = None) -> ConfigError:
     return ConfigError([Problem(str(path), place or Place(), "file", what)])
-
-
-def _place_of_byte(content: bytes, position: int) -> Place:
-    before = content[:position].decode("utf-8-sig", "replace")
-    return Place(before.count("\n") + 1, len(before) - before.rfind("\n"))

@@ -13,11 +13,13 @@ from urllib.parse import unquote
 from pydantic import SecretStr
 
 from watcher.config.document import Filled
-from watcher.config.field_types import parse_path
+from watcher.config.field_types import FromFile, parse_path
 from watcher.safe_text import MASK, ORDINARY_WORDS, SHORTEST_PART, split_secret
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from pydantic import ValidationInfo
 
 MAX_FILE_BYTES = 65_536
 # A text known to be secret is hidden where a mere piece of this length is not.
@@ -52,7 +54,7 @@ def read_url(value: object) -> SecretUrl:
     return SecretUrl(value.strip(), value.variables if isinstance(value, Filled) else frozenset())
 
 
-def read_url_file(value: object) -> SecretUrl:
+def read_url_file(value: object, info: ValidationInfo) -> SecretUrl:
     """The URL in the file that a key names: its one line. Raises `ValueError` likewise."""
     named = read_url(value).get_secret_value()
     try:
@@ -60,7 +62,7 @@ def read_url_file(value: object) -> SecretUrl:
     except ValueError:
         raise ValueError("is not a path; write the path of a file") from None
     try:
-        url = read_file(path, "URL").decode("utf-8-sig").strip()
+        url = read_file(path, "URL", info).decode("utf-8-sig").strip()
     except UnicodeDecodeError:
         raise ValueError("the file is not text; put the URL alone into it") from None
     if not url:
@@ -70,8 +72,11 @@ def read_url_file(value: object) -> SecretUrl:
     return SecretUrl(url)
 
 
-def read_file(path: Path, what: str) -> bytes:
+def read_file(path: Path, what: str, info: ValidationInfo) -> bytes:
     """What a file holds that a key names. Raises `ValueError` likewise."""
+    read = info.context.files if isinstance(info.context, FromFile) else {}
+    if path in read:
+        return read[path]
     try:
         with path.open("rb") as file:
             content = file.read(MAX_FILE_BYTES + 1)
@@ -80,7 +85,7 @@ def read_file(path: Path, what: str) -> bytes:
         raise ValueError(f"the file cannot be read ({why}); {fix}") from None
     if len(content) > MAX_FILE_BYTES:
         raise ValueError(f"the file is larger than 64 KiB; no {what} needs that")
-    return content
+    return read.setdefault(path, content)
 
 
 def secret_parts(url: str) -> frozenset[str]:

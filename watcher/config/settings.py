@@ -1,8 +1,8 @@
 """The settings, typed: every key, its default and the values it allows. Attribute path = YAML path.
 
 Texts are read as people write them (`5m`, `10%`); a program may give the values themselves. Errors
-say what is wrong and how to fix it, and never repeat the value. What stands below a key
-describes it to the people who set it; a section is described by its own docstring.
+say what is wrong and how to fix it, and never repeat the value. The text below a key says what it
+does, for the people who set it; a section has its docstring.
 """
 
 from __future__ import annotations
@@ -34,7 +34,6 @@ from watcher.config.addresses import (
 )
 from watcher.config.durations import parse_duration
 from watcher.config.field_types import (
-    NOT_EMPTY,
     TERMINAL_RECEIVER,
     AnyKind,
     Duration,
@@ -149,7 +148,7 @@ class SecretSection(Section):
     """A section with a secret URL, given in `url` or in the file that `url_file` names."""
 
     url: Annotated[SecretUrl | None, BeforeValidator(read_url)] = None
-    """The address, best as `"${VARIABLE}"`: whoever knows it can write there."""
+    """The address: a secret, best given as `"${VARIABLE}"`."""
     url_file: SecretUrl | None = None
     """Instead of `url`, the path of a file that holds the address and nothing else."""
 
@@ -169,7 +168,7 @@ class SecretSection(Section):
     @classmethod
     def _read_file(cls, value: object, info: ValidationInfo) -> SecretUrl | None:
         # With a URL beside it, that is the mistake, whatever the file holds.
-        return read_url_file(value) if info.data.get("url", "wrong") is None else None
+        return read_url_file(value, info) if info.data.get("url", "wrong") is None else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,15 +179,16 @@ class TemplateFile:
     text: str
 
 
-def _read_template(path: str) -> TemplateFile:
-    template = parse_path(path)
+def _read_template(path: Any, info: ValidationInfo) -> Any:
+    if not isinstance(path, Path):
+        return path
     try:
-        text = read_file(template, "template").decode("utf-8-sig")
+        text = read_file(path, "template", info).decode("utf-8-sig")
     except UnicodeDecodeError:
         raise ValueError("the file is not UTF-8; save it as UTF-8") from None
     if not text.strip():
         raise ValueError("the file is empty, and so would be every message; write a template")
-    return TemplateFile(template, text)
+    return TemplateFile(path, text)
 
 
 def missing_packages(extra: str) -> tuple[str, ...]:
@@ -210,13 +210,15 @@ def _must_be_installed(charts: bool) -> bool:
 
 
 class ReceiverSettings(SecretSection):
-    """Somebody who gets messages: one address, and how messages for it are made."""
+    """Somebody who gets messages: one Apprise URL, and how messages for it are made."""
 
     format: Annotated[MessageFormat, one_of("message format", get_args(MessageFormat))] = "auto"
     """The format of messages: the best that the service takes, or this one; json is CloudEvents."""
     charts: Annotated[OnOff, AfterValidator(_must_be_installed)] = False
     """Whether messages about prices have a picture of the last 90 days; needs an extra package."""
-    template: Annotated[TemplateFile | None, NOT_EMPTY, read_by(_read_template)] = None
+    template: Annotated[
+        TemplateFile | None, BeforeValidator(_read_template), read_by(parse_path)
+    ] = None
     """The path of a Jinja2 template that words the messages in place of the built-in one."""
 
 
@@ -234,7 +236,7 @@ def _parse_ping_interval(text: str) -> timedelta | Literal["sweep"]:
 
 
 class HeartbeatSettings(SecretSection):
-    """A monitor that notices when the watcher is gone."""
+    """A monitor that notices when the watcher is gone: a URL to ping."""
 
     every: Annotated[timedelta | Literal["sweep"], read_by(_parse_ping_interval)] = EVERY_SWEEP
     """When to ping: with each complete sweep, or this often, as in 5m."""

@@ -38,20 +38,21 @@ def validate(document: Document) -> tuple[Settings, list[Problem]]:
         what = "is not a mapping; write sections such as poll: with their keys beneath"
         return Settings(), [*document.problems, document.problem((), what)]
     named = named_receivers(document)
-    known = None if named is None else named or (TERMINAL_RECEIVER,)
-    try:
-        settings = Settings.model_validate(content, context=FromFile(known))
-        errors: list[ErrorDetails] = []
-    except ValidationError as error:
-        errors = error.errors(include_url=False)
-    # A route to nobody is a route all the same: whether it matches anything can be told.
-    left_out = {
-        _key_to_leave_out(each["loc"], content)
-        for each in errors
-        if not isinstance(each.get("ctx", {}).get("error"), UnknownReceiverError)
-    }
-    if errors:
-        settings = Settings.model_validate(_without(content, left_out), context=FromFile())
+    context = FromFile(None if named is None else named or (TERMINAL_RECEIVER,))
+    errors: list[ErrorDetails] = []
+    left_out: set[KeyPath] = set()
+    while True:
+        kept = _without(content, left_out)
+        try:
+            settings = Settings.model_validate(kept, context=context)
+            break
+        except ValidationError as error:
+            found = error.errors(include_url=False)
+        errors += found
+        # A route to nobody is a route all the same: whether it matches anything can be told.
+        wrong = [each["loc"] for each in found if not _is_about_receiver(each)]
+        left_out |= {_key_to_leave_out(path, kept) for path in wrong}
+        context = FromFile(files=context.files)
     new = [each for each in errors if not _is_reported(each)]
     return settings, [
         *document.problems,
@@ -67,6 +68,10 @@ def named_receivers(document: Document) -> tuple[str, ...] | None:
     if receivers is None:
         return ()
     return tuple(receivers) if isinstance(receivers, dict) else None
+
+
+def _is_about_receiver(error: ErrorDetails) -> bool:
+    return isinstance(error.get("ctx", {}).get("error"), UnknownReceiverError)
 
 
 def _is_reported(error: ErrorDetails) -> bool:
