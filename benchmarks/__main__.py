@@ -12,18 +12,17 @@ import sys
 from time import perf_counter
 from typing import TYPE_CHECKING
 
-from benchmarks import latency, memory, messages, quiet, size, start
+from benchmarks import latency, messages, quiet, start, sweep
 from benchmarks.figures import Figure, fields, table
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping
 
-# In the order of the table; `quiet` has the comparison with urlwatch.
+# In the order of the table; `quiet` has the memory too.
 MEASURES: Mapping[str, Callable[[], AsyncIterator[Figure]]] = {
     "quiet": quiet.measure,
     "latency": latency.measure,
-    "size": size.measure,
-    "memory": memory.measure,
+    "size": sweep.measure,
     "start": start.measure,
     "messages": messages.measure,
 }

@@ -19,6 +19,7 @@ class Unit(StrEnum):
 
     SECONDS = "s"
     MILLISECONDS = "ms"
+    MICROSECONDS = "µs"
     MIB = "MiB"
     BYTES = "B"
     REQUESTS = "requests"

@@ -39,8 +39,9 @@ async def measure() -> AsyncIterator[Figure]:
     rng = Random(1)
     async with open_world() as world:
         config = world.configured(interval=f"{INTERVAL}s", full_sweep_every="1s")
-        async with running(kie_watcher("--config", config, "run"), world.place):
-            await world.receiver.arrivals.get()  # the baseline
+        command = kie_watcher() / "kie-watcher"
+        async with running(command, "--config", config, "run", place=world.place):
+            await world.arrivals.get()  # the baseline
             edits = islice(_edits(world), CHANGES)
             waits = [await _latency(world, edit, rng) for edit in edits]
     what = f"change shown to message received, {MODELS} models, {CHANGES} changes"
@@ -53,7 +54,7 @@ async def _latency(world: World, edit: Edit, rng: Random) -> float:
     while (busy := world.api.asked_at + IDLE - perf_counter()) > 0:  # noqa: ASYNC110
         await asyncio.sleep(busy)
     world.api.make(edit)
-    received_at = await world.receiver.arrivals.get()
+    received_at = await world.arrivals.get()
     if world.api.shown_at is None:
         raise RuntimeError("a message came for a change that no reply had shown")
     return received_at - world.api.shown_at

@@ -1,31 +1,65 @@
-"""Processes: their CPU time, memory and end, as the operating system reports them.
+"""Processes: the programs to measure, their CPU time and memory as the operating system has them.
 
-It reads /proc, so it runs on Linux only.
+It reads /proc, so it runs on Linux only. Programs are installed in virtual environments under
+build/, which git ignores and `make clean` removes.
 """
 
 from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import signal
 import subprocess
 import sys
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import median
 from tempfile import TemporaryFile
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+from torture.machine import peak_memory, resident_memory
 
-__all__ = ["ROOT", "Daemon", "Usage", "cpu_of", "kie_watcher", "python", "run_to_end", "running"]
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+
+__all__ = ["ROOT", "Daemon", "Usage", "kie_watcher", "run_to_end", "running", "urlwatch"]
 
 ROOT = Path(__file__).resolve().parent.parent
-KIB_IN_MIB = 1024
 NANOSECONDS = 1e9
 SHOWN_OF_LOG = 2000
+
+
+def kie_watcher() -> Path:
+    """The bin directory of an environment with kie-watcher and without test tools.
+
+    Apprise loads optional libraries that it finds, and the test tools install some of them.
+    """
+    return _environment("operators", "--editable", str(ROOT))
+
+
+def urlwatch() -> Path:
+    """The bin directory of an environment with urlwatch."""
+    return _environment("urlwatch", "urlwatch")
+
+
+def _environment(name: str, *requirements: str) -> Path:
+    """An environment; made where it is missing, and again where pyproject.toml is newer.
+
+    Raises `RuntimeError` where it cannot be made.
+    """
+    environment = ROOT / "build" / "bench" / name
+    done, programs = environment.with_suffix(".made"), environment / "bin"
+    if done.exists() and done.stat().st_mtime > (ROOT / "pyproject.toml").stat().st_mtime:
+        return programs
+    shutil.rmtree(environment, ignore_errors=True)
+    print(f"  once: an environment for {name} …", file=sys.stderr, flush=True)
+    pip = [str(programs / "python"), "-m", "pip", "--quiet", "--disable-pip-version-check"]
+    for step in ([sys.executable, "-m", "venv", environment], [*pip, "install", *requirements]):
+        if subprocess.run(step, capture_output=True, check=False).returncode:
+            raise RuntimeError(f"{requirements[-1]} could not be installed in {environment}")
+    done.touch()
+    return programs
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,77 +70,59 @@ class Usage:
     output: str
 
 
-def kie_watcher(*arguments: str | Path) -> list[str]:
-    """The command that is installed with this Python."""
-    return [str(Path(sys.executable).with_name("kie-watcher")), *map(str, arguments)]
-
-
-def python(
-    module: str, *arguments: str | Path, interpreter: str | Path = sys.executable
-) -> list[str]:
-    """A module run by this Python, or by another."""
-    return [str(interpreter), "-m", module, *map(str, arguments)]
-
-
 async def run_to_end(
-    command: Sequence[str], place: Path, environment: dict[str, str] | None = None
+    *command: str | Path, cwd: Path = ROOT, environment: dict[str, str] | None = None
 ) -> Usage:
-    """Run a command in `place` and wait for its end. Raises `RuntimeError` where it failed."""
+    """Run a command and wait for its end. Raises `RuntimeError` where it failed."""
     with TemporaryFile() as output:
         process = subprocess.Popen(  # noqa: ASYNC220 - waited for in a thread, for its resource usage
-            command, cwd=place, env=environment, stdout=output, stderr=output
+            command, cwd=cwd, env=environment, stdout=output, stderr=output
         )
         _, status, used = await asyncio.to_thread(os.wait4, process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)
         output.seek(0)
         text = output.read().decode(errors="replace")
     if process.returncode:
-        raise RuntimeError(
-            f"{Path(command[0]).name}: exit {process.returncode}: {text[-SHOWN_OF_LOG:]}"
-        )
+        name, end = Path(command[0]).name, text[-SHOWN_OF_LOG:]
+        raise RuntimeError(f"{name}: exit {process.returncode}: {end}")
     return Usage(used.ru_utime + used.ru_stime, text)
 
 
-async def cpu_of(
-    command: Sequence[str], place: Path, times: int, environment: dict[str, str] | None = None
-) -> float:
-    """The median CPU seconds of a command run several times."""
-    return median([(await run_to_end(command, place, environment)).cpu for _ in range(times)])
-
-
+@dataclass(frozen=True, slots=True)
 class Daemon:
-    """The resource usage of a running process; pid `self` is this one."""
+    """A running process, and what it has used."""
 
-    def __init__(self, pid: int | str) -> None:
-        self._proc = Path(f"/proc/{pid}")
+    pid: int
 
     def cpu(self) -> float:
         """CPU seconds so far, of all its threads."""
-        threads = (self._proc / "task").iterdir()
-        return sum(int((each / "schedstat").read_text().split()[0]) for each in threads) / (
-            NANOSECONDS
-        )
+        threads = Path(f"/proc/{self.pid}/task").iterdir()
+        spent = (int((each / "schedstat").read_text().split()[0]) for each in threads)
+        return sum(spent) / NANOSECONDS
 
     def resident(self) -> float:
         """Resident memory now, in MiB."""
-        return self._status("VmRSS")
+        return resident_memory(self.pid)
 
     def peak(self) -> float:
         """The most resident memory of its whole life, in MiB."""
-        return self._status("VmHWM")
+        return peak_memory(self.pid)
 
-    def _status(self, field: str) -> float:
-        for line in (self._proc / "status").read_text().splitlines():
-            if line.startswith(f"{field}:"):
-                return int(line.split()[1]) / KIB_IN_MIB
-        raise LookupError(field)
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """It does nothing for as long as the block lasts."""
+        os.kill(self.pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            os.kill(self.pid, signal.SIGCONT)
 
 
 @asynccontextmanager
-async def running(command: Sequence[str], place: Path) -> AsyncIterator[Daemon]:
+async def running(*command: str | Path, place: Path) -> AsyncIterator[Daemon]:
     """Run a daemon for as long as the block lasts. Raises `RuntimeError` where it ends before.
 
-    It is started in the root of the tree, and its log goes to a file.
+    It is started in the root of the tree, and its log goes to a file in `place`.
     """
     log = place / "daemon.log"
     with log.open("wb") as stream:
@@ -127,5 +143,5 @@ async def running(command: Sequence[str], place: Path) -> AsyncIterator[Daemon]:
     finally:
         end.cancel()
         if process.returncode is None:
-            process.send_signal(signal.SIGTERM)
+            process.terminate()
             await process.wait()

@@ -1,107 +1,113 @@
-"""A quiet poll of the running daemon, compared with one check by urlwatch.
+"""A quiet poll of the running daemon: its cost and its memory, over ten thousand polls.
 
-Each as it is used: the daemon runs and polls, urlwatch is a process that cron starts. So is
-`kie-watcher check`, which is measured too.
+Compared with one check by urlwatch, each as it is used: the daemon runs and polls, urlwatch is a
+process that cron starts. Both in turn, the daemon paused meanwhile: other work on the machine slows
+both down.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from statistics import median
 from typing import TYPE_CHECKING
 
 from benchmarks import urlwatch
 from benchmarks.figures import Figure, Unit
-from benchmarks.processes import cpu_of, kie_watcher, python, run_to_end, running
-from benchmarks.world import World, open_world
+from benchmarks.processes import Daemon, kie_watcher, running
+from benchmarks.world import MODELS, World, open_world
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
 __all__ = ["measure"]
 
-NAME = "quiet"
+ROUNDS = 10
+POLLS = 1000
 # The database's log reaches its size in the first polls; later ones must not add to it.
 WARM_UP_POLLS = 10
-POLLS = 1000
-CHECKS = 5
 
 
 @dataclass(frozen=True, slots=True)
-class _Poll:
-    """One quiet poll, on average."""
+class _Round:
+    """A thousand quiet polls and a check by urlwatch: bytes and CPU seconds are those of one."""
 
     requests: float
     bytes: float
     cpu: float
     growth: int
-
-
-@dataclass(frozen=True, slots=True)
-class _Check:
-    """One check of all pages by a process, with a cache, nothing changed."""
-
-    bytes: float
-    cpu: float
-    version: str
+    resident: float
+    urlwatch_bytes: int
+    urlwatch_cpu: float
 
 
 async def measure() -> AsyncIterator[Figure]:
-    """Every figure about a quiet poll."""
+    """Every figure about a quiet poll, and the daemon's memory."""
     async with open_world() as world:
         config = world.configured(interval="0.001s", jitter="0%")
-        await run_to_end(kie_watcher("--config", config, "check"), world.place)
-        poll = await _poll(world, python("benchmarks.free_running", "--config", config, "run"))
-        check_cpu = await cpu_of(kie_watcher("--config", config, "check"), world.place, CHECKS)
-        compared = await _check_by_urlwatch(world)
-    yield Figure(NAME, "requests of a quiet poll", poll.requests, Unit.REQUESTS, 2)
-    growth = f"growth of database and log over {POLLS:,} quiet polls"
-    yield Figure(NAME, growth, poll.growth, Unit.BYTES, 0)
-    yield Figure(NAME, "CPU of a quiet poll, daemon running", poll.cpu * 1e3, Unit.MILLISECONDS)
-    for figure in _comparison(poll, compared, check_cpu):
+        compared = await urlwatch.prepare(world)
+        command = (kie_watcher() / "python", "-m", "benchmarks.free_running")
+        async with running(*command, "--config", config, "run", place=world.place) as daemon:
+            await world.arrivals.get()  # the baseline, sent by a loaded Apprise
+            rounds = [await _round(world, daemon, compared) for _ in range(ROUNDS)]
+            peak = daemon.peak()
+    for figure in (*_cost(rounds), *_comparison(rounds, compared.version), *_memory(rounds, peak)):
         yield figure
 
 
-async def _poll(world: World, command: list[str]) -> _Poll:
+async def _round(world: World, daemon: Daemon, compared: urlwatch.Urlwatch) -> _Round:
     api = world.api
-    async with running(command, world.place) as daemon:
-        first = api.polls + WARM_UP_POLLS
-        await api.wait_for_polls(first)
-        asked, sent = api.calls.total(), api.body_bytes
-        stored, used = world.stored_bytes(), daemon.cpu()
-        await api.wait_for_polls(first + POLLS)
-        return _Poll(
-            (api.calls.total() - asked) / POLLS,
-            (api.body_bytes - sent) / POLLS,
-            (daemon.cpu() - used) / POLLS,
-            world.stored_bytes() - stored,
-        )
+    first = api.polls + WARM_UP_POLLS
+    await api.wait_for_polls(first)
+    asked, sent = api.calls.total(), api.body_bytes
+    stored, used = world.stored_bytes(), daemon.cpu()
+    await api.wait_for_polls(first + POLLS)
+    poll = (
+        (api.calls.total() - asked) / POLLS,
+        (api.body_bytes - sent) / POLLS,
+        (daemon.cpu() - used) / POLLS,
+    )
+    growth = world.stored_bytes() - stored
+    with daemon.paused():
+        sent = api.body_bytes
+        cpu = await compared.check()
+        return _Round(*poll, growth, daemon.resident(), api.body_bytes - sent, cpu)
 
 
-async def _check_by_urlwatch(world: World) -> _Check | None:
-    ready = await urlwatch.prepare(world)
-    if ready is None:
-        return None
-    sent = world.api.body_bytes
-    cpu = await ready.check_cpu(CHECKS)
-    return _Check((world.api.body_bytes - sent) / CHECKS, cpu, ready.version)
-
-
-def _comparison(poll: _Poll, compared: _Check | None, check_cpu: float) -> list[Figure]:
-    ours = Figure(NAME, "CPU of `kie-watcher check`, a process", check_cpu * 1e3, Unit.MILLISECONDS)
-    cpu = "CPU of a quiet poll, as a share of an urlwatch check"
-    wire = "bytes of a quiet poll, as a share of an urlwatch check"
-    if compared is None:
-        why = "urlwatch could not be installed"
-        return [
-            ours,
-            Figure(NAME, cpu, None, Unit.ONE_IN, 1 / 50, why),
-            Figure(NAME, wire, None, Unit.ONE_IN, 1 / 10, why),
-        ]
-    theirs = f"CPU of an urlwatch check, a process of {compared.version}"
-    sizes = f"{poll.bytes:,.0f} of {compared.bytes:,.0f} B"
+def _cost(rounds: list[_Round]) -> list[Figure]:
+    cpu = median(each.cpu for each in rounds) * 1e3
+    requests = max(each.requests for each in rounds)
+    growth = sum(each.growth for each in rounds)
+    grown = f"growth of database and log over {ROUNDS * POLLS:,} quiet polls"
     return [
-        Figure(NAME, theirs, compared.cpu * 1e3, Unit.MILLISECONDS),
-        ours,
-        Figure(NAME, cpu, poll.cpu / compared.cpu, Unit.ONE_IN, 1 / 50),
-        Figure(NAME, wire, poll.bytes / compared.bytes, Unit.ONE_IN, 1 / 10, sizes),
+        Figure("quiet", "requests of a quiet poll", requests, Unit.REQUESTS, 2),
+        Figure("quiet", grown, growth, Unit.BYTES, 0),
+        Figure("quiet", "CPU of a quiet poll, daemon running", cpu, Unit.MILLISECONDS),
+    ]
+
+
+def _comparison(rounds: list[_Round], version: str) -> list[Figure]:
+    theirs = median(each.urlwatch_cpu for each in rounds)
+    share = median(each.cpu / each.urlwatch_cpu for each in rounds)
+    ours_sent, sent = rounds[0].bytes, median(each.urlwatch_bytes for each in rounds)
+    cpu = f"CPU of an urlwatch check, a process of {version}"
+    of_cpu = "CPU of a quiet poll, as a share of an urlwatch check"
+    of_bytes = "bytes of a quiet poll, as a share of an urlwatch check"
+    sizes = f"{ours_sent:,.0f} of {sent:,.0f} B"
+    return [
+        Figure("quiet", cpu, theirs * 1e3, Unit.MILLISECONDS),
+        Figure("quiet", of_cpu, share, Unit.ONE_IN, 1 / 50),
+        Figure("quiet", of_bytes, ours_sent / sent, Unit.ONE_IN, 1 / 10, sizes),
+    ]
+
+
+def _memory(rounds: list[_Round], peak: float) -> list[Figure]:
+    most, growth = max(each.resident for each in rounds), rounds[-1].resident - rounds[0].resident
+    resident = (
+        f"resident, Apprise loaded, {MODELS} models: most over {ROUNDS * POLLS:,} quiet polls"
+    )
+    sweep = f"with the first sweep and message: {peak:.1f} MiB"
+    grown = f"growth of the same, from the first {POLLS:,} polls to the last"
+    return [
+        Figure("memory", resident, most, Unit.MIB, 75, sweep),
+        Figure("memory", grown, max(growth, 0.0), Unit.MIB, 1, f"{growth:+.2f} MiB"),
     ]

@@ -1,40 +1,64 @@
-"""The start of the command: CPU of its help, and time to the first request of a daemon."""
+"""The start of the commands: their CPU time, and that of the daemon to its first request.
+
+Compared with one check by urlwatch of the same catalogue, all in turn.
+"""
 
 from __future__ import annotations
 
+from collections import defaultdict
 from statistics import median
 from time import perf_counter
 from typing import TYPE_CHECKING
 
+from benchmarks import urlwatch
 from benchmarks.figures import Figure, Unit
-from benchmarks.processes import cpu_of, kie_watcher, run_to_end, running
+from benchmarks.processes import kie_watcher, run_to_end, running
 from benchmarks.world import MODELS, World, open_world
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+    from pathlib import Path
 
 __all__ = ["measure"]
 
 NAME = "start"
-TIMES = 5
+ROUNDS = 7
+# The most that each may cost, in checks by urlwatch.
+COMMANDS = {"check": 1.5, "status": 1.0, "models": 1.0}
 
 
 async def measure() -> AsyncIterator[Figure]:
-    """CPU time of `--help`, and wall time to the first request, with a state and a receiver."""
+    """CPU of commands, alone and in checks by urlwatch; CPU and time to the first request."""
+    spent = defaultdict[str, list[float]](list)
     async with open_world() as world:
-        help_cpu = await cpu_of(kie_watcher("--help"), world.place, TIMES)
-        config = world.configured()
-        command = kie_watcher("--config", config)
-        await run_to_end([*command, "check"], world.place)
-        waits = [await _time_to_first_request(world, [*command, "run"]) for _ in range(TIMES)]
-    yield Figure(NAME, "CPU of `kie-watcher --help`", help_cpu, Unit.SECONDS, 0.3)
-    what = f"`kie-watcher run`, {MODELS} models known and Apprise loaded: start to first request"
-    yield Figure(NAME, what, median(waits), Unit.SECONDS, 1.5, f"worst {max(waits):.2f} s")
+        program, config = kie_watcher() / "kie-watcher", world.configured()
+        compared = await urlwatch.prepare(world)
+        await run_to_end(program, "--config", config, "check")
+        await world.arrivals.get()
+        for _ in range(ROUNDS):
+            spent["urlwatch"].append(await compared.check())
+            spent["--help"].append((await run_to_end(program, "--help")).cpu)
+            for command in COMMANDS:
+                used = await run_to_end(program, "--config", config, command)
+                spent[command].append(used.cpu)
+        starts = [await _start(world, program, config) for _ in range(ROUNDS)]
+    cpu = median(spent["--help"])
+    yield Figure(NAME, "CPU of `kie-watcher --help`", cpu, Unit.SECONDS, 0.3)
+    for command, most in COMMANDS.items():
+        pairs = zip(spent[command], spent["urlwatch"], strict=True)
+        ratio = median(ours / theirs for ours, theirs in pairs)
+        note = f"{median(spent[command]) * 1e3:.0f} of {median(spent['urlwatch']) * 1e3:.0f} ms"
+        what = f"CPU of `kie-watcher {command}` with nothing new, in urlwatch checks"
+        yield Figure(NAME, what, ratio, Unit.TIMES, most, note)
+    what = f"CPU of `kie-watcher run` to its first request, {MODELS} models known, Apprise loaded"
+    cpu, wall = (median(each) for each in zip(*starts, strict=True))
+    yield Figure(NAME, what, cpu, Unit.SECONDS, 1, f"{wall:.2f} s by the clock")
 
 
-async def _time_to_first_request(world: World, command: list[str]) -> float:
+async def _start(world: World, program: Path, config: Path) -> tuple[float, float]:
+    """CPU and wall time from the start of the daemon to its first request."""
     started_at = perf_counter()
     first = world.api.polls + 1
-    async with running(command, world.place):
+    async with running(program, "--config", config, "run", place=world.place) as daemon:
         await world.api.wait_for_polls(first)
-        return world.api.asked_at - started_at
+        return daemon.cpu(), world.api.asked_at - started_at

@@ -1,4 +1,4 @@
-"""urlwatch with jobs for the same catalogue, for comparison. Only the benchmark uses it."""
+"""urlwatch with jobs for the same catalogue, for comparison. Only the benchmarks use it."""
 
 from __future__ import annotations
 
@@ -6,50 +6,46 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from benchmarks.environments import urlwatch_environment
-from benchmarks.processes import cpu_of, run_to_end
+from benchmarks.processes import run_to_end, urlwatch
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from benchmarks.processes import Usage
     from benchmarks.world import World
 
-__all__ = ["PAGE_SIZE", "Urlwatch", "prepare"]
+__all__ = ["Urlwatch", "prepare"]
 
 PAGE_SIZE = 100
+CHECK = "--urls urls.yaml --config urlwatch.yaml --cache cache.db --hooks hooks.py".split()
 
 
 @dataclass(frozen=True, slots=True)
 class Urlwatch:
     """An urlwatch that has checked the catalogue of a world once."""
 
-    command: list[str]
+    command: Path
     place: Path
     version: str
 
-    async def check_cpu(self, times: int) -> float:
-        """The median CPU seconds of one check as a process."""
-        return await cpu_of(self.command, self.place, times, _environment(self.place))
+    async def check(self) -> float:
+        """The CPU seconds of one check as a process."""
+        return (await _run(self.command, *CHECK, place=self.place)).cpu
 
 
-async def prepare(world: World) -> Urlwatch | None:
-    """Give urlwatch its jobs and check everything once; `None` where it cannot be installed."""
-    programs = urlwatch_environment()
-    if programs is None:
-        return None
-    command = str(programs / "urlwatch")
-    place = world.place / "urlwatch"
+async def prepare(world: World) -> Urlwatch:
+    """Give urlwatch its jobs and check everything once."""
+    command, place = urlwatch() / "urlwatch", world.place / "urlwatch"
     place.mkdir()
     pages = -(-len(world.api.catalogue) // PAGE_SIZE)
     jobs = [_job(world.api.url, page) for page in range(1, pages + 1)]
     # JSON is YAML.
     (place / "urls.yaml").write_text("\n---\n".join(map(json.dumps, jobs)))
     (place / "urlwatch.yaml").write_text(json.dumps({"report": {"stdout": {"enabled": True}}}))
-    version = (await run_to_end([command, "--version"], place, _environment(place))).output
-    files = ["--urls", "urls.yaml", "--config", "urlwatch.yaml", "--cache", "cache.db"]
-    check = [command, *files, "--hooks", "hooks.py"]
-    await run_to_end(check, place, _environment(place))
-    return Urlwatch(check, place, " ".join(version.split()))
+    version = (await _run(command, "--version", place=place)).output
+    ready = Urlwatch(command, place, " ".join(version.split()))
+    await ready.check()
+    return ready
 
 
 def _job(url: str, page: int) -> dict[str, object]:
@@ -62,5 +58,6 @@ def _job(url: str, page: int) -> dict[str, object]:
     }
 
 
-def _environment(place: Path) -> dict[str, str]:
-    return {"HOME": str(place), "PATH": "/usr/bin:/bin", "LANG": "C.UTF-8"}
+async def _run(command: Path, *arguments: str, place: Path) -> Usage:
+    environment = {"HOME": str(place), "PATH": "/usr/bin:/bin", "LANG": "C.UTF-8"}
+    return await run_to_end(command, *arguments, cwd=place, environment=environment)

@@ -14,10 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import perf_counter
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
-from aiohttp import web
-
+from torture.inboxes import HttpInbox
 from watcher.simulator.catalogue import Catalogue
 from watcher.simulator.generator import generate
 from watcher.simulator.replies import PageQuery, Replies
@@ -26,9 +25,11 @@ from watcher.simulator.server import Simulator
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from aiohttp import web
+
     from watcher.simulator.catalogue import Edit
 
-__all__ = ["MODELS", "Receiver", "TimedApi", "World", "open_world"]
+__all__ = ["MODELS", "TimedApi", "World", "open_world"]
 
 # As many as the real listing had when the targets were set.
 MODELS = 574
@@ -86,44 +87,14 @@ class TimedApi(Simulator):
         return replies.count(()) if call == "count" else replies.page(PageQuery.of(asked), ())
 
 
-class Receiver:
-    """A webhook that notes the time at which each message was complete."""
-
-    def __init__(self) -> None:
-        self.arrivals: asyncio.Queue[float] = asyncio.Queue()
-        self._port = 0
-        self._runner: web.AppRunner | None = None
-
-    @property
-    def url(self) -> str:
-        """The Apprise URL of this receiver."""
-        return f"json://127.0.0.1:{self._port}/alerts"
-
-    async def __aenter__(self) -> Self:
-        app = web.Application()
-        app.router.add_post("/alerts", self._take)
-        self._runner = web.AppRunner(app, access_log=None)
-        await self._runner.setup()
-        await web.TCPSite(self._runner, "127.0.0.1", 0).start()
-        self._port = self._runner.addresses[0][1]
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        if self._runner is not None:
-            await self._runner.cleanup()
-
-    async def _take(self, request: web.Request) -> web.Response:
-        await request.json()
-        self.arrivals.put_nowait(perf_counter())
-        return web.Response()
-
-
 @dataclass(frozen=True, slots=True)
 class World:
     """What surrounds the measured daemon."""
 
     api: TimedApi
-    receiver: Receiver
+    inbox: HttpInbox
+    # When each message was complete at the inbox.
+    arrivals: asyncio.Queue[float]
     place: Path
 
     @property
@@ -137,7 +108,7 @@ class World:
             "source": {"url": self.api.url},
             "poll": poll,
             "state": {"path": str(self.state)},
-            "receivers": {"bench": {"url": self.receiver.url}},
+            "receivers": {self.inbox.name: {"url": self.inbox.url}},
         }
         file = self.place / "config.yaml"
         file.write_text(json.dumps(content))  # JSON is YAML
@@ -152,5 +123,7 @@ class World:
 async def open_world(models: int = MODELS) -> AsyncIterator[World]:
     """A new world, removed afterwards."""
     with TemporaryDirectory(prefix="kie-watcher-bench-") as place:
-        async with TimedApi(models) as api, Receiver() as receiver:
-            yield World(api, receiver, Path(place))
+        async with TimedApi(models) as api, HttpInbox() as inbox:
+            arrivals = asyncio.Queue[float]()
+            inbox.on_message = lambda: arrivals.put_nowait(perf_counter())
+            yield World(api, inbox, arrivals, Path(place))

@@ -1,4 +1,4 @@
-"""Temporary directories for states, and the memory that this process uses.
+"""Temporary directories for states, and the memory that a process uses.
 
 The directories are in memory where the machine has /dev/shm: a trial need not wait for a disk.
 """
@@ -28,18 +28,18 @@ def temporary_directory() -> Iterator[Path]:
         yield Path(name)
 
 
-def resident_memory() -> float:
-    """Resident memory of this process now, in MiB."""
-    return _memory("VmRSS")
+def resident_memory(pid: int | str = "self") -> float:
+    """Resident memory of a process now, in MiB."""
+    return _memory("VmRSS", pid)
 
 
-def peak_memory() -> float:
-    """The most resident memory this process ever had, in MiB."""
-    return _memory("VmHWM")
+def peak_memory(pid: int | str = "self") -> float:
+    """The most resident memory that a process ever had, in MiB."""
+    return _memory("VmHWM", pid)
 
 
-def _memory(field: str) -> float:
-    for line in Path("/proc/self/status").read_text("utf-8").splitlines():
+def _memory(field: str, pid: int | str) -> float:
+    for line in Path(f"/proc/{pid}/status").read_text("utf-8").splitlines():
         if line.startswith(f"{field}:"):
             return int(line.split()[1]) / _KIB_IN_MIB
     raise LookupError(field)
