@@ -16,9 +16,8 @@ from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
 from build import model
+from watcher import wording
 from watcher.catalog.changes import Kind, ModelChange, Notice, NoticeKind, RecordedChange
-from watcher.render.charts import chart as aside
-from watcher.render.charts.chart import chart_series, draw_chart, is_available
 from watcher.render.charts.drawing import Canvas, draw
 from watcher.render.charts.layout import (
     ChartLine,
@@ -32,6 +31,12 @@ from watcher.render.charts.layout import (
     request_text,
     spread_labels,
 )
+from watcher.render.charts.series import chart_series
+from watcher.render.templates.template import check_request
+from watcher.routing.plan import ModelHistory
+from watcher.routing.rules import PricePoint
+from watcher.wording import can_draw, draw_chart
+from watcher.worker import CHART, TEMPLATE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -138,7 +143,7 @@ async def failed(draw: Callable[[], object]) -> str:
 
 
 async def test_a_drawing_that_hangs_is_ended_and_the_message_goes_without() -> None:
-    short = dataclasses.replace(aside.BOUNDS, time=timedelta(seconds=0.1))
+    short = dataclasses.replace(CHART, time=timedelta(seconds=0.1))
     assert (
         await failed(lambda: draw_chart(the_example(), NOW, short))
         == "takes longer than 0.1 seconds"
@@ -146,21 +151,22 @@ async def test_a_drawing_that_hangs_is_ended_and_the_message_goes_without() -> N
 
 
 async def test_a_drawing_that_needs_too_much_memory_is_ended() -> None:
-    small = dataclasses.replace(aside.BOUNDS, memory=100 * 2**20)
+    small = dataclasses.replace(CHART, memory=100 * 2**20)
     assert "100 MiB of memory" in await failed(lambda: draw_chart(the_example(), NOW, small))
 
 
-async def test_what_is_no_picture_is_not_sent() -> None:
-    why = await failed(lambda: draw_chart(the_example(), NOW, module="misbehaving_worker"))
+async def test_what_is_no_picture_is_not_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(wording, "request_text", lambda *_: check_request("{{ title }}"))
+    why = await failed(lambda: draw_chart(the_example(), NOW, TEMPLATE))
     assert why == "the reply is not a picture"
 
 
 async def test_without_matplotlib_there_is_no_chart_and_its_extra_is_named(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    assert is_available()
-    monkeypatch.setattr(aside, "find_spec", lambda _: None)
-    assert not is_available()
+    assert can_draw()
+    monkeypatch.setattr(wording, "find_spec", lambda _: None)
+    assert not can_draw()
     assert "kie-watcher[charts]" in await failed(lambda: draw_chart(the_example(), NOW))
 
 
@@ -303,22 +309,26 @@ def told(number: int, old: str, new: str, *kinds: Kind, model_id: int | None = 7
     return RecordedChange(number, NOW - timedelta(days=10 - number), change)
 
 
+def known(prices: list[PricePoint]) -> dict[int, ModelHistory]:
+    return {7: ModelHistory(prices=tuple(prices))}
+
+
 def test_a_message_shows_each_model_that_moved_with_its_past() -> None:
     past = [(NOW - timedelta(days=50), Decimal(30)), (NOW - timedelta(days=9), Decimal(40))]
-    (one,) = chart_series([told(1, "30", "40")], {7: past})
+    (one,) = chart_series([told(1, "30", "40")], known(past))
     assert one == Series("Reel 2, 1080p", "second", tuple(past), Decimal(30))
 
 
 def test_a_price_that_is_not_remembered_yet_is_where_the_line_ends() -> None:
-    (known,) = chart_series([told(1, "30", "40")], {7: [(NOW - timedelta(days=50), Decimal(30))]})
-    assert known.points[-1] == (NOW - timedelta(days=9), Decimal(40))
+    (one,) = chart_series([told(1, "30", "40")], known([(NOW - timedelta(days=50), Decimal(30))]))
+    assert one.points[-1] == (NOW - timedelta(days=9), Decimal(40))
     (unknown,) = chart_series([told(1, "30", "40", model_id=None)], {})
     assert unknown.move == (30, 40)
 
 
 def test_a_model_told_of_twice_is_one_line_with_the_whole_move() -> None:
     past = [(NOW - timedelta(days=d), Decimal(p)) for d, p in ((50, 30), (9, 40), (8, 50))]
-    (one,) = chart_series([told(1, "30", "40"), told(2, "40", "50")], {7: past})
+    (one,) = chart_series([told(1, "30", "40"), told(2, "40", "50")], known(past))
     assert one.move == (30, 50)
 
 

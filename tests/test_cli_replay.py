@@ -5,18 +5,25 @@ from __future__ import annotations
 import asyncio
 import json
 import stat
+import sys
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from email import message_from_bytes, policy
+from random import Random
 from typing import Any
 
 import pytest
 
 from command_line import CANARY, Place
 from stored import commit, edited, new, record, removed
+from watcher.app import message_rules, open_receivers
 from watcher.catalog.changes import Kind, Notice, NoticeKind
+from watcher.cli.simulate import PLACEHOLDER_ALERT_ID
+from watcher.config.loading import load_leniently
 from watcher.notify.wire import capture_sends
+from watcher.outbox import Batcher
 from watcher.store.store import Store, open_store
+from watcher.store.values import Retention, StoredMessage
 
 DAY = timedelta(days=1)
 RECEIVERS = f"""
@@ -65,8 +72,9 @@ async def known(store: Store) -> tuple[Any, ...]:
 
 async def drift(store: Store, at: datetime, credits_: int) -> None:
     kling = next(it for it in await known(store) if "1080p" in it.record.description)
-    dearer = record("Kling 2.6, 1080p", credits=Decimal(credits_))
-    await store.record(commit(at, (edited(kling, dearer, Kind.PRICE_UP), ("team",))))
+    other = record("Kling 2.6, 1080p", credits=Decimal(credits_))
+    kind = Kind.PRICE_UP if credits_ > (kling.record.credits or 0) else Kind.PRICE_DOWN
+    await store.record(commit(at, (edited(kling, other, kind), ("team",))))
 
 
 def at(begun: datetime, days: int, **clock: int) -> str:
@@ -153,6 +161,68 @@ def test_a_bad_configuration_to_try_is_listed(lived: Place) -> None:
     result = lived.run("replay", "--config", "new.yaml")
     assert (result.exit_code, result.stdout) == (2, "")
     assert "new.yaml:5:" in result.stderr
+
+
+# The same words as the outbox
+
+
+TEMPLATE = """
+{% for change in changes %}{{ change.model }} costs {{ change.after.credits }}. {% endfor %}
+{{ command }}"""
+
+
+async def outlast(place: Place, begun: datetime) -> list[StoredMessage]:
+    """Sixty days with a price of which the beginning is pruned; every message of the outbox."""
+    settings = load_leniently(place.path / "config.yaml", {})
+    clock, messages = [begun], []
+    (team,) = (it for it in open_receivers(settings, sys.stdout) if it.name == "team")
+    async with open_store(place.state) as store:
+        batcher = Batcher(store, message_rules(settings), now=lambda: clock[0], rng=Random(1))
+        await store.record(
+            commit(begun, baseline=(record("Kling 2.6, 1080p", credits=Decimal(100)),))
+        )
+        for day, credits_ in ((1, 80), (20, 100), (22, 101), (50, 85), (55, 90)):
+            clock[0] = begun + day * DAY
+            keep = Retention(10 * DAY, 10 * DAY, 10 * DAY)
+            while day == 50 and (await store.prune(keep, clock[0])).counts:
+                """In steps."""
+            await drift(store, clock[0], credits_)
+            message, _ = await batcher.next_message(team)
+            assert message is not None
+            await store.mark_sent(message.id, clock[0])
+            messages.append(message)
+    return messages
+
+
+@pytest.mark.parametrize("options", ["", ", template: mine.j2", ", charts: true"])
+def test_what_is_replayed_is_worded_as_the_outbox_worded_it(place: Place, options: str) -> None:
+    place.configure(TEMPLATE, "mine.j2")
+    place.configure(f'receivers: {{team: {{url: "ntfy://topic"{options}}}}}')
+    begun = (datetime.now(UTC) - 60 * DAY).replace(microsecond=0)
+    sent = asyncio.run(outlast(place, begun))
+
+    replayed = place.json("replay", "--since", "20d")
+    assert [(it["title"], it["body"]) for it in replayed] == [
+        (it.title, it.body.replace(it.alert_id, PLACEHOLDER_ALERT_ID)) for it in sent[3:]
+    ]
+    assert ("costs 85." in replayed[0]["body"]) == ("template" in options)
+    assert {it["chart"] for it in replayed} == {"charts" in options}
+    # It was lower before: nobody knows that any more.
+    assert "lowest" not in replayed[0]["body"]
+
+
+def test_a_preview_has_the_words_and_the_chart_of_its_receiver(place: Place) -> None:
+    place.configure(TEMPLATE, "mine.j2")
+    place.configure('receivers: {team: {url: "ntfy://topic", template: mine.j2, charts: true}}')
+    asyncio.run(outlast(place, (datetime.now(UTC) - 60 * DAY).replace(microsecond=0)))
+
+    shown = place.run_ok("preview", "--receiver", "team", "--since", "20d", "--out", "out")
+    assert shown.splitlines() == ["out/team-1.txt", "out/team-1.json", "out/team-1.png"]
+    assert "costs 90." in files(place)["team-1.txt"].decode()
+    assert files(place)["team-1.png"].startswith(b"\x89PNG")
+    sample = place.run_ok("preview", "--receiver", "team", "--sample")
+    assert sample.endswith("kie-watcher changes --alert 23456789\n\n")
+    assert "This is a test" not in sample
 
 
 # preview

@@ -1,30 +1,20 @@
-"""`template show` prints what one starts from, and says what there is where one asks for more."""
+"""`template show` prints what one starts from."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
 
-import pytest
 from click.testing import CliRunner
 
 from watcher.cli.setup import template
-from watcher.render.templates.template import built_in
+from watcher.render.templates.template import default_template
 
 
-@pytest.mark.parametrize("service", ["discord", "mailto", "Telegram", "text"])
-def test_the_built_in_template_is_printed_as_it_is(service: str) -> None:
-    shown = CliRunner().invoke(template, ["show", service])
+def test_the_built_in_template_is_printed_as_it_is() -> None:
+    shown = CliRunner().invoke(template, ["show"])
     assert shown.exit_code == 0
-    assert shown.stdout == built_in(service)
-
-
-def test_what_there_is_no_template_for_is_bad_usage() -> None:
-    shown = CliRunner().invoke(template, ["show", "pigeon"])
-    assert shown.exit_code == 2
-    assert shown.stderr.startswith(
-        "kie-watcher: there is no template for pigeon; choose one of markdown"
-    )
+    assert shown.stdout == default_template()
 
 
 def test_asking_for_help_loads_no_machinery() -> None:

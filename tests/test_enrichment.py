@@ -15,6 +15,7 @@ from watcher.catalog.diff import diff_model
 from watcher.catalog.record import Model
 from watcher.render.enrichment import Facts, enrich
 from watcher.routing.match import Pattern
+from watcher.routing.plan import ModelHistory
 from watcher.routing.release import Batch
 from watcher.routing.rules import PricePoint, Usage
 
@@ -49,7 +50,7 @@ def facts(
     others: Sequence[Model] = (),
     usage: Sequence[Usage] = (),
 ) -> Facts:
-    (item,) = enrich(Batch((1,), (recorded,)), {7: prices}, others, usage)
+    (item,) = enrich(Batch((1,), (recorded,)), {7: ModelHistory(prices=prices)}, others, usage)
     assert item.facts is not None
     return item.facts
 
@@ -155,8 +156,12 @@ def test_a_notice_is_told_as_it_is() -> None:
 
 
 def test_of_a_past_that_is_cut_nobody_says_that_it_never_was_so() -> None:
-    batch, prices = Batch((1,), (moved("50", "40"),)), {7: past((40, "50"), (0, "40"))}
-    (whole,), (cut,) = enrich(batch, prices, (), ()), enrich(batch, prices, (), (), cut={7})
+    batch, history = (
+        Batch((1,), (moved("50", "40"),)),
+        ModelHistory(prices=past((40, "50"), (0, "40"))),
+    )
+    (whole,) = enrich(batch, {7: history}, (), ())
+    (cut,) = enrich(batch, {7: replace(history, is_complete=False)}, (), ())
     assert whole.facts is not None
     assert whole.facts.lowest_ever
     assert cut.facts == replace(whole.facts, lowest_ever=False)

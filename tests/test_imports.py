@@ -11,15 +11,14 @@ import pytest
 
 PACKAGE = Path(__file__).parent.parent / "watcher"
 
-# Values in, values out. Of `monitor` only the alarms, of `store` only its values; templates and
-# charts run in a process apart.
+# Values in, values out. Of `monitor` only the alarms, of `store` only its values.
 PURE = {"catalog", "routing", "render", "monitor.alarms", "store.values", "safe_text"}
-APART = {"render.templates", "render.charts", "worker"}
+APART = {"worker"}
 # Each I/O room, and the libraries that only it may touch.
 IO = {"kie", "store", "notify"}
 OWN_LIBRARIES = {"kie": {"aiohttp"}, "store": {"aiosqlite", "sqlite3"}, "notify": {"apprise"}}
 CONFIG = {"config"}
-ORDER = {"poller", "outbox"}
+ORDER = {"poller", "outbox", "wording"}
 ROOTS = {"cli", "app", "demo", "__main__"}
 # May import all the others: metrics, alarms, and the pages that say how they are. What polls and
 # sends reports to an `observer` that it is given, and does not know what comes of it.
@@ -82,7 +81,7 @@ def files_of(names: set[str]) -> list[Path]:
 
 
 def pure() -> list[Path]:
-    return [path for path in files_of(PURE) if not is_in(path, APART)]
+    return files_of(PURE)
 
 
 def name_of(path: Path) -> str:

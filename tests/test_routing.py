@@ -30,8 +30,9 @@ from watcher.catalog.changes import (
     ModelChange,
 )
 from watcher.catalog.record import Model
+from watcher.cli.simulate import RouteTest, tested_routes
 from watcher.routing.match import Matcher, Pattern
-from watcher.routing.plan import ModelHistory, Plan, explain, plan, route_decisions
+from watcher.routing.plan import NO_HISTORY, ModelHistory, Plan, plan
 from watcher.routing.rules import (
     Flap,
     FlapRule,
@@ -628,9 +629,16 @@ LADDER = rules(
 )
 
 
+def explained(
+    change: Change, laid_down: RoutingRules, history: ModelHistory = NO_HISTORY
+) -> tuple[str, ...]:
+    tested = RouteTest(change, tuple(tested_routes(change, laid_down, history)), ())
+    return tuple(tested.lines(START))[1:]
+
+
 def test_each_route_says_why_it_does_not_take_a_change() -> None:
     change = moved("100", "110", provider="ByteDance")
-    assert explain(route_decisions(change, LADDER)) == (
+    assert explained(change, LADDER) == (
         "“kling”: no, its provider is “ByteDance”, and the route asks for Kling*, !Kling 1*",
         "“falls”: no, it is price_up, discount_down, and the route asks for removed, price_down",
         "“big”: no, the price moved by 10 %, and the route asks for 25 %",
@@ -644,11 +652,11 @@ def test_each_route_says_why_it_does_not_take_a_change() -> None:
 
 
 def test_what_nobody_hears_is_said_so() -> None:
-    assert explain(route_decisions(CREDIT, rules(route("k", model=patterns("Kling*"))))) == (
+    assert explained(CREDIT, rules(route("k", model=patterns("Kling*")))) == (
         "“k”: no, it is about the whole catalogue, not a model",
         "No receiver gets it.",
     )
-    assert explain(route_decisions(moved("1", "2"), RoutingRules(("team",)))) == (
+    assert explained(moved("1", "2"), RoutingRules(("team",))) == (
         "without routes: yes, to team",
         "Goes to: team",
     )
@@ -657,13 +665,27 @@ def test_what_nobody_hears_is_said_so() -> None:
 def test_an_explanation_knows_what_was_told_before() -> None:
     change = _model_change(moved("104", "106"))
     laid_down = rules(route("mine", **FIVE))
-    assert not route_decisions(change, laid_down)[0].takes
+    assert explained(change, laid_down)[-1] == "No receiver gets it."
     earlier = Market().opens_with("100").on_sale[1]
     history = ModelHistory(anchors={("mine", "team"): earlier})
-    assert route_decisions(change, laid_down, history=history)[0].takes
+    assert explained(change, laid_down, history)[-1] == "Goes to: team"
     back = ModelHistory(anchors={("mine", "team"): Market().opens_with("106").on_sale[1]})
-    (verdict,) = route_decisions(change, laid_down, history=back)
-    assert verdict.refusal == "the price is again what it was when last reported"
+    assert explained(change, laid_down, back)[0] == (
+        "“mine”: no, the price is again what it was when last reported"
+    )
+
+
+def test_an_explanation_names_those_who_get_it_and_no_other_receiver_of_the_route() -> None:
+    change = _model_change(moved("104", "106"))
+    laid_down = rules(route("mine", "team", "mail", **FIVE))
+    told_100, told_105 = (Market().opens_with(price).on_sale[1] for price in ("100", "105"))
+    history = ModelHistory(anchors={("mine", "team"): told_100, ("mine", "mail"): told_105})
+    planned = plan(change, laid_down, now=START, history=history)
+    assert [each.receiver for each in planned.dispatches] == ["team"]
+    assert explained(change, laid_down, history) == (
+        "“mine”: yes, to team; not to mail, the price moved by 0.95 %, and the route asks for 5 %",
+        "Goes to: team",
+    )
 
 
 CHANGES = [
@@ -682,11 +704,18 @@ CHANGES = [
 
 @pytest.mark.parametrize("change", CHANGES, ids=lambda change: "-".join(change.kinds))
 def test_the_quick_way_and_the_long_way_come_to_the_same(change: Change) -> None:
-    planned = {each.route for each in plan(change, LADDER, now=START).dispatches}
-    explained = [each for each in route_decisions(change, LADDER) if each.takes]
-    told = {name for each in explained for name in each.route.receivers}
-    assert planned <= {each.route.name for each in explained}
+    passed_over = set(LADDER.routes) - set(LADDER.candidates(change))
+    assert all(it.matcher.refusal(change, announce=LADDER.announce) for it in passed_over)
+    told = {name for route in tested_routes(change, LADDER, NO_HISTORY) for name in route.receivers}
     assert {each.receiver for each in plan(change, LADDER, now=START).dispatches} == told
+
+
+def test_more_names_than_are_cached_are_routed_alike() -> None:
+    laid_down = rules(route("even", model=patterns("*0", "*2", "*4", "*6", "*8")))
+    for number in [*range(4200), 7, 8]:
+        change = ModelChange((Kind.NEW,), None, Market().model(number, "5", f"Reel {number}"))
+        about = laid_down.candidates(change)
+        assert bool(about) is (number % 2 == 0)
 
 
 def test_a_model_is_a_value_that_routing_never_touches() -> None:

@@ -4,27 +4,34 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import re
+import signal
 import subprocess
 import sys
-from datetime import timedelta
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from watcher import worker
-from watcher.worker import Bounds, Job, JobFailedError, run_job, run_job_blocking
+from watcher.render.charts.layout import request_text
+from watcher.render.templates.template import check_request
+from watcher.worker import CHART, TEMPLATE, Job, JobFailedError, run_job, run_job_blocking
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-AMPLE = Bounds(time=timedelta(seconds=20), memory=256 * 2**20, reply=100_000)
-SHORT = Bounds(time=timedelta(seconds=0.3), memory=256 * 2**20, reply=100_000)
+AMPLE = replace(TEMPLATE, time=timedelta(seconds=20))
+SHORT = replace(TEMPLATE, time=timedelta(seconds=0.3))
+ENDLESS = b"{% for i in range(99999) %}{% for j in range(99999) %}{% endfor %}{% endfor %}"
 
 
-def job(request: bytes, bounds: Bounds = AMPLE, module: str = "misbehaving_worker") -> Job:
-    return Job(module, request, bounds)
+def filling(source: bytes) -> bytes:
+    """What a worker is asked to try a template."""
+    return check_request(source.decode())
 
 
 def children() -> set[str]:
@@ -41,51 +48,61 @@ def nobody_left() -> Iterator[None]:
     assert children() <= before
 
 
+async def a_worker_at_work(before: set[str]) -> int:
+    """The process of the worker that was started since, once it runs its own program."""
+    while True:
+        await asyncio.sleep(0.01)
+        for child in children() - before:
+            if b"watcher.worker" in Path(f"/proc/{child}/cmdline").read_bytes():
+                return int(child)
+
+
 async def test_the_reply_is_what_the_work_made_of_the_request() -> None:
-    assert (
-        await run_job(job(b"abc" * 100_000, Bounds(AMPLE.time, AMPLE.memory, 300_000)))
-        == b"cba" * 100_000
-    )
+    assert json.loads(await run_job(AMPLE, filling(b"{{ title }}"))) == []
 
 
 async def test_it_can_be_waited_for_inside_an_event_loop_and_outside() -> None:
-    assert run_job_blocking(job(b"abc")) == b"cba"
-    assert await asyncio.to_thread(run_job_blocking, job(b"abc")) == b"cba"
+    request = filling(b"{{ title }}")
+    assert run_job_blocking(AMPLE, request) == b"[]"
+    assert await asyncio.to_thread(run_job_blocking, AMPLE, request) == b"[]"
 
 
-@pytest.mark.parametrize("request_", [b"hang", b"hang in a computation"], ids=bytes.decode)
-async def test_what_takes_too_long_is_ended(request_: bytes) -> None:
+@pytest.mark.parametrize("source", [ENDLESS, b"{{ 9**(9**9) }}"], ids=["a loop", "a computation"])
+async def test_what_takes_too_long_is_ended(source: bytes) -> None:
     with pytest.raises(JobFailedError, match=r"^takes longer than 0\.3 seconds$"):
-        await run_job(job(request_, SHORT))
+        await run_job(SHORT, filling(source))
 
 
 @pytest.mark.parametrize(
-    ("request_", "why"),
+    ("job", "request_", "why"),
     [
-        (b"talk on", r"^replies with more than 100,000 bytes$"),
-        (b"eat memory", r"^needs more than 256 MiB of memory$"),
-        (b"die", r"^ended by signal 11; perhaps it needs more than 256 MiB"),
-        (b"raise", r"^ended with code 1; perhaps"),
-        (b"refuse", r"^not today$"),
+        (replace(AMPLE, reply=1), filling(b"{{ title }}"), r"^replies with more than 1 bytes$"),
+        (AMPLE, filling(b"{{ 'a' * 10**9 }}"), r"^needs more than 160 MiB of memory$"),
+        (AMPLE, b'{"a": 1}', r"^ended with code 1; perhaps it needs more than 160 MiB"),
+        (CHART, request_text([], datetime(2026, 1, 1, tzinfo=UTC)), r"^there is no price to draw$"),
+        (replace(AMPLE, name="other"), b"", r"^there is no work called other$"),
     ],
-    ids=lambda value: value.decode() if isinstance(value, bytes) else "",
+    ids=["long reply", "memory", "a crash", "a reason", "no such work"],
 )
 async def test_what_goes_wrong_there_is_told_here_and_harms_nothing(
-    request_: bytes, why: str
+    job: Job, request_: bytes, why: str
 ) -> None:
     with pytest.raises(JobFailedError, match=why):
-        await run_job(job(request_))
+        await run_job(job, request_)
 
 
-async def test_a_module_that_is_not_there_is_told() -> None:
-    with pytest.raises(JobFailedError, match="ended with code 1"):
-        await run_job(job(b"", module="no_such_module"))
+async def test_a_worker_that_is_killed_is_told() -> None:
+    before = children()
+    task = asyncio.create_task(run_job(AMPLE, filling(ENDLESS)))
+    os.kill(await a_worker_at_work(before), signal.SIGSEGV)
+    with pytest.raises(JobFailedError, match=r"^ended by signal 11; perhaps it needs more than"):
+        await task
 
 
 async def test_it_is_ended_when_nobody_waits_for_it_any_more() -> None:
-    task = asyncio.create_task(run_job(job(b"hang")))
-    for _ in range(3):
-        await asyncio.sleep(0.01)
+    before = children()
+    task = asyncio.create_task(run_job(AMPLE, filling(ENDLESS)))
+    await a_worker_at_work(before)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
@@ -93,9 +110,37 @@ async def test_it_is_ended_when_nobody_waits_for_it_any_more() -> None:
 
 async def test_no_secret_of_the_environment_is_known_to_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TEAM_URL", "slack://canary")
-    environment = json.loads(await run_job(job(b"environment")))
-    assert "canary" not in json.dumps(environment)
-    assert environment["HOME"]
+    before = children()
+    task = asyncio.create_task(run_job(AMPLE, filling(ENDLESS)))
+    process = Path(f"/proc/{await a_worker_at_work(before)}")
+    environment, arguments = (process / "environ").read_bytes(), (process / "cmdline").read_bytes()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert b"canary" not in environment + arguments
+    assert b"HOME=" in environment
+
+
+@pytest.mark.parametrize("job", [TEMPLATE, CHART], ids=lambda job: job.name)
+def test_a_worker_loads_no_more_than_its_work_needs(job: Job) -> None:
+    program = (
+        "import sys\n"
+        "from watcher.worker import run_worker\n"
+        f"run_worker({job.name!r}, 20, 2**30)\n"
+        "print(sorted(sys.modules), file=sys.stderr)\n"
+    )
+    request = (
+        filling(b"{{ title }}")
+        if job is TEMPLATE
+        else request_text([], datetime(2026, 1, 1, tzinfo=UTC))
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], input=request, capture_output=True, check=True
+    )
+    loaded = set(re.findall(r"'(\w+)", done.stderr.decode()))
+    assert ("jinja2" in loaded) is (job is TEMPLATE)
+    assert ("matplotlib" in loaded) is (job is CHART)
+    assert not loaded & {"asyncio", "structlog", "pydantic", "aiohttp", "apprise", "sqlite3"}
 
 
 @pytest.mark.parametrize(
@@ -120,8 +165,7 @@ def test_a_heavy_library_is_loaded_only_where_its_memory_is_soon_gone(
 
 
 def test_the_sandbox_knows_nothing_of_the_watcher() -> None:
-    for name in ("__main__.py", "sandbox.py"):
-        code = (Path(worker.__file__).parent / "render" / "templates" / name).read_text("utf-8")
-        used = set(re.findall(r"^\s*from watcher\.([\w.]+)", code, re.MULTILINE))
-        # Beside itself only how texts are measured.
-        assert used <= {"render.templates.sandbox", "render.markup", "worker"}, name
+    code = (Path(worker.__file__).parent / "render" / "templates" / "sandbox.py").read_text("utf-8")
+    used = set(re.findall(r"^\s*from watcher\.([\w.]+)", code, re.MULTILINE))
+    # Only how texts are measured and marked up.
+    assert used == {"render.markup"}

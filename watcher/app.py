@@ -30,7 +30,7 @@ from watcher.config.routes import MatchSettings
 from watcher.config.routing_rules import matcher, routing_rules
 from watcher.kie.client import open_client
 from watcher.monitor.alarms import AlarmKind
-from watcher.monitor.direct import say_last_words, send_directly, withdraw_last_words
+from watcher.monitor.direct import say_last_words, withdraw_last_words
 from watcher.monitor.heartbeat import open_heartbeat
 from watcher.monitor.monitor import Monitor, alarm_rules
 from watcher.notify.receiver import Outcome, TerminalReceiver, Verdict, open_receiver
@@ -38,7 +38,8 @@ from watcher.observer import NOBODY, Observer
 from watcher.outbox import Batcher, MessageRules, Outbox, new_alert_id
 from watcher.poller import Poller, PollRules
 from watcher.routing.match import Matcher
-from watcher.routing.rules import RoutingRules, Silence
+from watcher.routing.release import Batch
+from watcher.routing.rules import Silence
 from watcher.schedule import first_of
 from watcher.store.connection import UnusableError
 from watcher.store.requests import AcceptHolds, StartOver
@@ -343,13 +344,20 @@ async def try_receivers(
 
     Gives name, outcome and time taken, in the order of the configuration.
     """
+    from watcher.wording import Known, word  # noqa: PLC0415 - most rounds make no message
+
     wanted = [r for r in open_receivers(settings, terminal) if not names or r.name in names]
     alert_id = new_alert_id(rng or SystemRandom())
-    sample = Notice(NoticeKind.SAMPLE, now(), {})
+    rules, at = message_rules(settings), now()
+    sample = Batch((), (Notice(NoticeKind.SAMPLE, at, {}),))
 
     async def send(receiver: Receiver) -> tuple[str, Outcome, timedelta]:
+        form = rules.form(receiver.name, receiver.service)
+        message = await word(sample, form, Known({}), alert_id=alert_id, now=at)
         started = perf_counter()
-        outcome = await send_directly(receiver, sample, alert_id)
+        outcome = await receiver.send(
+            message.title, message.body, alert_id, receiver.service.markup.value
+        )
         return receiver.name, outcome, timedelta(seconds=perf_counter() - started)
 
     return list(await asyncio.gather(*map(send, wanted)))
@@ -391,8 +399,8 @@ async def open_parts(
         if any(isinstance(request, AcceptHolds | StartOver) for request in requests):
             poller.wake()
 
-    routing = routing_rules(settings)
-    batcher = Batcher(store, _message_rules(settings, routing), now=now, rng=rng, observer=observer)
+    messages = message_rules(settings)
+    batcher = Batcher(store, messages, now=now, rng=rng, observer=observer)
     outbox = Outbox(
         store,
         receivers,
@@ -409,7 +417,7 @@ async def open_parts(
             client,
             store,
             settings.poll,
-            PollRules(_confirm_rules(settings), routing, parse_silence),
+            PollRules(_confirm_rules(settings), messages.routing, parse_silence),
             now=now,
             rng=rng,
             pace=pace,
@@ -455,9 +463,10 @@ def _parse_matcher(spec: str) -> Matcher:
     return matcher(MatchSettings.model_validate(json.loads(spec)))
 
 
-def _message_rules(settings: Settings, routing: RoutingRules) -> MessageRules:
+def message_rules(settings: Settings) -> MessageRules:
+    """When a receiver gets something, and in which form."""
     return MessageRules(
-        routing,
+        routing_rules(settings),
         parse_silence,
         templates={
             name: receiver.template.text

@@ -1,6 +1,6 @@
 """From queued deliveries to messages that are sent: one task for each receiver.
 
-batch (release → enrich → render → store) → send → mark. A message is stored before it is first
+batch (release → word → store) → send → mark. A message is stored before it is first
 tried and never changes after that, so that a retry sends the same text under the same id. It is
 marked as sent only after it was accepted, so a crash in between repeats it and never loses it.
 """
@@ -15,14 +15,10 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from watcher.catalog.changes import Kind, ModelChange, RecordedChange
 from watcher.notify.receiver import Verdict
 from watcher.observer import NOBODY, Observer, SendAttempt
-from watcher.render.enrichment import enrich
-from watcher.render.message import render
 from watcher.routing.calendar import quiet_until
 from watcher.routing.release import release
-from watcher.routing.rules import Flap
 from watcher.schedule import first_of, next_attempt
 from watcher.store.connection import ConflictError, StateError
 from watcher.store.values import Draft, ReleaseEffects
@@ -33,15 +29,13 @@ if TYPE_CHECKING:
     from random import Random
 
     from watcher.notify.receiver import Outcome, Receiver
-    from watcher.render.enrichment import MessageItem
-    from watcher.render.message import Message
-    from watcher.routing.net_effect import DigestSummary
-    from watcher.routing.plan import ModelHistory
-    from watcher.routing.release import Batch, QueuedItem, Release
+    from watcher.render.markup import Service
+    from watcher.routing.release import Batch, Release
     from watcher.routing.rules import RoutingRules, Silence
     from watcher.store.requests import Request
     from watcher.store.store import Store
     from watcher.store.values import StoredMessage, StoredSilence
+    from watcher.wording import MessageForm
 
 log = structlog.get_logger()
 
@@ -69,6 +63,12 @@ class MessageRules:
     parse_silence: Callable[[StoredSilence], Silence]
     templates: Mapping[str, str] = field(default_factory=dict)
     charts: frozenset[str] = frozenset()
+
+    def form(self, receiver: str, service: Service) -> MessageForm:
+        """How a receiver gets its messages."""
+        from watcher.wording import MessageForm  # noqa: PLC0415 - most rounds make no message
+
+        return MessageForm(service, self.templates.get(receiver), receiver in self.charts)
 
 
 class Batcher:
@@ -122,30 +122,17 @@ class Batcher:
             return None, max(released.next_at - now, _SHORTEST_WAIT)
 
     async def _release(self, receiver: str, now: datetime) -> Release:
-        items = await self._store.queued(receiver)
         silences = await self._store.silences()
         released = release(
-            items,
+            await self._store.queued(receiver),
             self._rules.routing,
             receiver=receiver,
             now=now,
             silences=tuple(map(self._rules.parse_silence, silences)),
             digests=await self._store.digests(receiver),
         )
-        done = {*released.netted, *(id_ for batch in released.batches for id_ in batch.deliveries)}
-        left = {
-            it.delivery_id: self._deferral_reason(it) for it in items if it.delivery_id not in done
-        }
-        self._observer.deferred(receiver, left)
+        self._observer.deferred(receiver, {n: why.by for n, why in released.deferred.items()})
         return released
-
-    def _deferral_reason(self, item: QueuedItem) -> str:
-        route = self._rules.routing.route(item.route)
-        if item.silence_id is not None:
-            return "silence"
-        if route is not None and route.digest is not None:
-            return "digest"
-        return "flap" if item.flap is Flap.HELD else "quiet"
 
     async def _create_messages(
         self, receiver: Receiver, released: Release, now: datetime
@@ -163,63 +150,24 @@ class Batcher:
         return messages
 
     async def _draft(self, receiver: Receiver, batch: Batch) -> Draft:
+        from watcher.wording import Known, draw, word  # noqa: PLC0415 - most rounds make no message
+
+        form, now = self._rules.form(receiver.name, receiver.service), self._now()
         alert_id = new_alert_id(self._rng)
-        model_ids = {it.model_id for it in _model_changes(batch) if it.model_id is not None}
-        histories = await self._store.histories(model_ids)
-        items = await self._enriched(batch, histories)
-        message = await self._rendered(receiver, items, alert_id, batch.digest)
+        known = Known(
+            await self._store.histories(batch.model_ids),
+            await self._store.on_sale() if batch.has_removal else (),
+            self._rules.routing.usage,
+        )
+        message = await word(batch, form, known, alert_id=alert_id, now=now)
         return Draft(
             alert_id,
             message.title,
             message.body,
             receiver.service.markup.value,
             batch.deliveries,
-            await self._picture(receiver, batch, histories),
+            await draw(batch, form, known, now),
         )
-
-    async def _rendered(
-        self,
-        receiver: Receiver,
-        items: Sequence[MessageItem],
-        alert_id: str,
-        digest: DigestSummary | None,
-    ) -> Message:
-        """The message, by the receiver's own template where it has one."""
-        template = self._rules.templates.get(receiver.name)
-        if template is None:
-            return render(items, receiver.service, alert_id, digest)
-        from watcher.render.templates.template import render_or_fall_back  # noqa: PLC0415 - few receivers have one
-
-        return await render_or_fall_back(
-            items,
-            receiver.service,
-            alert_id,
-            template=template,
-            now=self._now(),
-            digest=digest,
-        )
-
-    async def _picture(
-        self, receiver: Receiver, batch: Batch, histories: Mapping[int, ModelHistory]
-    ) -> bytes | None:
-        """The chart of the prices that moved, for a receiver that gets charts."""
-        if receiver.name not in self._rules.charts:
-            return None
-        from watcher.render.charts.chart import chart_series, draw_chart  # noqa: PLC0415
-
-        points = {number: history.prices for number, history in histories.items()}
-        series = chart_series(batch.contents, points)
-        return await draw_chart(series, self._now()) if series else None
-
-    async def _enriched(
-        self, batch: Batch, histories: Mapping[int, ModelHistory]
-    ) -> tuple[MessageItem, ...]:
-        """The contents of a batch, each with what else is known of it."""
-        prices = {number: history.prices for number, history in histories.items()}
-        some_removed = any(Kind.REMOVED in change.kinds for change in _model_changes(batch))
-        on_sale = await self._store.on_sale() if some_removed else ()
-        cut = {number for number, history in histories.items() if not history.is_complete}
-        return enrich(batch, prices, on_sale, self._rules.routing.usage, cut=cut)
 
 
 @dataclass(frozen=True, slots=True)
@@ -434,11 +382,6 @@ class Outbox:
 def new_alert_id(rng: Random) -> str:
     """A short name for a message, the same in every attempt, that people can quote and search."""
     return "".join(rng.choices(_ALERT_ID_LETTERS, k=_ALERT_ID_LENGTH))
-
-
-def _model_changes(batch: Batch) -> list[ModelChange]:
-    changes = [it.change for it in batch.contents if isinstance(it, RecordedChange)]
-    return [change for change in changes if isinstance(change, ModelChange)]
 
 
 def _time_until_due(message: StoredMessage, now: datetime) -> timedelta:

@@ -1,26 +1,25 @@
-"""Workers: short-lived processes for work that must be bounded in time, memory and reply.
+"""Work in a process that can be killed: filling a template, drawing a chart.
 
-`run_job` starts one and gives its reply; `run_worker` is what runs inside it. A worker gets none of
-the environment's secrets, and its memory is gone with it. Its limits are set by itself, for good,
-before it starts on the request.
+`run_job` starts a worker and gives its reply. A worker is this module, run by its name; it gets
+none of the environment's secrets and limits itself, for good, before it loads a library and starts
+on the request. Its memory is gone with it. What only the watcher needs is imported where it is
+used: a worker loads next to nothing.
 """
 
 from __future__ import annotations
 
-import asyncio
 import math
 import os
 import resource
 import sys
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from asyncio.subprocess import Process
     from collections.abc import Callable, Mapping, Sequence
-    from datetime import timedelta
 
 LONGEST_REASON = 500
 MEGABYTE = 2**20
@@ -45,25 +44,41 @@ class JobFailedError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Bounds:
-    """The most that a job may take: wall time, bytes of address space, bytes of its reply."""
+class Job:
+    """What a worker does: wall time, bytes of address space and bytes of its reply, at most."""
 
+    name: str
     time: timedelta
     memory: int
     reply: int
 
 
-@dataclass(frozen=True, slots=True)
-class Job:
-    """A module that calls `run_worker` when it is run, and the request for it."""
-
-    module: str
-    request: bytes
-    bounds: Bounds
+# A template in a sandbox can loop for ever, and `{{ 'a' * 500000000 }}` takes 1.9 GiB. Those of all
+# receivers at once stay well below what the service may take.
+TEMPLATE = Job("template", timedelta(seconds=5), 160 * MEGABYTE, 2 * MEGABYTE)
+# Less than half of the memory is used: the rest is address space that libraries reserve.
+CHART = Job("chart", timedelta(seconds=20), 384 * MEGABYTE, 2 * MEGABYTE)
 
 
-async def run_job(job: Job) -> bytes:
+def _work_of(name: str) -> Callable[[bytes], bytes]:
+    """What makes a reply of a request. Raises `ValueError` with the reason why there is none."""
+    match name:
+        case TEMPLATE.name:
+            from watcher.render.templates.sandbox import answer
+
+            return answer
+        case CHART.name:
+            from watcher.render.charts.drawing import answer as draw
+
+            return draw
+        case _:
+            raise ValueError(f"there is no work called {name}")
+
+
+async def run_job(job: Job, request: bytes) -> bytes:
     """The worker's reply. Raises `JobFailedError`; the process is gone in every case."""
+    import asyncio
+
     try:
         process = await asyncio.create_subprocess_exec(
             *_command(job),
@@ -77,12 +92,11 @@ async def run_job(job: Job) -> bytes:
     except OSError as error:
         raise JobFailedError(f"no process can be started ({error.strerror})") from None
     try:
-        async with asyncio.timeout(job.bounds.time.total_seconds()):
-            output = await _exchange(process, job)
+        async with asyncio.timeout(job.time.total_seconds()):
+            output = await _exchange(process, request, job.reply)
             code = await process.wait()
     except TimeoutError:
-        seconds = job.bounds.time.total_seconds()
-        raise JobFailedError(f"takes longer than {seconds:g} seconds") from None
+        raise JobFailedError(f"takes longer than {job.time.total_seconds():g} seconds") from None
     finally:
         await _kill(process)
     if code == 0:
@@ -90,19 +104,22 @@ async def run_job(job: Job) -> bytes:
     if code == _FAILED_WITH_REASON:
         raise JobFailedError(output.decode("utf-8", "replace"))
     how = f"by signal {-code}" if code < 0 else f"with code {code}"
-    raise JobFailedError(f"ended {how}; perhaps it {_needs_more_than(job.bounds.memory)}")
+    raise JobFailedError(f"ended {how}; perhaps it {_needs_more_than(job.memory)}")
 
 
-def run_job_blocking(job: Job) -> bytes:
+def run_job_blocking(job: Job, request: bytes) -> bytes:
     """The same for callers that block, with or without an event loop around them."""
+    import asyncio
+    from concurrent.futures import ThreadPoolExecutor
+
     with ThreadPoolExecutor(1) as thread:
-        return thread.submit(asyncio.run, run_job(job)).result()
+        return thread.submit(asyncio.run, run_job(job, request)).result()
 
 
 def _command(job: Job) -> list[str]:
-    limits = [str(math.ceil(job.bounds.time.total_seconds())), str(job.bounds.memory)]
+    limits = [str(math.ceil(job.time.total_seconds())), str(job.memory)]
     # -P: no code is loaded from the current directory.
-    return [sys.executable, "-P", "-m", job.module, *limits]
+    return [sys.executable, "-P", "-m", "watcher.worker", job.name, *limits]
 
 
 def _environment(inherited: Mapping[str, str], places: Sequence[str]) -> dict[str, str]:
@@ -116,17 +133,17 @@ def _environment(inherited: Mapping[str, str], places: Sequence[str]) -> dict[st
     }
 
 
-async def _exchange(process: Process, job: Job) -> bytes:
+async def _exchange(process: Process, request: bytes, longest: int) -> bytes:
     assert process.stdin is not None and process.stdout is not None, "piped above"  # noqa: PT018, S101
     with suppress(BrokenPipeError, ConnectionResetError):
-        process.stdin.write(job.request)
+        process.stdin.write(request)
         await process.stdin.drain()
     process.stdin.close()
     output = bytearray()
     while piece := await process.stdout.read(65_536):
         output += piece
-        if len(output) > job.bounds.reply:
-            raise JobFailedError(f"replies with more than {job.bounds.reply:,} bytes")
+        if len(output) > longest:
+            raise JobFailedError(f"replies with more than {longest:,} bytes")
     return bytes(output)
 
 
@@ -139,18 +156,13 @@ async def _kill(process: Process) -> None:
     await process.communicate()
 
 
-def run_worker(work: Callable[[bytes], bytes], arguments: Sequence[str]) -> int:
-    """Limit this process, do the work on what stdin holds, reply on stdout; the exit code.
-
-    `arguments` are seconds and bytes of address space. `work` raises `JobFailedError` with the
-    reason why there is no reply.
-    """
-    seconds, memory = (int(argument) for argument in arguments)
+def run_worker(name: str, seconds: int, memory: int) -> int:
+    """Limit this process, work on what stdin holds, reply on stdout; the exit code."""
     request = sys.stdin.buffer.read()
     _limit_this_process(seconds, memory)
     try:
-        output, code = work(request), 0
-    except JobFailedError as error:
+        output, code = _work_of(name)(request), 0
+    except ValueError as error:
         reason = str(error)[:LONGEST_REASON]
         output, code = reason.encode("utf-8", "replace"), _FAILED_WITH_REASON
     except MemoryError:
@@ -185,3 +197,7 @@ def forbid_core_dumps() -> None:
     """
     with suppress(ValueError, OSError):
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
+if __name__ == "__main__":
+    sys.exit(run_worker(sys.argv[1], int(sys.argv[2]), int(sys.argv[3])))

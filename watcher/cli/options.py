@@ -36,7 +36,7 @@ def load_settings(options: GlobalOptions) -> Settings:
     """The whole configuration, receivers checked. Raises `ConfigError` with all that is wrong."""
     from watcher.config.loading import find_file, load
     from watcher.notify.addresses import check_url
-    from watcher.render.templates.template import check_template
+    from watcher.wording import check_template
 
     return load(find_file(options.config_file, os.environ), os.environ, check_url, check_template)
 

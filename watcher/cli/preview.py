@@ -25,9 +25,9 @@ from watcher.cli.output import BadUsage, failed, say, unknown_receiver
 from watcher.cli.simulate import (
     PLACEHOLDER_ALERT_ID,
     Receivers,
+    known_then,
     plain_message,
-    read_history,
-    render_simulated,
+    read_past,
 )
 from watcher.config.durations import parse_duration
 
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from watcher.render.markup import Service
     from watcher.render.message import Message
     from watcher.routing.simulate import SimulatedMessage, Simulation
+    from watcher.wording import Known
 
 PRIVATE_FILE, PRIVATE_DIRECTORY = 0o600, 0o700
 DEFAULT_SINCE = "7d"
@@ -58,10 +59,11 @@ _FILE_ENDINGS = (
 
 @dataclass(frozen=True, slots=True)
 class PreviewedMessage:
-    """One message, with what the service would have got, where that is known."""
+    """One message, with its chart, and what the service would have got, where that is known."""
 
     message: Message
     service: Service
+    chart: bytes | None
     sent: tuple[CapturedSend, ...]
 
     @property
@@ -92,9 +94,9 @@ def preview(
     """Show what a receiver would get, without sending it.
 
     It is what the receiver would get now if nothing had been sent to it since then; quiet hours
-    and silences are ignored. It is printed as text. With --out, files hold that text and what
-    would go over the wire: for e-mail the letter (.eml) and its HTML. Treat these as secret: some
-    services have their tokens in the message.
+    and silences are ignored. It is printed as text. With --out, files hold that text, its chart,
+    and what would go over the wire: for e-mail the letter (.eml) and its HTML. Treat these as
+    secret: some services have their tokens in the message.
     """
     if sample and since is not None:
         raise BadUsage("give --since or --sample, not both")
@@ -118,33 +120,38 @@ def preview(
 
 
 async def _sample(settings: Settings, name: str) -> list[PreviewedMessage]:
+    from watcher.app import message_rules
     from watcher.catalog.changes import Notice, NoticeKind
-    from watcher.render.message import render
+    from watcher.routing.release import Batch
+    from watcher.routing.simulate import SimulatedMessage
+    from watcher.wording import Known
 
-    receivers = Receivers(settings)
-    notice = Notice(NoticeKind.SAMPLE, datetime.now(UTC), {})
-    message = render([notice], receivers.service(name), PLACEHOLDER_ALERT_ID)
-    return [await _preview(receivers, name, message)]
+    now = datetime.now(UTC)
+    batch = Batch((), (Notice(NoticeKind.SAMPLE, now, {}),))
+    receivers = Receivers(settings, message_rules(settings))
+    return [await _preview(receivers, SimulatedMessage(name, now, batch), Known({}))]
 
 
 async def _since(
     options: GlobalOptions, settings: Settings, name: str, since: datetime
 ) -> list[PreviewedMessage]:
-    from watcher.config.routing_rules import routing_rules
+    from watcher.app import message_rules
     from watcher.routing.simulate import Simulation
 
-    receivers = Receivers(settings)
-    service = receivers.service(name)
-    simulation = Simulation(replace(routing_rules(settings), quiet=()), begun_at=since)
+    receivers = Receivers(settings, message_rules(settings))
+    rules = replace(receivers.rules.routing, quiet=())
     async with open_state(options) as reader:
-        for content in (await read_history(reader, since)).contents:
+        past = await read_past(reader, since)
+        simulation = Simulation(rules, begun_at=since, prices=past.prices)
+        for content in past.contents:
             simulation.add(content)
-        messages = [
-            await render_simulated(reader, simulated, service, settings)
+        return [
+            await _preview(
+                receivers, simulated, await known_then(reader, simulated, past, rules.usage)
+            )
             for simulated in _run_until_empty(simulation)
             if simulated.receiver == name
         ]
-    return [await _preview(receivers, name, message) for message in messages]
 
 
 def _run_until_empty(simulation: Simulation) -> Iterator[SimulatedMessage]:
@@ -157,16 +164,23 @@ def _run_until_empty(simulation: Simulation) -> Iterator[SimulatedMessage]:
         at = simulation.next_at()
 
 
-async def _preview(receivers: Receivers, name: str, message: Message) -> PreviewedMessage:
+async def _preview(
+    receivers: Receivers, simulated: SimulatedMessage, known: Known
+) -> PreviewedMessage:
     from watcher.config.field_types import TERMINAL_RECEIVER
     from watcher.notify.wire import capture_sends
+    from watcher.wording import draw, word
 
-    receiver, service = receivers.get(name), receivers.service(name)
+    name, batch, at = simulated.receiver, simulated.batch, simulated.at
+    receiver, form = receivers.get(name), receivers.form(name)
+    message = await word(batch, form, known, alert_id=PLACEHOLDER_ALERT_ID, now=at)
+    chart = await draw(batch, form, known, at)
     if receiver is None or name == TERMINAL_RECEIVER:
-        return PreviewedMessage(message, service, ())
+        return PreviewedMessage(message, form.service, chart, ())
     with capture_sends() as unsent:
-        await receiver.send(message.title, message.body, PLACEHOLDER_ALERT_ID)
-    return PreviewedMessage(message, service, tuple(one for one in unsent if _is_the_message(one)))
+        await receiver.send(message.title, message.body, PLACEHOLDER_ALERT_ID, picture=chart)
+    sent = tuple(one for one in unsent if _is_the_message(one))
+    return PreviewedMessage(message, form.service, chart, sent)
 
 
 def _is_the_message(unsent: CapturedSend) -> bool:
@@ -196,6 +210,8 @@ def _files(previewed: PreviewedMessage) -> Iterator[tuple[str, bytes]]:
         yield f"{mark}{_ending(unsent)}", unsent.content
     if (page := _html_page(previewed)) is not None:
         yield ".html", page
+    if previewed.chart is not None:
+        yield ".png", previewed.chart
 
 
 def _ending(unsent: CapturedSend) -> str:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, assert_never
 import click
 
 from watcher.cli.options import GlobalOptions, load_settings, start_log, state_path
-from watcher.cli.output import FAILED, BadUsage, failed, say, seconds, unknown_receiver
+from watcher.cli.output import FAILED, failed, say, seconds, unknown_receiver
 
 if TYPE_CHECKING:
     from watcher.config.settings import Settings
@@ -147,26 +147,21 @@ def _replace(path: Path, text: str) -> None:
             raise
 
 
-@click.group(epilog="Example: kie-watcher template show email")
+@click.group(epilog="Example: kie-watcher template show")
 def template() -> None:
     """Templates of your own for messages."""
 
 
-@template.command(epilog="Example: kie-watcher template show discord")
-@click.argument("service", metavar="SERVICE")
-def show(service: str) -> None:
-    """Print the built-in template of a service, to start your own from.
+@template.command(epilog="Example: kie-watcher template show")
+def show() -> None:
+    """Print a template to start your own from.
 
-    SERVICE is markdown, text, html, telegram, slack or email, or a service that takes one of them:
-    discord, ntfy, matrix. Name the file under `template:` of a receiver; validate tries it.
+    It says what the built-in message says, in the markup of whichever service gets it. Name the
+    file under `template:` of a receiver; validate tries it.
     """
-    from watcher.render.templates.template import NoTemplateError, built_in
+    from watcher.render.templates.template import default_template
 
-    try:
-        source = built_in(service)
-    except NoTemplateError as error:
-        raise BadUsage(str(error)) from None
-    click.echo(source, nl=False)
+    click.echo(default_template(), nl=False)
 
 
 @click.command(epilog="Example: kie-watcher backup /var/backups/kie-watcher.db")

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, assert_never
 
 import click
 
@@ -28,18 +28,20 @@ from watcher.cli.output import BadUsage, local_time, moment, print_json, say, ut
 from watcher.cli.query import KINDS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from watcher.catalog.changes import Change, Kind, Notice
     from watcher.catalog.record import Record
     from watcher.config.settings import Settings
     from watcher.notify.receiver import Receiver
+    from watcher.outbox import MessageRules
     from watcher.render.markup import Service
     from watcher.render.message import Message
-    from watcher.routing.plan import Dispatch, RouteDecision
-    from watcher.routing.rules import RoutingRules, Silence
-    from watcher.routing.simulate import SimulatedMessage
+    from watcher.routing.plan import Dispatch, ModelHistory
+    from watcher.routing.rules import PricePoint, Route, RoutingRules, Silence, Usage
+    from watcher.routing.simulate import SimulatedMessage, Simulation
     from watcher.store.queries import StateReader
+    from watcher.wording import Known, MessageForm
 
 # Stands where a real message has its alert id; `changes --alert` finds nothing under it.
 PLACEHOLDER_ALERT_ID = "23456789"
@@ -49,11 +51,19 @@ _ABOUT_THE_CATALOGUE = {NoticeKind.BASELINE, NoticeKind.COLLAPSE, NoticeKind.REC
 
 
 @dataclass(frozen=True, slots=True)
-class History:
-    """What happened since a time, oldest first, and the silences there were."""
+class Past:
+    """What happened since a time, oldest first, with the silences there were.
+
+    `histories` are those of the models that changed, by their numbers.
+    """
 
     contents: tuple[RecordedChange | Notice, ...]
     silences: tuple[Silence, ...]
+    histories: Mapping[int, ModelHistory]
+
+    @property
+    def prices(self) -> Mapping[int, Sequence[PricePoint]]:
+        return {number: history.prices for number, history in self.histories.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +71,7 @@ class Receivers:
     """The receivers of a configuration, each opened when it is first needed."""
 
     settings: Settings
+    rules: MessageRules
     _opened: dict[str, Receiver | None] = field(default_factory=dict)
 
     def get(self, name: str) -> Receiver | None:
@@ -69,14 +80,13 @@ class Receivers:
             self._opened[name] = self._open(name)
         return self._opened[name]
 
-    def service(self, name: str) -> Service:
-        """The service to render for; plain text where the receiver cannot be opened."""
+    def form(self, name: str) -> MessageForm:
+        """How it gets its messages; as plain text where it cannot be opened."""
         from watcher.render.markup import Markup, Service
 
         receiver = self.get(name)
-        if receiver is None:
-            return Service("text", Markup.TEXT, 1_000_000, 250, None)
-        return receiver.service
+        service = Service("text", Markup.TEXT, 1_000_000, 250, None)
+        return self.rules.form(name, receiver.service if receiver else service)
 
     def _open(self, name: str) -> Receiver | None:
         from watcher.app import open_receivers
@@ -91,7 +101,7 @@ class Receivers:
         return receiver
 
 
-async def read_history(reader: StateReader, since: datetime) -> History:
+async def read_past(reader: StateReader, since: datetime) -> Past:
     """Read what happened since a time."""
     from watcher.app import parse_silence
 
@@ -102,27 +112,26 @@ async def read_history(reader: StateReader, since: datetime) -> History:
     announced = [change for change in changes if change.at not in baseline_at]
     contents: list[RecordedChange | Notice] = [*notices, *announced]
     contents.sort(key=lambda content: content.at)
-    silences = tuple(map(parse_silence, await reader.silences()))
-    return History(tuple(contents), silences)
+    models = {it.change.model_id for it in announced if isinstance(it.change, ModelChange)}
+    return Past(
+        tuple(contents),
+        tuple(map(parse_silence, await reader.silences())),
+        await reader.histories({number for number in models if number is not None}),
+    )
 
 
-async def render_simulated(
-    reader: StateReader, simulated: SimulatedMessage, service: Service, settings: Settings
-) -> Message:
-    """Render a message as the outbox would."""
-    from watcher.config.routing_rules import routing_rules
-    from watcher.render.enrichment import enrich
-    from watcher.render.message import render
+async def known_then(
+    reader: StateReader, simulated: SimulatedMessage, past: Past, usage: Sequence[Usage]
+) -> Known:
+    """What the outbox would have known when it made the message."""
+    from watcher.wording import Known
 
-    batch = simulated.batch
-    changes = [it.change for it in batch.contents if isinstance(it, RecordedChange)]
-    models = [change for change in changes if isinstance(change, ModelChange)]
-    histories = await reader.histories({it.model_id for it in models if it.model_id is not None})
-    prices = {number: history.prices for number, history in histories.items()}
-    gone = any(change.after is None for change in models)
-    on_sale = await reader.on_sale_at(simulated.at) if gone else ()
-    items = enrich(batch, prices, on_sale, routing_rules(settings).usage)
-    return render(items, service, PLACEHOLDER_ALERT_ID, batch.digest)
+    at, batch = simulated.at, simulated.batch
+    return Known(
+        {number: past.histories[number].until(at) for number in batch.model_ids},
+        await reader.on_sale_at(at) if batch.has_removal else (),
+        usage,
+    )
 
 
 def plain_message(message: Message, service: Service) -> str:
@@ -200,37 +209,19 @@ def test(
 
 
 @dataclass(frozen=True, slots=True)
-class PlannedDelivery:
-    """What becomes of one delivery: it is sent now unless there is a reason (`why`) against it."""
-
-    dispatch: Dispatch
-    until: datetime | None
-    why: str | None
-    dropped: bool = False
-
-    def line(self, now: datetime) -> str:
-        """One line, for people."""
-        if self.dropped:
-            return f"{self.dispatch.receiver}: never sent, dropped by {self.why}"
-        if self.why is None:
-            return f"{self.dispatch.receiver}: sent now"
-        return f"{self.dispatch.receiver}: held back by {self.why} until {moment(self.until, now)}"
-
-
-@dataclass(frozen=True, slots=True)
 class RouteTest:
-    """What every route decides about a change, and what becomes of each delivery."""
+    """What every route decides about a change, and what becomes of each delivery now."""
 
     change: Change
-    decisions: tuple[RouteDecision, ...]
-    deliveries: tuple[PlannedDelivery, ...]
+    routes: tuple[TestedRoute, ...]
+    deliveries: tuple[TestedDelivery, ...]
 
     def lines(self, now: datetime) -> Iterator[str]:
         """The result, for people."""
-        from watcher.routing.plan import explain
-
         yield f"Change: {', '.join(kind.value for kind in self.change.kinds)}"
-        yield from explain(self.decisions)
+        yield from (route.line() for route in self.routes)
+        receivers = dict.fromkeys(name for route in self.routes for name in route.receivers)
+        yield f"Goes to: {', '.join(receivers)}" if receivers else "No receiver gets it."
         for delivery in self.deliveries:
             yield f"  {delivery.line(now)}"
 
@@ -240,12 +231,12 @@ class RouteTest:
             "kinds": [kind.value for kind in self.change.kinds],
             "routes": [
                 {
-                    "route": decision.route.name or None,
-                    "takes": decision.takes,
-                    "why_not": decision.refusal,
-                    "taken_before_by": decision.taken_before,
+                    "route": tested.route.name or None,
+                    "takes": bool(tested.receivers),
+                    "why_not": next(iter(tested.refusals.values()), None),
+                    "taken_before_by": tested.taken_before,
                 }
-                for decision in self.decisions
+                for tested in self.routes
             ],
             "deliveries": [
                 {
@@ -259,6 +250,80 @@ class RouteTest:
                 for delivery in self.deliveries
             ],
         }
+
+
+@dataclass(frozen=True, slots=True)
+class TestedRoute:
+    """Which receivers get a change by one route, and why others do not, in words.
+
+    `taken_before` names the earlier route that took the change, so that this one is not asked.
+    """
+
+    route: Route
+    receivers: tuple[str, ...] = ()
+    refusals: Mapping[str, str] = field(default_factory=dict)
+    taken_before: str | None = None
+
+    def line(self) -> str:
+        """One line, for people."""
+        if self.taken_before is not None:
+            return f"{_name(self.route.name)}: not asked, {_name(self.taken_before)} took it"
+        if not self.receivers:
+            why = next(iter(self.refusals.values()), "it has no receivers")
+            return f"{_name(self.route.name)}: no, {why}"
+        parts = [", ".join(self.receivers)]
+        parts += [f"not to {name}, {why}" for name, why in self.refusals.items()]
+        if self.route.digest is not None:
+            parts.append(f"in its digest ({self.route.digest})")
+        if self.route.continues:
+            parts.append("later routes are asked too")
+        return f"{_name(self.route.name)}: yes, to {'; '.join(parts)}"
+
+
+def tested_routes(
+    change: Change, rules: RoutingRules, history: ModelHistory
+) -> Iterator[TestedRoute]:
+    """What every route decides, as `decide` says; the reasons of those that it passes over too."""
+    from watcher.routing.plan import decide
+
+    decisions = tuple(decide(change, rules, history))
+    taken_by: str | None = None
+    for route in rules.effective_routes:
+        if taken_by is not None:
+            yield TestedRoute(route, taken_before=taken_by)
+            continue
+        own = [it for it in decisions if it.route is route]
+        receivers = tuple(it.receiver for it in own if it.refusal is None)
+        refusals = {it.receiver: it.refusal() for it in own if it.refusal is not None}
+        if not own and (why := route.matcher.refusal(change, announce=rules.announce)):
+            refusals = dict.fromkeys(route.receivers, why())
+        yield TestedRoute(route, receivers, refusals)
+        if receivers and not route.continues:
+            taken_by = route.name
+
+
+def _name(route: str) -> str:
+    from watcher.routing.rules import DEFAULT_ROUTE
+
+    return "without routes" if route == DEFAULT_ROUTE else f"“{route}”"
+
+
+@dataclass(frozen=True, slots=True)
+class TestedDelivery:
+    """What becomes of one delivery: it is sent now unless there is a reason (`why`) against it."""
+
+    dispatch: Dispatch
+    until: datetime | None = None
+    why: str | None = None
+    dropped: bool = False
+
+    def line(self, now: datetime) -> str:
+        """One line, for people."""
+        if self.dropped:
+            return f"{self.dispatch.receiver}: never sent, dropped by {self.why}"
+        if self.why is None:
+            return f"{self.dispatch.receiver}: sent now"
+        return f"{self.dispatch.receiver}: held back by {self.why} until {moment(self.until, now)}"
 
 
 async def _read_silences(options: GlobalOptions) -> list[Silence]:
@@ -332,50 +397,44 @@ def _record(described: dict[str, str], usd: Decimal | None) -> Record:
 def _test_routes(
     change: Change, rules: RoutingRules, silences: list[Silence], now: datetime
 ) -> RouteTest:
-    from watcher.routing.plan import plan, route_decisions
+    from watcher.catalog.changes import RecordedChange
+    from watcher.routing.plan import NO_HISTORY
+    from watcher.routing.simulate import Simulation
 
-    planned = plan(change, rules, now=now, silences=silences)
-    due = [_planned(change, dispatch, rules, silences, now) for dispatch in planned.dispatches]
-    dropped = [
-        PlannedDelivery(dispatch, None, _silence_text(dispatch.silence_id, silences), dropped=True)
-        for dispatch in planned.suppressed
+    simulation = Simulation(rules, begun_at=now, silences=silences)
+    planned = simulation.add(RecordedChange(1, now, change))
+    # Decides what is sent; the messages themselves are not asked for.
+    list(simulation.due(now))
+    deliveries = [_tested(dispatch, simulation) for dispatch in planned.dispatches]
+    deliveries += [
+        TestedDelivery(it, None, _silence_text(it.silence_id, silences), dropped=True)
+        for it in planned.suppressed
     ]
-    return RouteTest(change, route_decisions(change, rules), (*due, *dropped))
+    return RouteTest(change, tuple(tested_routes(change, rules, NO_HISTORY)), tuple(deliveries))
 
 
-def _planned(
-    change: Change,
-    dispatch: Dispatch,
-    rules: RoutingRules,
-    silences: list[Silence],
-    now: datetime,
-) -> PlannedDelivery:
+def _tested(dispatch: Dispatch, simulation: Simulation) -> TestedDelivery:
     """What the outbox would do with one delivery now."""
-    from watcher.catalog.changes import ModelChange, RecordedChange
-    from watcher.routing.release import QueuedItem, release
+    from watcher.routing.release import DeferredBy
 
-    item = QueuedItem(
-        1,
-        RecordedChange(1, now, change),
-        now,
-        route=dispatch.route,
-        silence_id=dispatch.silence_id,
-        current=change.after if isinstance(change, ModelChange) else None,
-    )
-    found = release([item], rules, receiver=dispatch.receiver, now=now, silences=silences)
-    if found.batches:
-        return PlannedDelivery(dispatch, None, None)
-    route = rules.route(dispatch.route)
-    if dispatch.silence_id is not None:
-        why = _silence_text(dispatch.silence_id, silences)
-    elif route is not None and route.digest is not None:
-        why = f"the digest of “{route.name}”"
-    else:
-        why = "quiet hours"
-    return PlannedDelivery(dispatch, found.next_at, why)
+    deferral = simulation.deferral(dispatch.receiver, dispatch.route)
+    if deferral is None:
+        return TestedDelivery(dispatch)
+    match deferral.by:
+        case DeferredBy.SILENCE:
+            why = _silence_text(dispatch.silence_id, simulation.silences)
+        case DeferredBy.DIGEST:
+            why = f"the digest of “{dispatch.route}”"
+        case DeferredBy.FLAP:
+            why = "flapping"
+        case DeferredBy.QUIET:
+            why = "quiet hours"
+        case _:
+            assert_never(deferral.by)
+    return TestedDelivery(dispatch, deferral.until, why)
 
 
-def _silence_text(number: int | None, silences: list[Silence]) -> str:
+def _silence_text(number: int | None, silences: Sequence[Silence]) -> str:
     reason = next((silence.reason for silence in silences if silence.id == number), "")
     return f"silence {number} ({reason})" if reason else f"silence {number}"
 
@@ -403,7 +462,8 @@ def replay(options: GlobalOptions, since: datetime, file: Path | None, as_json: 
 
     Prints every message it would have sent, to whom and when, with time as it was: its routes and
     thresholds, quiet hours, digests and the silences there were. Nothing is sent and nothing is
-    stored. Messages are rendered for each receiver's service; addresses need not be readable.
+    stored. Messages are worded as the receiver would get them, with its own template (a tenth of a
+    second each); charts are named, not drawn. Addresses need not be readable.
     """
     tried = load_settings_leniently(GlobalOptions(file) if file else options)
     summary = asyncio.run(_replay(options, tried, since, as_json=as_json))
@@ -441,49 +501,65 @@ class ReplaySummary:
 async def _replay(
     options: GlobalOptions, tried: Settings, since: datetime, *, as_json: bool
 ) -> ReplaySummary:
-    from watcher.config.routing_rules import routing_rules
+    from watcher.app import message_rules
     from watcher.routing.simulate import Simulation
+    from watcher.wording import charted, word
 
-    receivers, messages = Receivers(tried), Counter[str]()
+    receivers, messages = Receivers(tried, message_rules(tried)), Counter[str]()
+    rules = receivers.rules.routing
     async with open_state(options) as reader:
-        history = await read_history(reader, since)
-        simulation = Simulation(routing_rules(tried), begun_at=since, silences=history.silences)
-        for simulated in simulation.run(history.contents, datetime.now(UTC)):
-            service = receivers.service(simulated.receiver)
-            message = await render_simulated(reader, simulated, service, tried)
+        past = await read_past(reader, since)
+        simulation = Simulation(rules, begun_at=since, silences=past.silences, prices=past.prices)
+        for simulated in simulation.run(past.contents, datetime.now(UTC)):
+            batch, form = simulated.batch, receivers.form(simulated.receiver)
+            known = await known_then(reader, simulated, past, rules.usage)
+            message = await word(
+                batch, form, known, alert_id=PLACEHOLDER_ALERT_ID, now=simulated.at
+            )
+            replayed = ReplayedMessage(
+                simulated, message, form.service, bool(charted(batch, form, known))
+            )
             messages[simulated.receiver] += 1
-            _print(simulated, message, service, as_json=as_json)
+            replayed.print(as_json=as_json)
     return ReplaySummary(
         since, messages, simulation.netted, simulation.dropped, simulation.waiting()
     )
 
 
-def _print(
-    simulated: SimulatedMessage, message: Message, service: Service, *, as_json: bool
-) -> None:
-    if as_json:
-        print_json(_fields(simulated, message, service))
-        return
-    digest = simulated.batch.digest
-    kind = "" if digest is None else f", digest “{digest.route}”"
-    at = local_time(simulated.at)
-    say(f"── {at} to {simulated.receiver} ({service.name}{kind})")
-    for line in plain_message(message, service).splitlines():
-        say(line)
-    say()
+@dataclass(frozen=True, slots=True)
+class ReplayedMessage:
+    """One message as it would have been sent; its chart is not drawn."""
 
+    simulated: SimulatedMessage
+    message: Message
+    service: Service
+    has_chart: bool
 
-def _fields(simulated: SimulatedMessage, message: Message, service: Service) -> dict[str, Any]:
-    batch = simulated.batch
-    changes = [content.id for content in batch.contents if isinstance(content, RecordedChange)]
-    return {
-        "at": utc(simulated.at),
-        "receiver": simulated.receiver,
-        "service": service.name,
-        "digest": None if batch.digest is None else batch.digest.route,
-        "changes": changes,
-        "notices": [c.kind.value for c in batch.contents if not isinstance(c, RecordedChange)],
-        "markup": service.markup.value,
-        "title": message.title,
-        "body": message.body,
-    }
+    def print(self, *, as_json: bool) -> None:
+        if as_json:
+            print_json(self.fields())
+            return
+        simulated, digest = self.simulated, self.simulated.batch.digest
+        kind = "" if digest is None else f", digest “{digest.route}”"
+        chart = ", with a chart" if self.has_chart else ""
+        at = local_time(simulated.at)
+        say(f"── {at} to {simulated.receiver} ({self.service.name}{kind}{chart})")
+        for line in plain_message(self.message, self.service).splitlines():
+            say(line)
+        say()
+
+    def fields(self) -> dict[str, Any]:
+        batch = self.simulated.batch
+        changes = [it.id for it in batch.contents if isinstance(it, RecordedChange)]
+        return {
+            "at": utc(self.simulated.at),
+            "receiver": self.simulated.receiver,
+            "service": self.service.name,
+            "digest": None if batch.digest is None else batch.digest.route,
+            "changes": changes,
+            "notices": [c.kind.value for c in batch.contents if not isinstance(c, RecordedChange)],
+            "chart": self.has_chart,
+            "markup": self.service.markup.value,
+            "title": self.message.title,
+            "body": self.message.body,
+        }

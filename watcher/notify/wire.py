@@ -1,11 +1,12 @@
 """Below Apprise's own interface: what a send exchanged, corrected plugins, captured sends.
 
-Apprise reports only yes or no. Four functions of other libraries are wrapped or replaced: the one
+Apprise reports only yes or no. Functions of other libraries are wrapped or replaced: the one
 through which `requests` sends everything, the one that names a mail, the one that makes plain text
-of a mail, and for `capture_sends` the connections of urllib3 and smtplib. What they see goes to the
-send that caused it, by context, which Apprise copies into its threads. Where a wrapped function is
-missing, the log that Apprise keeps with a result, and what Apprise made, are used. `capture_sends`
-affects the whole process, and keeps no address and no header: these hold secrets.
+of a mail; and for `capture_sends` the connections of urllib3 and smtplib, and the pause between two
+sends. What they see goes to the send that caused it, by context, which Apprise copies into its
+threads. Where a wrapped function is missing, the log that Apprise keeps with a result, and what
+Apprise made, are used. `capture_sends` affects the whole process, and keeps no address and no
+header: these hold secrets.
 """
 
 from __future__ import annotations
@@ -403,7 +404,8 @@ class CapturedSend:
 
 @contextmanager
 def capture_sends() -> Iterator[list[CapturedSend]]:
-    """Let nothing that is sent leave the machine, and make it look accepted."""
+    """Let nothing that is sent leave the machine, and make it look accepted, at once."""
+    from apprise.url import URLBase  # noqa: PLC0415 - see the package's docstring
     from urllib3.connectionpool import HTTPConnectionPool  # noqa: PLC0415 - comes with Apprise
 
     found: list[CapturedSend] = []
@@ -411,6 +413,8 @@ def capture_sends() -> Iterator[list[CapturedSend]]:
         (HTTPConnectionPool, "urlopen", _fake_urlopen(found)),
         (smtplib, "SMTP", _fake_smtp(found)),
         (smtplib, "SMTP_SSL", _fake_smtp(found)),
+        # Apprise waits seconds between two sends to one service.
+        (URLBase, "throttle", lambda *_, **__: None),
     )
     before = [(owner, name, getattr(owner, name)) for owner, name, _ in replaced]
     try:

@@ -13,14 +13,16 @@ from typing import TYPE_CHECKING
 from watcher.catalog.changes import PRICE_KINDS, Kind, ModelChange, Notice, RecordedChange
 from watcher.catalog.record import fold
 from watcher.render.figures import price as price_words
+from watcher.routing.plan import NO_HISTORY
 from watcher.routing.rules import monthly_cost
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from datetime import datetime
     from decimal import Decimal
 
     from watcher.catalog.record import Model
+    from watcher.routing.plan import ModelHistory
     from watcher.routing.release import Batch
     from watcher.routing.rules import PricePoint, Usage
 
@@ -67,31 +69,28 @@ class MessageItem:
 
 def enrich(
     batch: Batch,
-    prices: Mapping[int, Sequence[PricePoint]],
+    histories: Mapping[int, ModelHistory],
     on_sale: Sequence[Model],
     usage: Sequence[Usage],
-    *,
-    cut: Collection[int] = (),
 ) -> tuple[MessageItem, ...]:
     """Put beside each content of a batch what is known of it.
 
-    `prices` are each model's prices per base unit and from when they held, oldest first; for the
-    models in `cut` they do not go back to the beginning. `on_sale` is needed where a model was
-    removed, and may be empty otherwise.
+    `histories` are those of its models; `on_sale` is needed where a model was removed, and may be
+    empty otherwise.
     """
     items: list[MessageItem] = []
     for content in batch.contents:
         if isinstance(content, Notice) or not isinstance(content.change, ModelChange):
             items.append(MessageItem(content))
             continue
-        change, number = content.change, content.change.model_id
-        past = () if number is None else prices.get(number, ())
+        change = content.change
+        history = histories.get(change.model_id or 0, NO_HISTORY)
         facts = replace(
-            _facts(change, content.at, past, on_sale),
+            _facts(change, content.at, history.prices, on_sale),
             monthly_cost_usd=monthly_cost(change, usage),
             flapping=content.id in batch.flapping,
         )
-        if number in cut:
+        if not history.is_complete:
             # Before what is known the price may have been lower, or higher.
             facts = replace(facts, lowest_ever=False, highest_ever=False)
         items.append(MessageItem(content, facts))

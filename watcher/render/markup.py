@@ -268,6 +268,7 @@ _STYLES = {
     Markup.MARKDOWN: _MARKDOWN,
     Markup.DISCORD_EMBED: _EMBED,
     Markup.HTML: _HTML,
+    Markup.EMAIL: _HTML,
     Markup.TELEGRAM_HTML: _TELEGRAM,
     Markup.SLACK_BLOCKS: _SLACK,
     Markup.TERMINAL: _TERMINAL,

@@ -64,9 +64,7 @@ def render(
     period, and says so.
     """
     outline = arrange(contents, digest)
-    title = outline.headline(service.title_limit) if service.title_limit else ""
-    if service.markup in WITHOUT_MENTIONS:
-        title = without_mention_guards(title)
+    title = title_of(outline, service)
     match service.markup:
         case Markup.CLOUDEVENTS:
             body, shown = event_batch(outline, service.body_limit, alert_id)
@@ -82,6 +80,12 @@ def render(
             fitted = _fitted(outline, service, alert_id)
             body, shown = fitted.whole(style_for(service).newline), fitted.shown
     return Message(title, body, shown, len(outline.items) - shown)
+
+
+def title_of(outline: Outline, service: Service) -> str:
+    """The headline, where the service has titles."""
+    title = outline.headline(service.title_limit) if service.title_limit else ""
+    return without_mention_guards(title) if service.markup in WITHOUT_MENTIONS else title
 
 
 def _fitted(outline: Outline, service: Service, alert_id: str) -> Fitted:

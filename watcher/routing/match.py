@@ -1,7 +1,6 @@
 """Whether a change is what a route, a silence or an urgent rule asks for, and in words why not.
 
-A `Pattern` is tried on one text, a `Matcher` on a change. A `RouteIndex` finds the few of many
-matchers that a change may fit, without asking each of them.
+A `Pattern` is tried on one text, a `Matcher` on a change.
 """
 
 from __future__ import annotations
@@ -9,8 +8,9 @@ from __future__ import annotations
 import fnmatch
 import re
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING
 
 import regex
@@ -18,24 +18,20 @@ import regex
 from watcher.catalog.changes import PRICE_KINDS, CreditValueChange, Kind
 from watcher.catalog.pricing import decimal_text
 from watcher.catalog.record import fold
-from watcher.routing.moves import (
-    MOVE_KINDS,
-    crosses,
-    follows_price,
-    measured_from,
-    move_since,
-    usd_for,
-)
+from watcher.routing.moves import MOVE_KINDS, crosses, follows_price, price_move, usd_for
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
     from decimal import Decimal
 
     from watcher.catalog.changes import Change, ModelChange
-    from watcher.catalog.record import Model, Record
+    from watcher.catalog.record import Record
     from watcher.routing.moves import PriceMove
 
 EVERY_KIND = frozenset(Kind)
+
+# Why something is not asked for, in words: they are made when somebody reads them.
+Reason = Callable[[], str]
 
 MAX_PATTERN_LENGTH = 500
 # In seconds; most take microseconds. `validate` finds most expressions that backtrack without end,
@@ -200,6 +196,11 @@ class Matcher:
         )
 
     @property
+    def is_conditional(self) -> bool:
+        """Whether amounts decide, and not only which model changed in which way."""
+        return self.has_threshold or self.has_crossing
+
+    @property
     def names_models(self) -> bool:
         """Whether it asks for some models only, and so for no change of the whole catalogue."""
         every = (*self.interface, *self.provider, *self.model, *self.family)
@@ -213,61 +214,64 @@ class Matcher:
             return self.kinds
         return self.kinds.union(self._directions())
 
-    def refusal(
-        self, change: Change, *, announce: frozenset[Kind], since: Model | None = None
-    ) -> str | None:
-        """Why this change was not asked for, in words; `None` where it was.
+    def may_take(self, change: Change, announce: frozenset[Kind]) -> bool:
+        """Whether such a change of such a model can be asked for, amounts apart.
 
-        `since` is the model as last reported: thresholds measure from there.
+        Where nothing is conditional, it is. A threshold follows the price in both directions.
+        """
+        wanted = self.wanted_kinds(announce)
+        if self.has_threshold and wanted & PRICE_KINDS:
+            wanted |= PRICE_KINDS
+        return not wanted.isdisjoint(change.kinds) and self.subject_refusal(change) is None
+
+    def refusal(
+        self, change: Change, *, announce: frozenset[Kind], move: PriceMove | None = None
+    ) -> Reason | None:
+        """Why this change was not asked for; `None` where it was.
+
+        `move` is how far it moved the price: from the model before, unless given.
         """
         return self.subject_refusal(change) or self.event_refusal(
-            change, announce=announce, since=since
+            change, announce=announce, move=move
         )
 
-    def subject_refusal(self, change: Change) -> str | None:
+    def subject_refusal(self, change: Change) -> Reason | None:
         """Why the model that changed was not asked for."""
         if isinstance(change, CreditValueChange):
-            return "it is about the whole catalogue, not a model" if self.names_models else None
+            if self.names_models:
+                return lambda: "it is about the whole catalogue, not a model"
+            return None
         refusals = [self._record_refusal(record) for record in _records(change)]
         # A rename concerns those who ask for either name.
         return None if None in refusals else refusals[-1]
 
     def event_refusal(
-        self, change: Change, *, announce: frozenset[Kind], since: Model | None = None
-    ) -> str | None:
+        self, change: Change, *, announce: frozenset[Kind], move: PriceMove | None = None
+    ) -> Reason | None:
         """Why what happened was not asked for, whatever the model."""
         wanted = self.wanted_kinds(announce)
         kinds = wanted.intersection(change.kinds)
-        if isinstance(change, CreditValueChange):
+        if isinstance(change, CreditValueChange) or not self.is_conditional:
             return None if kinds else _not_among(change, wanted)
-        too_small = self._threshold_refusal(change, since) if self.has_threshold else None
-        if too_small is not None:
-            kinds -= follows_price(change)
-        elif self.has_threshold and since is not None:
-            kinds = (kinds - PRICE_KINDS) | (wanted & self._direction(change, since))
-        no_crossing = self._crossing_refusal(change, since) if self.has_crossing else None
-        if no_crossing is not None:
-            kinds -= MOVE_KINDS
+        move = move or price_move(change)
+        too_small = no_crossing = None
+        if self.has_threshold and move is not None:
+            too_small = self._threshold_refusal(move)
+            if too_small is not None:
+                kinds -= follows_price(change)
+            else:
+                kinds = (kinds - PRICE_KINDS) | wanted.intersection((move.kind,))
+        if self.has_crossing:
+            no_crossing = self._crossing_refusal(change, move)
+            if no_crossing is not None:
+                kinds -= MOVE_KINDS
         if kinds:
             return None
-        return (
-            _not_among(change, wanted)
-            or too_small
-            or no_crossing
-            or "the price moved in the other direction"
-        )
+        if wanted.isdisjoint(change.kinds):
+            return _not_among(change, wanted)
+        return too_small or no_crossing or (lambda: "the price moved in the other direction")
 
-    def is_small(self, move: PriceMove) -> bool:
-        """Whether a price moved less than is asked for.
-
-        A move from or to no price has no percentage, and is never small.
-        """
-        if move.kind is None:
-            return True
-        needed = self.min_up if move.kind is Kind.PRICE_UP else self.min_down
-        return _is_less(move.share, needed) or _is_less(move.usd, self.min_usd)
-
-    def _record_refusal(self, record: Record) -> str | None:
+    def _record_refusal(self, record: Record) -> Reason | None:
         for name, patterns, text in (
             ("interface", self.interface, record.interface),
             ("provider", self.provider, record.provider),
@@ -275,39 +279,37 @@ class Matcher:
             ("family", self.family, record.family),
         ):
             if patterns and not accepts(patterns, cached_fold(text)):
-                asked = ", ".join(pattern.text for pattern in patterns)
-                return f"its {name} is “{text}”, and the route asks for {asked}"
+                return partial(_not_named, name, text, patterns)
         return None
 
-    def _threshold_refusal(self, change: ModelChange, since: Model | None) -> str | None:
-        move = move_since(change, since)
-        if move is None or not self.is_small(move):
-            return None
+    def _threshold_refusal(self, move: PriceMove) -> Reason | None:
+        """Why a price that moved less than is asked for is not enough.
+
+        A move from or to no price has no percentage, and is always enough.
+        """
         if move.kind is None:
-            return "the price is again what it was when last reported"
+            return lambda: "the price is again what it was when last reported"
+        share, usd = move.share, move.usd
         needed = self.min_up if move.kind is Kind.PRICE_UP else self.min_down
-        if _is_less(move.share, needed):
-            moved, asked = _percent(move.share), _percent(needed)
-        else:
-            moved, asked = _dollars(move.usd), _dollars(self.min_usd)
-        return f"the price moved by {moved}, and the route asks for {asked}"
+        if share is not None and needed is not None and abs(share) < needed:
+            return lambda: _too_small(_percent(share), _percent(needed))
+        least = self.min_usd
+        if usd is not None and least is not None and abs(usd) < least:
+            return lambda: _too_small(f"${decimal_text(abs(usd))}", f"${decimal_text(least)}")
+        return None
 
-    def _direction(self, change: ModelChange, since: Model) -> frozenset[Kind]:
-        move = move_since(change, since)
-        return frozenset() if move is None or move.kind is None else frozenset({move.kind})
-
-    def _crossing_refusal(self, change: ModelChange, since: Model | None) -> str | None:
-        before, after = measured_from(change, since), change.after
+    def _crossing_refusal(self, change: ModelChange, move: PriceMove | None) -> Reason | None:
+        before, after = change.before if move is None else move.since, change.after
         # A mark per listed unit cannot be compared where the unit became another.
         if before is None or after is None or Kind.UNIT in change.kinds:
-            return "it crosses no mark"
+            return lambda: "it crosses no mark"
         usd = usd_for(before, after.record.unit)
         if crosses(usd, after.usd, below=self.usd_below, above=self.usd_above):
             return None
         below, above = self.discount_below, self.discount_above
         if crosses(before.discount, after.discount, below=below, above=above):
             return None
-        return f"it does not cross {' or '.join(self._marks())}"
+        return lambda: f"it does not cross {' or '.join(self._marks())}"
 
     def _directions(self) -> Iterator[Kind]:
         if self.min_up is not None or self.min_usd is not None:
@@ -330,115 +332,23 @@ def _records(change: ModelChange) -> Iterator[Record]:
             yield model.record
 
 
-def _is_less(moved: Decimal | None, needed: Decimal | None) -> bool:
-    return moved is not None and needed is not None and abs(moved) < needed
+def _not_named(name: str, text: str, patterns: Sequence[Pattern]) -> str:
+    asked = ", ".join(pattern.text for pattern in patterns)
+    return f"its {name} is “{text}”, and the route asks for {asked}"
 
 
-def _not_among(change: Change, wanted: frozenset[Kind]) -> str | None:
-    if wanted.intersection(change.kinds):
-        return None
-    is_kinds = ", ".join(kind.value for kind in change.kinds)
-    asked = ", ".join(kind.value for kind in Kind if kind in wanted) or "nothing"
-    return f"it is {is_kinds}, and the route asks for {asked}"
+def _not_among(change: Change, wanted: frozenset[Kind]) -> Reason:
+    def words() -> str:
+        is_kinds = ", ".join(kind.value for kind in change.kinds)
+        asked = ", ".join(kind.value for kind in Kind if kind in wanted) or "nothing"
+        return f"it is {is_kinds}, and the route asks for {asked}"
+
+    return words
 
 
-def _percent(share: Decimal | None) -> str:
-    return "nothing" if share is None else f"{decimal_text(round(share * 100, 2))} %"
+def _too_small(moved: str, asked: str) -> str:
+    return f"the price moved by {moved}, and the route asks for {asked}"
 
 
-def _dollars(usd: Decimal | None) -> str:
-    return "nothing" if usd is None else f"${decimal_text(abs(usd))}"
-
-
-class RouteIndex:
-    """Matchers by what they accept, one bit for each.
-
-    A kind or a text that is looked up gives the bits of all matchers that accept it.
-    `unconditional` are the bits of those without thresholds and marks: being a candidate is enough.
-    """
-
-    def __init__(self, matchers: Sequence[Matcher], announce: frozenset[Kind]) -> None:
-        self._kinds = dict.fromkeys(Kind, 0)
-        self._catalogue = 0
-        self.unconditional = 0
-        for place, matcher in enumerate(matchers):
-            bit = 1 << place
-            for kind in _candidate_kinds(matcher, announce):
-                self._kinds[kind] |= bit
-            if not matcher.names_models:
-                self._catalogue |= bit
-            if not (matcher.has_threshold or matcher.has_crossing):
-                self.unconditional |= bit
-        self._interface = _FieldIndex([matcher.interface for matcher in matchers])
-        self._provider = _FieldIndex([matcher.provider for matcher in matchers])
-        self._model = _FieldIndex([matcher.model for matcher in matchers])
-        self._family = _FieldIndex([matcher.family for matcher in matchers])
-
-    def candidates(self, change: Change) -> Iterator[int]:
-        """The places of the matchers that the change may fit, in order."""
-        bits = self._bits(change)
-        while bits:
-            lowest = bits & -bits
-            yield lowest.bit_length() - 1
-            bits ^= lowest
-
-    def _bits(self, change: Change) -> int:
-        bits = 0
-        for kind in change.kinds:
-            bits |= self._kinds[kind]
-        if not bits:
-            return 0
-        if isinstance(change, CreditValueChange):
-            return bits & self._catalogue
-        before, after = change.before, change.after
-        if after is None or before is None:
-            return bits & self._about(change.model.record)
-        about = self._about(after.record)
-        if not _same_labels(before.record, after.record):
-            about |= self._about(before.record)
-        return bits & about
-
-    def _about(self, record: Record) -> int:
-        bits = self._interface.accepting(record.interface)
-        bits &= self._provider.accepting(record.provider)
-        if bits:
-            bits &= self._model.accepting(record.description)
-        if bits:
-            bits &= self._family.accepting(record.family)
-        return bits
-
-
-class _FieldIndex:
-    """The patterns that all matchers have for one field."""
-
-    def __init__(self, columns: Sequence[tuple[Pattern, ...]]) -> None:
-        self._with_patterns = [
-            (1 << place, column) for place, column in enumerate(columns) if column
-        ]
-        self._without_patterns = sum(
-            1 << place for place, column in enumerate(columns) if not column
-        )
-        self.accepting = lru_cache(maxsize=_CACHED_TEXTS)(self._accepting)
-
-    def _accepting(self, text: str) -> int:
-        name, bits = cached_fold(text), self._without_patterns
-        for bit, patterns in self._with_patterns:
-            if accepts(patterns, name):
-                bits |= bit
-        return bits
-
-
-def _candidate_kinds(matcher: Matcher, announce: frozenset[Kind]) -> frozenset[Kind]:
-    wanted = matcher.wanted_kinds(announce)
-    # A threshold follows the price in both directions: it measures from the last reported price.
-    if matcher.has_threshold and wanted & PRICE_KINDS:
-        return wanted | PRICE_KINDS
-    return wanted
-
-
-def _same_labels(before: Record, after: Record) -> bool:
-    return (
-        before.description == after.description
-        and before.provider == after.provider
-        and before.interface == after.interface
-    )
+def _percent(share: Decimal) -> str:
+    return f"{decimal_text(round(share * 100, 2))} %"

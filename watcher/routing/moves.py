@@ -5,12 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from watcher.catalog.changes import DISCOUNT_KINDS, FAL_KINDS, PRICE_KINDS, Cause, Kind
+from watcher.catalog.changes import (
+    DISCOUNT_KINDS,
+    FAL_KINDS,
+    PRICE_KINDS,
+    Cause,
+    Kind,
+    ModelChange,
+)
 
 if TYPE_CHECKING:
     from decimal import Decimal
 
-    from watcher.catalog.changes import ModelChange
+    from watcher.catalog.changes import Change
     from watcher.catalog.pricing import Unit
     from watcher.catalog.record import Model
 
@@ -20,35 +27,39 @@ MOVE_KINDS = PRICE_KINDS | DISCOUNT_KINDS | FAL_KINDS
 
 @dataclass(frozen=True, slots=True)
 class PriceMove:
-    """The difference between two prices.
+    """How far a price that changes now is from `since`, both at the credit value of today.
 
     `kind` is its direction, `None` where they are equal. `share` is how far (0.05 is 5 % up), `usd`
     how far in USD per listed unit; both are `None` from or to no price, `share` also from zero.
     """
 
+    since: Model
     kind: Kind | None
     share: Decimal | None
     usd: Decimal | None
 
 
-def price_move(before: Model, after: Model) -> PriceMove:
-    """The move from one price of a model to another, both at the credit value of today."""
-    old, new = before.price, after.price
+def price_move(change: Change, reported: Model | None = None) -> PriceMove | None:
+    """How far a change moves the price; `None` where it does not.
+
+    From the model as it was last reported where that is given and comparable, otherwise from the
+    one before.
+    """
+    if not isinstance(change, ModelChange) or PRICE_KINDS.isdisjoint(change.kinds):
+        return None
+    since, after = change.before, change.after
+    if reported is not None and comparable(reported, change):
+        since = reported
+    if since is None or after is None:
+        return None
+    old, new = since.price, after.price
     if old == new:
-        return PriceMove(None, None, None)
+        return PriceMove(since, None, None, None)
     if old is None or new is None:
-        return PriceMove(Kind.PRICE_UP if old is None else Kind.PRICE_DOWN, None, None)
+        return PriceMove(since, Kind.PRICE_UP if old is None else Kind.PRICE_DOWN, None, None)
     kind = Kind.PRICE_UP if new > old else Kind.PRICE_DOWN
     usd = (new - old) * after.usd_per_credit * after.record.unit.quantity
-    return PriceMove(kind, new / old - 1 if old else None, usd)
-
-
-def move_since(change: ModelChange, since: Model | None) -> PriceMove | None:
-    """How far a price that changes now is from `since`, the model as it was last reported."""
-    before = measured_from(change, since)
-    if before is None or change.after is None or PRICE_KINDS.isdisjoint(change.kinds):
-        return None
-    return price_move(before, change.after)
+    return PriceMove(since, kind, new / old - 1 if old else None, usd)
 
 
 def follows_price(change: ModelChange) -> frozenset[Kind]:
@@ -58,11 +69,6 @@ def follows_price(change: ModelChange) -> frozenset[Kind]:
         return kinds
     causes = change.causes
     return kinds.union(kind for kind in DISCOUNT_KINDS if causes.get(kind) is Cause.PRICE)
-
-
-def measured_from(change: ModelChange, since: Model | None) -> Model | None:
-    """What a change is measured from: `since` where comparable, otherwise the model before."""
-    return since if since is not None and comparable(since, change) else change.before
 
 
 def comparable(since: Model, change: ModelChange) -> bool:

@@ -1,26 +1,28 @@
 """Which receivers a change goes to, decided once, when it is recorded; and why, route by route.
 
-`plan` decides by routes, thresholds, silences and flapping; when each delivery is sent is decided
-in `release`. `explain` says the same in words, for people who try out their routes.
+`decide` asks the routes, `plan` makes deliveries of what they take: with silences and flapping.
+When each delivery is sent is decided in `release`.
 """
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from watcher.catalog.changes import PRICE_KINDS, Kind, ModelChange
 from watcher.routing.match import EVERY_KIND
-from watcher.routing.moves import comparable, follows_price, measured_from, move_since
-from watcher.routing.rules import DEFAULT_ROUTE, Flap, flapping_since
+from watcher.routing.moves import comparable, price_move
+from watcher.routing.rules import Flap, flapping_since
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from datetime import datetime
 
     from watcher.catalog.changes import Change
     from watcher.catalog.record import Model
+    from watcher.routing.match import Reason
     from watcher.routing.moves import PriceMove
     from watcher.routing.rules import PricePoint, Route, RoutingRules, Silence
 
@@ -47,6 +49,11 @@ class ModelHistory:
     prices: Sequence[PricePoint] = ()
     flapping_sent: Mapping[str, datetime] = field(default_factory=dict)
     is_complete: bool = True
+
+    def until(self, at: datetime) -> ModelHistory:
+        """What was known of the prices at a time."""
+        known = bisect_right(self.prices, at, key=lambda point: point[0])
+        return replace(self, prices=self.prices[:known])
 
 
 NO_HISTORY = ModelHistory()
@@ -86,7 +93,45 @@ class Plan:
     suppressed: tuple[Dispatch, ...] = ()
 
 
-_NOTHING = Plan()
+@dataclass(frozen=True, slots=True)
+class RouteDecision:
+    """What one route decides about a change for one of its receivers.
+
+    `refusal` words why this receiver does not get it by this route; `None` where it does. `move` is
+    how far the price is from where it was last reported, where the route has a threshold.
+    """
+
+    route: Route
+    receiver: str
+    refusal: Reason | None
+    move: PriceMove | None = None
+
+
+def decide(
+    change: Change, rules: RoutingRules, history: ModelHistory = NO_HISTORY
+) -> Iterator[RouteDecision]:
+    """What routes decide, in their order, up to the one after which no others are asked.
+
+    Those that such a change of such a model does not concern are passed over: see
+    `Matcher.refusal` for their reasons.
+    """
+    # Most routes measure from the same model.
+    moves: dict[int, PriceMove | None] = {}
+    for route in rules.candidates(change):
+        matcher, is_taken = route.matcher, False
+        for receiver in route.receivers:
+            move, refusal = None, None
+            if matcher.has_threshold:
+                anchor = history.anchors.get((route.name, receiver))
+                if id(anchor) not in moves:
+                    moves[id(anchor)] = price_move(change, anchor)
+                move = moves[id(anchor)]
+            if matcher.is_conditional:
+                refusal = matcher.event_refusal(change, announce=rules.announce, move=move)
+            is_taken = is_taken or refusal is None
+            yield RouteDecision(route, receiver, refusal, move)
+        if is_taken and not route.continues:
+            return
 
 
 def plan(
@@ -99,141 +144,89 @@ def plan(
 ) -> Plan:
     """Decide which receivers get a change: each once, however many routes have it.
 
-    Digests are messages of their own: a receiver may get the change in each of them as well.
+    Digests are messages of their own: a receiver may get the change in each of them as well. The
+    reasons are those of `decide`, which is asked here.
     """
-    planner = _Planner(change, rules, history, now)
-    for place in rules.index.candidates(change):
-        unconditional = bool(rules.index.unconditional >> place & 1)
-        if planner.ask(rules.effective_routes[place], unconditional=unconditional):
-            break
-    if not planner.dispatches:
-        return Plan(anchors=tuple(planner.anchors)) if planner.anchors else _NOTHING
-    return planner.plan(_catching_silence(change, silences, now))
+    dispatches: list[Dispatch] = []
+    anchors: list[Anchor] = []
+    served: set[str] = set()
+    flapping = _Flapping(change, rules, history, now)
+    for decision in decide(change, rules, history):
+        route, receiver, move = decision.route, decision.receiver, decision.move
+        if move is not None and isinstance(change, ModelChange):
+            anchors += _moved_anchor(change, decision, rules, history)
+        since = None if move is None else move.since
+        if decision.refusal is not None:
+            continue
+        if route.digest is not None:
+            dispatches.append(Dispatch(receiver, route.name, since))
+        elif receiver not in served:
+            served.add(receiver)
+            flap = flapping.of_delivery(route, receiver)
+            dispatches.append(Dispatch(receiver, route.name, since, None, flap))
+    silence = _catching_silence(change, silences, now) if dispatches else None
+    if silence is None:
+        return Plan(tuple(dispatches), tuple(anchors))
+    caught = tuple(replace(each, silence_id=silence.id) for each in dispatches)
+    # What is dropped counts as reported: it must not come back as part of the next move.
+    return Plan((), tuple(anchors), caught) if silence.drop else Plan(caught, tuple(anchors))
 
 
-class _Planner:
-    """Takes one change through the routes."""
+def _moved_anchor(
+    change: ModelChange, decision: RouteDecision, rules: RoutingRules, history: ModelHistory
+) -> Iterator[Anchor]:
+    """The anchor of a route and receiver after a change that moves the price, if it is another."""
+    route, receiver = decision.route, decision.receiver
+    known = history.anchors.get((route.name, receiver))
+    if decision.refusal is None or _leads_away(decision, rules):
+        model = change.after
+    elif known is None or not comparable(known, change):
+        model = change.before
+    else:
+        return
+    if model is not None and change.model_id is not None:
+        yield Anchor(route.name, receiver, change.model_id, model)
+
+
+def _leads_away(decision: RouteDecision, rules: RoutingRules) -> bool:
+    """Whether the price moved in a direction that this route does not ask for.
+
+    A route that asks for falls measures them from the top: a fall after a rise is a fall, even
+    where it ends at the price that was last reported.
+    """
+    if decision.move is None or decision.move.kind is None:
+        return False
+    return decision.move.kind not in decision.route.matcher.wanted_kinds(rules.announce)
+
+
+class _Flapping:
+    """Whether the price that a change moves goes back and forth, worked out where it is asked."""
 
     def __init__(
         self, change: Change, rules: RoutingRules, history: ModelHistory, now: datetime
     ) -> None:
-        self.change = change
-        self.rules = rules
-        self.history = history
-        self.now = now
-        self.dispatches: list[Dispatch] = []
-        self.anchors: list[Anchor] = []
-        self._served: set[str] = set()
-        # The change, where it is one that moves the price.
-        self._priced: ModelChange | None = None
-        self._is_only_price = False
-        self._flapping_since: datetime | None = None
-        if isinstance(change, ModelChange) and not PRICE_KINDS.isdisjoint(change.kinds):
-            self._priced = change
-            self._is_only_price = set(change.kinds) <= follows_price(change)
-            if _NEVER_FLAPPING.isdisjoint(change.kinds):
-                self._flapping_since = self._flaps_since(least=None)
-        self._measured: dict[int, PriceMove | None] = {}
-
-    def ask(self, route: Route, *, unconditional: bool) -> bool:
-        """Ask one route; whether later routes are not asked any more."""
-        if unconditional:
-            for receiver in route.receivers:
-                self._dispatch(route, receiver, None)
-            return not route.continues
-        taken = False
-        for receiver in route.receivers:
-            taken = self._ask_for(route, receiver) or taken
-        return taken and not route.continues
-
-    def plan(self, silence: Silence | None) -> Plan:
-        dispatches, anchors = tuple(self.dispatches), tuple(self.anchors)
-        if silence is None:
-            return Plan(dispatches, anchors)
-        caught = tuple(replace(each, silence_id=silence.id) for each in dispatches)
-        # What is dropped counts as reported: it must not come back as part of the next move.
-        return Plan((), anchors, caught) if silence.drop else Plan(caught, anchors)
-
-    def _ask_for(self, route: Route, receiver: str) -> bool:
-        """Ask a route with a threshold or a mark, for one of its receivers."""
-        since: Model | None = None
-        if self._priced is not None and route.matcher.has_threshold:
-            anchor = self.history.anchors.get((route.name, receiver))
-            since = measured_from(self._priced, anchor)
-        takes = not self._is_small_move(route, since) and self._takes(route, since)
-        if since is not None and self._priced is not None:
-            self._anchor(self._priced, route, receiver, reported=takes)
-        if takes:
-            self._dispatch(route, receiver, since)
-        return takes
-
-    def _takes(self, route: Route, since: Model | None) -> bool:
-        announce = self.rules.announce
-        return route.matcher.event_refusal(self.change, announce=announce, since=since) is None
-
-    def _is_small_move(self, route: Route, since: Model | None) -> bool:
-        """Whether there is nothing but a small move: the quick answer in most cases.
-
-        Most routes with a threshold measure from the same model, so each is measured once.
-        """
-        if since is None or self._priced is None or not self._is_only_price:
-            return False
-        move = self._measured.get(id(since))
-        if move is None:
-            move = self._measured[id(since)] = move_since(self._priced, since)
-        return move is not None and route.matcher.is_small(move)
-
-    def _anchor(self, change: ModelChange, route: Route, receiver: str, *, reported: bool) -> None:
-        if change.model_id is None:
+        self._rules = rules
+        self._history = history
+        self._prices: list[PricePoint] = []
+        self._since: dict[Decimal | None, datetime | None] = {}
+        if not isinstance(change, ModelChange) or change.after is None or not history.prices:
             return
-        known = self.history.anchors.get((route.name, receiver))
-        if reported or self._leads_away(change, route, known):
-            model = change.after
-        elif known is None or not comparable(known, change):
-            model = change.before
-        else:
-            return
-        if model is not None:
-            self.anchors.append(Anchor(route.name, receiver, change.model_id, model))
+        if PRICE_KINDS.intersection(change.kinds) and _NEVER_FLAPPING.isdisjoint(change.kinds):
+            self._prices = [*history.prices, (now, change.after.price or Decimal(0))]
 
-    def _leads_away(self, change: ModelChange, route: Route, known: Model | None) -> bool:
-        """Whether the price moved in a direction that this route does not ask for.
-
-        A route that asks for falls measures them from the top: a fall after a rise is a fall, even
-        where it ends at the price that was last reported.
-        """
-        move = move_since(change, known)
-        wanted = route.matcher.wanted_kinds(self.rules.announce)
-        return move is not None and move.kind is not None and move.kind not in wanted
-
-    def _dispatch(self, route: Route, receiver: str, since: Model | None) -> None:
-        if route.digest is not None:
-            self.dispatches.append(Dispatch(receiver, route.name, since))
-        elif receiver not in self._served:
-            self._served.add(receiver)
-            flap = self._flap(route, receiver)
-            self.dispatches.append(Dispatch(receiver, route.name, since, None, flap))
-
-    def _flap(self, route: Route, receiver: str) -> Flap:
-        since = self._flapping_since
-        if since is None:
+    def of_delivery(self, route: Route, receiver: str) -> Flap:
+        if not self._prices:
             return Flap.STEADY
         # Moves that are too small for the route are no part of the flapping.
         least = min(filter(None, (route.matcher.min_up, route.matcher.min_down)), default=None)
-        if least is not None:
-            since = self._flaps_since(least)
+        if least not in self._since:
+            prices = self._prices if least is None else _steps(self._prices, least)
+            self._since[least] = flapping_since(prices, self._rules.flap)
+        since = self._since[least]
         if since is None:
             return Flap.STEADY
-        sent_at = self.history.flapping_sent.get(receiver)
+        sent_at = self._history.flapping_sent.get(receiver)
         return Flap.ANNOUNCED if sent_at is None or sent_at < since else Flap.HELD
-
-    def _flaps_since(self, least: Decimal | None) -> datetime | None:
-        """Since when the price flaps, by moves of at least so large a share."""
-        after = None if self._priced is None else self._priced.after
-        if not self.history.prices or after is None:
-            return None
-        prices = [*self.history.prices, (self.now, after.price or Decimal(0))]
-        return flapping_since(prices if least is None else _steps(prices, least), self.rules.flap)
 
 
 def _steps(prices: Iterable[PricePoint], least: Decimal) -> list[PricePoint]:
@@ -254,75 +247,3 @@ def _catching_silence(change: Change, silences: Iterable[Silence], now: datetime
         if silence.is_active(now) and silence.matcher.refusal(change, announce=EVERY_KIND) is None
     ]
     return max(catching, key=lambda silence: (silence.drop, silence.ends_at), default=None)
-
-
-@dataclass(frozen=True, slots=True)
-class RouteDecision:
-    """What one route decides about a change; it takes it where there is no `refusal`.
-
-    `taken_before` names the earlier route that took the change, after which no others are asked.
-    """
-
-    route: Route
-    refusal: str | None
-    taken_before: str | None = None
-
-    @property
-    def takes(self) -> bool:
-        return self.refusal is None and self.taken_before is None
-
-
-def route_decisions(
-    change: Change, rules: RoutingRules, *, history: ModelHistory = NO_HISTORY
-) -> tuple[RouteDecision, ...]:
-    """What every route decides, in their order."""
-    decisions: list[RouteDecision] = []
-    taken_by: str | None = None
-    for route in rules.effective_routes:
-        if taken_by is not None:
-            decisions.append(RouteDecision(route, None, taken_by))
-            continue
-        decision = RouteDecision(route, _refusal(change, route, rules, history))
-        decisions.append(decision)
-        if decision.takes and not route.continues:
-            taken_by = route.name
-    return tuple(decisions)
-
-
-def explain(decisions: Sequence[RouteDecision]) -> tuple[str, ...]:
-    """One line for each route, and one with the receivers."""
-    receivers = [name for each in decisions if each.takes for name in each.route.receivers]
-    names = ", ".join(dict.fromkeys(receivers))
-    end = f"Goes to: {names}" if names else "No receiver gets it."
-    return (*map(_line, decisions), end)
-
-
-def _refusal(
-    change: Change, route: Route, rules: RoutingRules, history: ModelHistory
-) -> str | None:
-    """Why a route does not take it for any of its receivers."""
-    matcher, why = route.matcher, None
-    anchors = {history.anchors.get((route.name, receiver)): None for receiver in route.receivers}
-    for since in anchors or {None: None}:
-        why = matcher.refusal(change, announce=rules.announce, since=since)
-        if why is None:
-            return None
-    return why
-
-
-def _line(decision: RouteDecision) -> str:
-    route, name = decision.route, _name(decision.route.name)
-    if decision.taken_before is not None:
-        return f"{name}: not asked, {_name(decision.taken_before)} took it"
-    if decision.refusal is not None:
-        return f"{name}: no, {decision.refusal}"
-    parts = [", ".join(route.receivers) or "nobody"]
-    if route.digest is not None:
-        parts.append(f"in its digest ({route.digest})")
-    if route.continues:
-        parts.append("later routes are asked too")
-    return f"{name}: yes, to {'; '.join(parts)}"
-
-
-def _name(name: str) -> str:
-    return "without routes" if name == DEFAULT_ROUTE else f"“{name}”"

@@ -8,6 +8,7 @@ decided here is stored.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from watcher.catalog.changes import Kind, ModelChange, Notice, NoticeKind, RecordedChange
@@ -57,18 +58,53 @@ class Batch:
     flapping: frozenset[int] = frozenset()
     digest: DigestSummary | None = None
 
+    @property
+    def changes(self) -> tuple[ModelChange, ...]:
+        """The changes of models in it."""
+        changes = (it.change for it in self.contents if isinstance(it, RecordedChange))
+        return tuple(change for change in changes if isinstance(change, ModelChange))
+
+    @property
+    def model_ids(self) -> frozenset[int]:
+        """The models that it is about, by the store's numbers."""
+        return frozenset(it.model_id for it in self.changes if it.model_id is not None)
+
+    @property
+    def has_removal(self) -> bool:
+        """Whether a model in it was removed."""
+        return any(change.after is None for change in self.changes)
+
+
+class DeferredBy(StrEnum):
+    """What holds a delivery back."""
+
+    SILENCE = "silence"
+    DIGEST = "digest"
+    FLAP = "flap"
+    QUIET = "quiet"
+
+
+@dataclass(frozen=True, slots=True)
+class Deferral:
+    """Why a delivery is not sent yet, and until when (`None`: its digest never comes)."""
+
+    by: DeferredBy
+    until: datetime | None
+
 
 @dataclass(frozen=True, slots=True)
 class Release:
     """What is due. `netted` are deliveries that came to nothing and are done without a message.
 
-    `next_at`: when something more is due if nothing happens. `anchors`: what is reported of a
-    model, where that is not what was planned. `digests`: up to when each digest of this receiver
-    was sent, including those that begin now; to be passed in the next time.
+    `deferred` are those that wait, by their numbers. `next_at`: when something more is due if
+    nothing happens. `anchors`: what is reported of a model, where that is not what was planned.
+    `digests`: up to when each digest of this receiver was sent, including those that begin now; to
+    be passed in the next time.
     """
 
     batches: tuple[Batch, ...]
     netted: tuple[int, ...]
+    deferred: Mapping[int, Deferral]
     next_at: datetime | None
     anchors: tuple[Anchor, ...]
     digests: Mapping[str, datetime]
@@ -96,7 +132,7 @@ class ReceiverQueue:
     """What waits for one receiver at one moment, and until when the rules hold back each item.
 
     `due` is what may be sent, by the route whose digest it belongs to (`None`: not in a digest);
-    `held` is what may not, also by subject. `checks` are the moments at which that changes.
+    `held` is what may not, also by subject; `deferred` says why.
     """
 
     def __init__(
@@ -119,7 +155,7 @@ class ReceiverQueue:
         self.next_end = min((end for _, end in self._open), default=None)
         self.due: dict[str | None, list[QueuedItem]] = {}
         self.held: dict[tuple[str | None, Subject], list[QueuedItem]] = {}
-        self.checks: list[datetime] = []
+        self.deferred: dict[int, Deferral] = {}
         for item in items:
             self._add(item)
 
@@ -172,19 +208,25 @@ class ReceiverQueue:
             self._next[route.name] = next_moment(cron, self.rules.zone, self.now)
         return self._next[route.name]
 
-    def check_again(self, at: datetime | None) -> None:
-        """Note a moment at which something more may be due."""
-        if at is not None:
-            self.checks.append(at)
+    def defer(self, items: Iterable[QueuedItem], deferral: Deferral) -> None:
+        """Let these wait."""
+        for item in items:
+            self.deferred[item.delivery_id] = deferral
+
+    def defer_if_quiet(self, items: Sequence[QueuedItem]) -> bool:
+        """Let these wait where it is quiet, until the window that ends first; whether they do."""
+        if self.is_quiet:
+            self.defer(items, Deferral(DeferredBy.QUIET, self.next_end))
+        return self.is_quiet
 
     def _add(self, item: QueuedItem) -> None:
         digest_route = self._digest_route(item)
         digest = None if digest_route is None else digest_route.name
-        until = self._held_until(item, digest_route)
-        if until is None:
+        deferral = self._deferral(item, digest_route)
+        if deferral is None:
             self.due.setdefault(digest, []).append(item)
             return
-        self.check_again(until)
+        self.defer([item], deferral)
         if isinstance(item.content, RecordedChange):
             about = subject(item.content.change)
             self.held.setdefault((digest, about), []).append(item)
@@ -194,18 +236,20 @@ class ReceiverQueue:
         route = None if isinstance(item.content, Notice) else self.route(item)
         return None if route is None or route.digest is None else route
 
-    def _held_until(self, item: QueuedItem, digest_route: Route | None) -> datetime | None:
-        """Until when an item is held back, apart from quiet hours; `None` where it is not."""
+    def _deferral(self, item: QueuedItem, digest_route: Route | None) -> Deferral | None:
+        """What holds an item back, apart from quiet hours; `None` where nothing does."""
         silence = None if item.silence_id is None else self._silences.get(item.silence_id)
         if silence is not None and silence.is_active(self.now):
-            return silence.ends_at
+            return Deferral(DeferredBy.SILENCE, silence.ends_at)
         if digest_route is not None:
             since = item.queued_at if silence is None else max(item.queued_at, silence.ends_at)
-            is_due = self.is_digest_due(digest_route, since)
-            return None if is_due else self.next_digest(digest_route)
+            if self.is_digest_due(digest_route, since):
+                return None
+            return Deferral(DeferredBy.DIGEST, self.next_digest(digest_route))
         if item.flap is Flap.HELD:
             still_at = (item.still_since or item.queued_at) + self.rules.flap.within
-            return still_at if still_at > self.now else None
+            if still_at > self.now:
+                return Deferral(DeferredBy.FLAP, still_at)
         return None
 
 
@@ -231,6 +275,8 @@ class _Releaser:
         self.batches: list[Batch] = []
         self.netted: list[int] = []
         self.anchors: list[Anchor] = []
+        # When to look again, even if nothing waits: for digests that are sent without changes.
+        self.wakes: list[datetime | None] = []
 
     def release_news(self) -> None:
         """Everything that is in no digest: one message."""
@@ -248,16 +294,17 @@ class _Releaser:
         is_first = bool(items) and route.name not in self.digests
         begun_at = self.digests.setdefault(route.name, queue.now)
         last_at = queue.last_digest(route)
-        if items or route.empty:
-            queue.check_again(queue.next_digest(route))
+        if route.empty:
+            self.wakes.append(queue.next_digest(route))
         if last_at is None or not (is_first or queue.is_digest_due(route, begun_at)):
+            queue.defer(items, Deferral(DeferredBy.DIGEST, queue.next_digest(route)))
             return
-        if queue.is_quiet:
-            queue.check_again(queue.next_end)
+        if queue.defer_if_quiet(items):
+            self.wakes.append(queue.next_end)
             return
         draft = _OpenBatch()
         for about, group in _by_subject(items).items():
-            self._add_net(group, draft, is_all=(route.name, about) not in queue.held)
+            self._add_net(group, draft, queue.held.get((route.name, about), []))
         self.digests[route.name] = last_at
         if not draft.contents and not route.empty:
             return
@@ -268,20 +315,24 @@ class _Releaser:
         self._finish(draft, summarize(route.name, period, changes, len(items)))
 
     def outcome(self) -> Release:
-        later = [at for at in self.queue.checks if at > self.queue.now]
+        done = {number for batch in self.batches for number in batch.deliveries}
+        done.update(self.netted)
+        deferred = {
+            number: why for number, why in self.queue.deferred.items() if number not in done
+        }
+        wakes = (*self.wakes, *(why.until for why in deferred.values()))
+        later = [at for at in wakes if at is not None and at > self.queue.now]
         return Release(
             tuple(self.batches),
             tuple(self.netted),
+            deferred,
             min(later, default=None),
             tuple(self.anchors),
             self.digests,
         )
 
     def _add_notices(self, notices: list[QueuedItem], draft: _OpenBatch) -> None:
-        if not notices:
-            return
-        if self.queue.is_quiet:
-            self.queue.check_again(self.queue.next_end)
+        if not notices or self.queue.defer_if_quiet(notices):
             return
         over: list[QueuedItem] = []
         if any(self.queue.was_deferred(item) for item in notices):
@@ -295,27 +346,30 @@ class _Releaser:
         queue = self.queue
         held = queue.held.get((None, about), [])
         net = net_change(_changes(group), None if held else group[-1].current)
-        if queue.is_quiet and not (net and queue.is_urgent(net.change)):
-            queue.check_again(queue.next_end)
+        is_urgent = net is not None and queue.is_urgent(net.change)
+        if not is_urgent and queue.defer_if_quiet(group):
             return
         if net is not None and Kind.REMOVED in net.change.kinds:
             # Of a model that is removed nothing is left to send later.
             group = sorted([*held, *group], key=lambda item: item.delivery_id)
             held = []
         if any(queue.was_deferred(item) for item in group):
-            self._add_net(group, draft, is_all=not held)
+            self._add_net(group, draft, held)
             return
         draft.deliveries += [item.delivery_id for item in group]
         draft.contents += _unique(_changes(group))
         draft.flapping |= _announced_flapping(group)
 
-    def _add_net(self, group: list[QueuedItem], draft: _OpenBatch, *, is_all: bool) -> None:
+    def _add_net(
+        self, group: list[QueuedItem], draft: _OpenBatch, held: Sequence[QueuedItem]
+    ) -> None:
         """What a group comes to, up to the model as it is on sale now.
 
         A route may not have taken the way back, so its last change is not the last state. Where
-        more of the model is held back (`is_all` is false), the net change ends with the group:
-        what is held back continues from there.
+        more of the model is held back (`held`), the net change ends with the group: what is held
+        back continues from there.
         """
+        is_all = not held
         changes = _unique(_changes(group))
         plain = net_change(changes)
         net = net_change(changes, group[-1].current if is_all else None)
@@ -324,6 +378,7 @@ class _Releaser:
         is_news = net is not None and (is_single or self.queue.is_asked_for(net, group))
         if not (is_all or is_news or flapping or net is None):
             # Not enough by itself; together with what is held back it may be.
+            self.queue.defer(group, self.queue.deferred[held[0].delivery_id])
             return
         if not is_news:
             # That a price flaps is reported even where it is back at its old value.

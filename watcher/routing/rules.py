@@ -6,27 +6,32 @@ With the two rules that are calculated: since when a price flaps, and what a cha
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Hashable
 from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
-from watcher.catalog.changes import ANNOUNCED_BY_DEFAULT, Kind
-from watcher.routing.match import Matcher, RouteIndex, accepts, cached_fold
+from watcher.catalog.changes import ANNOUNCED_BY_DEFAULT, Kind, ModelChange
+from watcher.routing.match import Matcher, accepts, cached_fold
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from datetime import datetime
     from decimal import Decimal
 
-    from watcher.catalog.changes import ModelChange
+    from watcher.catalog.changes import Change
     from watcher.catalog.record import Model, Record
     from watcher.routing.calendar import QuietWindow
     from watcher.routing.match import Pattern
 
 # The name of the route that is used where the configuration has none.
 DEFAULT_ROUTE = ""
+
+# The kinds of a change, with the labels of the model before and after it; and how many are cached.
+_Key = tuple[tuple[Hashable, ...], ...]
+_CACHED_KEYS = 4096
 
 # From when a price per base unit held, and the price.
 PricePoint = tuple["datetime", "Decimal"]
@@ -111,19 +116,44 @@ class RoutingRules:
     usage: tuple[Usage, ...] = ()
     flap: FlapRule = field(default_factory=FlapRule)
     effective_routes: tuple[Route, ...] = field(init=False, repr=False, compare=False)
-    index: RouteIndex = field(init=False, repr=False, compare=False)
     _by_name: dict[str, Route] = field(init=False, repr=False, compare=False)
+    _candidates: dict[_Key, tuple[Route, ...]] = field(
+        init=False, repr=False, compare=False, default_factory=dict
+    )
 
     def __post_init__(self) -> None:
         routes = self.routes or (Route(DEFAULT_ROUTE, Matcher(), self.receivers),)
         object.__setattr__(self, "effective_routes", routes)
-        index = RouteIndex([route.matcher for route in routes], self.announce)
-        object.__setattr__(self, "index", index)
         object.__setattr__(self, "_by_name", {route.name: route for route in routes})
 
     def route(self, name: str | None) -> Route | None:
         """The route of that name, if there is one now."""
         return None if name is None else self._by_name.get(name)
+
+    def candidates(self, change: Change) -> tuple[Route, ...]:
+        """The routes that may take a change, amounts apart: few of many.
+
+        They are found once for each name and what happened to it: both come again and again.
+        """
+        key = _key(change)
+        routes = self._candidates.get(key)
+        if routes is None:
+            if len(self._candidates) >= _CACHED_KEYS:
+                self._candidates.clear()
+            asked = (
+                it for it in self.effective_routes if it.matcher.may_take(change, self.announce)
+            )
+            routes = self._candidates[key] = tuple(asked)
+        return routes
+
+
+def _key(change: Change) -> _Key:
+    """All of a change that `may_take` looks at."""
+    if not isinstance(change, ModelChange):
+        return (change.kinds,)
+    sides = (change.before, change.after)
+    records = (side.record for side in sides if side is not None)
+    return (change.kinds, *((it.interface, it.provider, it.description) for it in records))
 
 
 def flapping_since(prices: Sequence[PricePoint], rule: FlapRule) -> datetime | None:

@@ -1,36 +1,34 @@
 """A run of changes through the rules, with time as it was: what would have been sent, and when.
 
-Keeps in memory what the store keeps for the daemon, and makes the same two decisions, `plan` and
-`release`. Every message is accepted at once.
+Keeps in memory the queues that the store keeps for the daemon, and makes the same two decisions,
+`plan` and `release`. Every message is accepted at once.
 """
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from watcher.catalog.changes import ModelChange, Notice, RecordedChange
 from watcher.routing.net_effect import change_since
-from watcher.routing.plan import ModelHistory, plan
+from watcher.routing.plan import ModelHistory, Plan, plan
 from watcher.routing.release import QueuedItem, release
-from watcher.routing.rules import Flap, PricePoint
+from watcher.routing.rules import Flap
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from watcher.catalog.changes import Change
     from watcher.catalog.record import Model
-    from watcher.routing.plan import AnchorKey, Dispatch
-    from watcher.routing.release import Batch, Release
-    from watcher.routing.rules import RoutingRules, Silence
+    from watcher.routing.plan import AnchorKey
+    from watcher.routing.release import Batch, Deferral, Release
+    from watcher.routing.rules import PricePoint, RoutingRules, Silence
 
 _NEVER = datetime.max.replace(tzinfo=UTC)
-# Of a price that never stands still: more points than any rule counts.
-_MAX_POINTS = 100
-_LONG_AGO = datetime.min.replace(tzinfo=UTC)
+_NO_PRICES: Mapping[int, Sequence[PricePoint]] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,21 +41,31 @@ class SimulatedMessage:
 
 
 class Simulation:
-    """One configuration, and the changes that have gone through it so far."""
+    """One configuration, and the changes that have gone through it so far.
+
+    `prices` are those of each model, per base unit and from when they held, oldest first: at any
+    moment only those up to then are known.
+    """
 
     def __init__(
-        self, rules: RoutingRules, *, begun_at: datetime, silences: Sequence[Silence] = ()
+        self,
+        rules: RoutingRules,
+        *,
+        begun_at: datetime,
+        silences: Sequence[Silence] = (),
+        prices: Mapping[int, Sequence[PricePoint]] = _NO_PRICES,
     ) -> None:
         self.rules = rules
         self.silences = silences
         self.dropped = 0
         self.netted = 0
+        self._prices = prices
         self._queues: dict[str, list[QueuedItem]] = {name: [] for name in rules.receivers}
+        self._deferred: dict[str, Mapping[int, Deferral]] = {name: {} for name in rules.receivers}
         self._next: dict[str, datetime] = dict.fromkeys(rules.receivers, begun_at)
-        self._digests: dict[str, dict[str, datetime]] = {name: {} for name in rules.receivers}
+        self._digests: dict[str, Mapping[str, datetime]] = {name: {} for name in rules.receivers}
         self._anchors: dict[int, dict[AnchorKey, Model]] = defaultdict(dict)
-        self._prices: dict[int, list[PricePoint]] = defaultdict(list)
-        self._flapping: dict[int, dict[str, datetime]] = defaultdict(dict)
+        self._flapping_sent: dict[int, dict[str, datetime]] = defaultdict(dict)
         self._current: dict[int, Model | None] = {}
         self._deliveries = 0
 
@@ -71,26 +79,32 @@ class Simulation:
         yield from self._pass_time(until)
         yield from self.due(until)
 
-    def add(self, content: RecordedChange | Notice) -> None:
+    def add(self, content: RecordedChange | Notice) -> Plan:
         """Queue a change or a notice for the receivers that are to get it."""
         if isinstance(content, Notice):
             for receiver in self.rules.receivers:
                 self._queue(receiver, QueuedItem(0, content, content.at))
-            return
-        number = _number(content.change)
+            return Plan()
+        change, number = content.change, _number(content.change)
         planned = plan(
-            content.change,
+            change,
             self.rules,
             now=content.at,
-            history=self._history(number, content),
+            history=self._history(number, content.at),
             silences=self.silences,
         )
         self.dropped += len(planned.suppressed)
-        for dispatch in planned.dispatches:
-            self._dispatch(dispatch, content, number)
+        for it in planned.dispatches:
+            reported = replace(content, change=change_since(change, it.since))
+            item = QueuedItem(0, reported, content.at, it.route, it.silence_id, it.flap)
+            self._queue(it.receiver, item)
+            if it.flap is not Flap.STEADY and number is not None:
+                self._flapping_sent[number][it.receiver] = content.at
         for anchor in planned.anchors:
             self._anchors[anchor.model_id][anchor.route, anchor.receiver] = anchor.model
-        self._record(content)
+        if isinstance(change, ModelChange) and number is not None:
+            self._current[number] = change.after
+        return planned
 
     def due(self, now: datetime) -> Iterator[SimulatedMessage]:
         """The messages that are sent at `now`."""
@@ -107,13 +121,19 @@ class Simulation:
         """How many deliveries are held back."""
         return sum(map(len, self._queues.values()))
 
+    def deferral(self, receiver: str, route: str) -> Deferral | None:
+        """Why what a route had for a receiver still waits; `None` where nothing does."""
+        why = self._deferred[receiver]
+        waiting = (why.get(it.delivery_id) for it in self._queues[receiver] if it.route == route)
+        return next(waiting, None)
+
     def _pass_time(self, until: datetime) -> Iterator[SimulatedMessage]:
         while (at := self.next_at()) is not None and at < until:
             yield from self.due(at)
 
     def _release(self, receiver: str, now: datetime) -> Iterator[SimulatedMessage]:
         released = release(
-            [self._up_to_date(item) for item in self._queues[receiver]],
+            [self._up_to_date(item, now) for item in self._queues[receiver]],
             self.rules,
             receiver=receiver,
             now=now,
@@ -125,68 +145,41 @@ class Simulation:
             yield SimulatedMessage(receiver, now, batch)
 
     def _settle(self, receiver: str, released: Release) -> None:
-        done = {number for batch in released.batches for number in batch.deliveries}
-        done.update(released.netted)
         self.netted += len(released.netted)
         queue = self._queues[receiver]
-        self._queues[receiver] = [item for item in queue if item.delivery_id not in done]
+        self._queues[receiver] = [it for it in queue if it.delivery_id in released.deferred]
+        self._deferred[receiver] = released.deferred
         self._next[receiver] = released.next_at or _NEVER
-        self._digests[receiver] = dict(released.digests)
+        self._digests[receiver] = released.digests
         for anchor in released.anchors:
             self._anchors[anchor.model_id][anchor.route, anchor.receiver] = anchor.model
 
-    def _history(self, number: int | None, recorded: RecordedChange) -> ModelHistory:
+    def _history(self, number: int | None, at: datetime) -> ModelHistory:
         if number is None:
             return ModelHistory()
-        self._begin_prices(number, recorded)
-        return ModelHistory(self._anchors[number], self._prices[number], self._flapping[number])
-
-    def _begin_prices(self, number: int, recorded: RecordedChange) -> None:
-        change = recorded.change
-        before = change.before if isinstance(change, ModelChange) else None
-        if before is not None and not self._prices[number]:
-            self._prices[number].append((_LONG_AGO, before.price or Decimal(0)))
-
-    def _dispatch(self, dispatch: Dispatch, recorded: RecordedChange, number: int | None) -> None:
-        reported = replace(recorded, change=change_since(recorded.change, dispatch.since))
-        if dispatch.flap is not Flap.STEADY and number is not None:
-            self._flapping[number][dispatch.receiver] = recorded.at
-        item = QueuedItem(
-            0, reported, recorded.at, dispatch.route, dispatch.silence_id, dispatch.flap
-        )
-        self._queue(dispatch.receiver, item)
+        prices = self._prices.get(number, ())
+        earlier = prices[: bisect_left(prices, at, key=_moment)]
+        return ModelHistory(self._anchors[number], earlier, self._flapping_sent[number])
 
     def _queue(self, receiver: str, item: QueuedItem) -> None:
         self._deliveries += 1
         self._queues[receiver].append(replace(item, delivery_id=self._deliveries))
         self._next[receiver] = min(self._next[receiver], item.queued_at)
 
-    def _record(self, recorded: RecordedChange) -> None:
-        change = recorded.change
-        if not isinstance(change, ModelChange) or change.model_id is None:
-            return
-        self._current[change.model_id] = change.after
-        if change.after is None:
-            return
-        prices = self._prices[change.model_id]
-        price = change.after.price or Decimal(0)
-        if prices and prices[-1][1] == price:
-            return
-        if prices and recorded.at - prices[-1][0] >= self.rules.flap.within:
-            # It stood still: of what was before only the last price still counts.
-            del prices[:-1]
-        del prices[:-_MAX_POINTS]
-        prices.append((recorded.at, price))
-
-    def _up_to_date(self, item: QueuedItem) -> QueuedItem:
+    def _up_to_date(self, item: QueuedItem, now: datetime) -> QueuedItem:
         content = item.content
         number = None if isinstance(content, Notice) else _number(content.change)
         if number is None:
             return item
-        prices = self._prices[number]
-        still_since = prices[-1][0] if prices else None
+        prices = self._prices.get(number, ())
+        known = bisect_right(prices, now, key=_moment)
+        still_since = prices[known - 1][0] if known else None
         return replace(item, current=self._current.get(number), still_since=still_since)
 
 
 def _number(change: Change) -> int | None:
     return change.model_id if isinstance(change, ModelChange) else None
+
+
+def _moment(point: PricePoint) -> datetime:
+    return point[0]

@@ -27,6 +27,7 @@ from watcher.render.charts.layout import (
     LabelColumn,
     make_labels,
     plan_chart,
+    read_request,
     shorten,
     spread_labels,
 )
@@ -134,6 +135,13 @@ class Canvas:
 
 def _characters(font: Path) -> frozenset[str]:
     return frozenset(map(chr, cast("dict[int, Any]", get_font(str(font)).get_charmap())))
+
+
+def answer(request: bytes) -> bytes:
+    """The picture for the request of a worker. Raises `ValueError` with the reason why not."""
+    # Not the style that a user's own settings may ask for.
+    mpl.rcdefaults()
+    return draw(*read_request(request))
 
 
 def draw(series: Sequence[Series], now: datetime) -> bytes:

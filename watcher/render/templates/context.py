@@ -202,14 +202,14 @@ def _without_guards(value: Any) -> Any:
 _AT = datetime(2026, 11, 22, 7, 30, tzinfo=UTC)
 _ALERT_ID = "k7m2qd4x"
 
-_SERVICE = Service("sample", Markup.TEXT, 256 * 1024, 0, None)
+SAMPLE_SERVICE = Service("sample", Markup.TEXT, 256 * 1024, 0, None)
 
 
 def samples() -> list[dict[str, Any]]:
     """Contexts: one with everything, then one with each content alone, then one with nothing."""
     contents = sample_contents()
     several = [contents, *([one] for one in contents), []]
-    return [context_of(arrange(some), _SERVICE, _ALERT_ID, _AT) for some in several]
+    return [context_of(arrange(some), SAMPLE_SERVICE, _ALERT_ID, _AT) for some in several]
 
 
 def sample_contents() -> list[Content | MessageItem]:

@@ -1,20 +1,22 @@
 """Jinja2 as templates may use it: filled within limits, and its errors in words with their line.
 
 A template reaches the values that it is given and the filters and tests of Jinja2; no attribute, no
-file and no other template. Loaded only in the worker process (see `templates.__main__`).
+file and no other template. Loaded only in the worker process. Why a template fails is a
+`ValueError` in words.
 """
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from jinja2 import StrictUndefined, TemplateError, TemplateSyntaxError, meta
 from jinja2.exceptions import SecurityError
 from jinja2.sandbox import ImmutableSandboxedEnvironment
+from markupsafe import Markup as SafeHtml
 
-from watcher.render.markup import utf8_size, visible_width, width
-from watcher.worker import JobFailedError
+from watcher.render.markup import MarkupStyle, utf8_size, visible_width, width
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -30,6 +32,9 @@ LEAST_TEXT = 2000
 # How Jinja2 calls a template that is in no file.
 _NAME = "<template>"
 
+# What writes in the markup of the service.
+MARKUP_NAMES = ("bold", "br", "bullet", "code", "page")
+
 # By name: each counts a text as built-in messages do for one kind of service.
 MEASURES: Mapping[str, Callable[[str], int]] = {
     "characters": width,
@@ -38,11 +43,20 @@ MEASURES: Mapping[str, Callable[[str], int]] = {
 }
 
 
+def answer(request: bytes) -> bytes:
+    """The reply to the request of a worker: a filled template, or what is wrong with it."""
+    fields = json.loads(request)
+    samples, style = fields.pop("samples"), MarkupStyle(**fields.pop("style"))
+    filled = FillRequest(**fields, style=style)
+    result = fill(filled) if samples is None else problems(filled, samples)
+    return json.dumps(result).encode()
+
+
 class SandboxEnvironment(ImmutableSandboxedEnvironment):
     """An unknown name is an error: nobody would notice a gap in a message."""
 
-    def __init__(self, *, html: bool) -> None:
-        """`html`: what is put into the text is escaped."""
+    def __init__(self, style: MarkupStyle, *, html: bool) -> None:
+        """`html`: what is put into the text is escaped; `style` is how the service marks it up."""
         super().__init__(
             autoescape=html,
             undefined=StrictUndefined,
@@ -51,21 +65,29 @@ class SandboxEnvironment(ImmutableSandboxedEnvironment):
             lstrip_blocks=True,
         )
         del self.globals["lipsum"]
+        written: Callable[[str], str] = SafeHtml if html else str
+        self.globals |= {
+            "bold": lambda text: written(style.bold(str(text))),
+            "page": lambda link: written(style.linked(str(link))),
+            "code": lambda text: written(style.code.format(style.text(str(text)))),
+            "bullet": style.item.format(""),
+            "br": written(style.newline.removesuffix("\n")),
+        }
 
     def compiled(self, source: str) -> Template:
-        """The template. Raises `JobFailedError` with the line where it is not valid."""
+        """The template. Raises `ValueError` with the line where it is not valid."""
         try:
             return self.from_string(source)
         except MemoryError:
             raise
         except Exception as error:  # noqa: BLE001 - a template can make anything go wrong
-            raise JobFailedError(_in_words(error)) from None
+            raise ValueError(_in_words(error)) from None
 
 
 def _filled(template: Template, context: dict[str, Any], longest: int) -> str | None:
     """The filled template; `None` where it is longer than so many characters.
 
-    Raises `JobFailedError` with the line where it cannot be filled.
+    Raises `ValueError` with the line where it cannot be filled.
     """
     pieces: list[str] = []
     length = 0
@@ -78,7 +100,7 @@ def _filled(template: Template, context: dict[str, Any], longest: int) -> str | 
     except MemoryError:
         raise
     except Exception as error:  # noqa: BLE001 - a template can make anything go wrong
-        raise JobFailedError(_in_words(error)) from None
+        raise ValueError(_in_words(error)) from None
     return "".join(pieces).strip("\n")
 
 
@@ -111,10 +133,14 @@ def _line_of(error: Exception) -> int | None:
 
 @dataclass(frozen=True, slots=True)
 class FillRequest:
-    """A template, its context, whether it is HTML, and how long it may be by which measure."""
+    """A template, its context and markup, whether it is HTML, and how long it may be.
+
+    `measure` names how the length is measured.
+    """
 
     source: str
     context: dict[str, Any]
+    style: MarkupStyle
     html: bool
     measure: str
     longest: int
@@ -124,10 +150,10 @@ def fill(request: FillRequest) -> dict[str, Any]:
     """The `text`, and how many of the contents are `shown` in it.
 
     As much of the context is used as fits, by whole lines, the first of it first. Raises
-    `JobFailedError` where the template fails, where the text is empty, and where it is too long
+    `ValueError` where the template fails, where the text is empty, and where it is too long
     even with nothing to tell.
     """
-    template = SandboxEnvironment(html=request.html).compiled(request.source)
+    template = SandboxEnvironment(request.style, html=request.html).compiled(request.source)
     measure = MEASURES[request.measure]
     most = min(LONGEST_TEXT, max(LEAST_TEXT, LONGEST_SHARE * request.longest))
 
@@ -137,7 +163,7 @@ def fill(request: FillRequest) -> dict[str, Any]:
         if text is None or measure(text) > request.longest:
             return None
         if not text.strip():
-            raise JobFailedError("comes out empty")
+            raise ValueError("comes out empty")
         return {"text": text, "shown": shown}
 
     context = request.context
@@ -160,7 +186,7 @@ def _fullest(
             fits, found = middle, better
     # A template may need something to tell, and fail without: it is not tried needlessly.
     if found is None and (found := attempt(0)) is None:
-        raise JobFailedError(f"comes out longer than the {longest:,} characters there is room for")
+        raise ValueError(f"comes out longer than the {longest:,} characters there is room for")
     return found
 
 
@@ -183,10 +209,10 @@ def _cut(context: dict[str, Any], count: int) -> tuple[dict[str, Any], int]:
 
 def problems(request: FillRequest, samples: list[dict[str, Any]]) -> list[str]:
     """Everything that is wrong with a template, which is tried on each of the samples."""
-    environment = SandboxEnvironment(html=request.html)
+    environment = SandboxEnvironment(request.style, html=request.html)
     try:
         environment.compiled(request.source)
-    except JobFailedError as error:
+    except ValueError as error:
         return [str(error)]
     found = list(_unknown_names(environment, request))
     return found or list(_failures(request, samples))
@@ -199,7 +225,7 @@ def _unknown_names(environment: SandboxEnvironment, request: FillRequest) -> Ite
     except TemplateSyntaxError as error:
         yield f"line {error.lineno}: {error.message}"
         return
-    known = ", ".join(sorted(request.context))
+    known = ", ".join(sorted([*request.context, *MARKUP_NAMES]))
     for name in sorted(unknown - environment.globals.keys()):
         yield f"there is no {name}; a template knows {known}"
     if list(meta.find_referenced_templates(parsed)):
@@ -211,7 +237,7 @@ def _failures(request: FillRequest, samples: list[dict[str, Any]]) -> Iterator[s
     for sample in samples:
         try:
             fill(replace(request, context=sample))
-        except JobFailedError as error:
+        except ValueError as error:
             if str(error) not in seen:
                 yield str(error)
             seen.add(str(error))

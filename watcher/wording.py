@@ -1,0 +1,155 @@
+"""How a batch becomes a message: the facts beside its changes, the receiver's words, its chart.
+
+One place for the outbox and for the commands that show what it would send. Templates and charts are
+the work of worker processes; where that fails, the message has the built-in words, or no chart.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from importlib.util import find_spec
+from typing import TYPE_CHECKING
+
+import structlog
+
+from watcher.render.charts.layout import request_text
+from watcher.render.charts.series import chart_series
+from watcher.render.enrichment import enrich
+from watcher.render.message import render
+from watcher.render.outline import arrange
+from watcher.render.templates.template import (
+    TemplateFailedError,
+    check_request,
+    fill_request,
+    message_from,
+)
+from watcher.worker import CHART, TEMPLATE, JobFailedError, run_job, run_job_blocking
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from datetime import datetime
+
+    from watcher.catalog.record import Model
+    from watcher.render.charts.layout import Series
+    from watcher.render.markup import Service
+    from watcher.render.message import Message
+    from watcher.render.outline import Outline
+    from watcher.routing.plan import ModelHistory
+    from watcher.routing.release import Batch
+    from watcher.routing.rules import Usage
+    from watcher.worker import Job
+
+log = structlog.get_logger()
+
+_DRAWING = ("matplotlib", "PIL")
+_PNG = b"\x89PNG\r\n\x1a\n"
+
+
+@dataclass(frozen=True, slots=True)
+class MessageForm:
+    """How a receiver gets its messages: its service, its own template, and whether with charts."""
+
+    service: Service
+    template: str | None = None
+    charts: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What is known when a message is made, beside the batch itself.
+
+    `histories` of its models, by their numbers, up to that moment; `on_sale` is needed where a
+    model was removed, and may be empty otherwise.
+    """
+
+    histories: Mapping[int, ModelHistory]
+    on_sale: Sequence[Model] = ()
+    usage: Sequence[Usage] = ()
+
+
+async def word(
+    batch: Batch, form: MessageForm, known: Known, *, alert_id: str, now: datetime
+) -> Message:
+    """The text of a message: by the receiver's own template where it has one.
+
+    Where the template fails, which is logged with its reason as `template.failed`, the built-in
+    words.
+    """
+    items = enrich(batch, known.histories, known.on_sale, known.usage)
+    if form.template is None:
+        return render(items, form.service, alert_id, batch.digest)
+    outline = arrange(items, batch.digest)
+    try:
+        return await fill_template(form.template, outline, form.service, alert_id=alert_id, now=now)
+    except (JobFailedError, TemplateFailedError) as error:
+        log.warning("template.failed", service=form.service.name, alert=alert_id, why=str(error))
+        return render(items, form.service, alert_id, batch.digest)
+
+
+async def fill_template(
+    source: str,
+    outline: Outline,
+    service: Service,
+    *,
+    alert_id: str,
+    now: datetime,
+    job: Job = TEMPLATE,
+) -> Message:
+    """What a template makes of an outline, with as much as the service takes.
+
+    Takes less than a tenth of a second, and at most five. Cancelled, it ends its worker. Raises
+    `JobFailedError` or `TemplateFailedError`.
+    """
+    request = fill_request(source, outline, service, alert_id=alert_id, now=now)
+    return message_from(await run_job(job, request), outline, service)
+
+
+def check_template(source: str) -> list[str]:
+    """All that is wrong with a template; nothing where it works for every kind of message.
+
+    Fills it from samples in a worker, and waits for that: a tenth of a second.
+    """
+    try:
+        found: list[str] = json.loads(run_job_blocking(TEMPLATE, check_request(source)))
+    except (JobFailedError, TemplateFailedError) as error:
+        found = [str(error)]
+    return [f"does not work: {problem}; fix the template" for problem in found]
+
+
+async def draw(batch: Batch, form: MessageForm, known: Known, now: datetime) -> bytes | None:
+    """The chart of the prices that moved, for a receiver that gets charts."""
+    series = charted(batch, form, known)
+    return await draw_chart(series, now) if series else None
+
+
+def charted(batch: Batch, form: MessageForm, known: Known) -> Sequence[Series]:
+    """What the chart of a message shows; nothing where it has none."""
+    return chart_series(batch.contents, known.histories) if form.charts else ()
+
+
+async def draw_chart(series: Sequence[Series], now: datetime, job: Job = CHART) -> bytes | None:
+    """A PNG of the biggest moves among `series`, in about half a second.
+
+    `None` where nothing could be drawn, which is logged with its reason as `chart.failed`; never
+    raises.
+    """
+    try:
+        return await _picture(series, now, job)
+    except JobFailedError as error:
+        log.warning("chart.failed", why=str(error), models=len(series))
+        return None
+
+
+async def _picture(series: Sequence[Series], now: datetime, job: Job) -> bytes:
+    if not can_draw():
+        raise JobFailedError("matplotlib is not installed; install kie-watcher[charts]")
+    picture = await run_job(job, request_text(series, now))
+    if not picture.startswith(_PNG):
+        raise JobFailedError("the reply is not a picture")
+    return picture
+
+
+def can_draw() -> bool:
+    """Whether the extra `charts` is installed."""
+    return all(find_spec(name) is not None for name in _DRAWING)
