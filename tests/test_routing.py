@@ -30,7 +30,7 @@ from watcher.catalog.changes import (
     ModelChange,
 )
 from watcher.catalog.record import Model
-from watcher.cli.simulate import RouteTest, tested_routes
+from watcher.cli.simulate import RouteTest, ask_routes
 from watcher.routing.match import Matcher, Pattern
 from watcher.routing.plan import NO_HISTORY, ModelHistory, Plan, plan
 from watcher.routing.rules import (
@@ -632,7 +632,7 @@ LADDER = rules(
 def explained(
     change: Change, laid_down: RoutingRules, history: ModelHistory = NO_HISTORY
 ) -> tuple[str, ...]:
-    tested = RouteTest(change, tuple(tested_routes(change, laid_down, history)), ())
+    tested = RouteTest(change, tuple(ask_routes(change, laid_down, history)), ())
     return tuple(tested.lines(START))[1:]
 
 
@@ -706,7 +706,7 @@ CHANGES = [
 def test_the_quick_way_and_the_long_way_come_to_the_same(change: Change) -> None:
     passed_over = set(LADDER.routes) - set(LADDER.candidates(change))
     assert all(it.matcher.refusal(change, announce=LADDER.announce) for it in passed_over)
-    told = {name for route in tested_routes(change, LADDER, NO_HISTORY) for name in route.receivers}
+    told = {name for route in ask_routes(change, LADDER, NO_HISTORY) for name in route.receivers}
     assert {each.receiver for each in plan(change, LADDER, now=START).dispatches} == told
 
 

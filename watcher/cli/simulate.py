@@ -280,9 +280,7 @@ class TestedRoute:
         return f"{_name(self.route.name)}: yes, to {'; '.join(parts)}"
 
 
-def tested_routes(
-    change: Change, rules: RoutingRules, history: ModelHistory
-) -> Iterator[TestedRoute]:
+def ask_routes(change: Change, rules: RoutingRules, history: ModelHistory) -> Iterator[TestedRoute]:
     """What every route decides, as `decide` says; the reasons of those that it passes over too."""
     from watcher.routing.plan import decide
 
@@ -410,7 +408,7 @@ def _test_routes(
         TestedDelivery(it, None, _silence_text(it.silence_id, silences), dropped=True)
         for it in planned.suppressed
     ]
-    return RouteTest(change, tuple(tested_routes(change, rules, NO_HISTORY)), tuple(deliveries))
+    return RouteTest(change, tuple(ask_routes(change, rules, NO_HISTORY)), tuple(deliveries))
 
 
 def _tested(dispatch: Dispatch, simulation: Simulation) -> TestedDelivery:
