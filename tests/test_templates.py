@@ -24,7 +24,7 @@ from watcher.render.markup import Markup, Service, style_for, width
 from watcher.render.message import Message, render
 from watcher.render.outline import arrange
 from watcher.render.templates.context import context_of, sample_contents, samples
-from watcher.render.templates.sandbox import MEASURES, FillRequest, fill, problems
+from watcher.render.templates.sandbox import MARKUP_NAMES, MEASURES, FillRequest, fill, problems
 from watcher.render.templates.template import TemplateFailedError, default_template
 from watcher.routing.release import Batch
 from watcher.wording import Known, MessageForm, check_template, fill_template, word
@@ -210,7 +210,8 @@ def test_all_that_a_template_knows_is_documented() -> None:
     known = context()
     (group, *_), change = known["groups"], known["changes"][0]
     named = set(re.findall(r"`(\w+)`", PAGE))
-    assert set(re.findall(r"^\| `(\w+)` \|", PAGE, re.MULTILINE)) == set(known)
+    listed = set(re.findall(r"^\| `(\w+)(?:\(\w+\))?` \|", PAGE, re.MULTILINE))
+    assert listed == {*known, *MARKUP_NAMES}
     line = group["lines"][0]
     for fields in (
         known["notices"][0],

@@ -10,7 +10,7 @@ with what must be sent, and a worker for each receiver sends until it is accepte
              │
           store.record    ONE transaction: snapshot, history, changes, holds, deliveries
              │
-          outbox          routing.release → render → notify: send ──► sent, retry, or dead
+          outbox          routing.release → wording → notify: send ──► sent, retry, or dead
 
 Where to look:
 
@@ -20,7 +20,7 @@ Where to look:
 - which changes (removals, implausible prices …) are held until a later sweep shows them too:
   `catalog.confirm`; when a sweep is complete: `kie.completeness`
 - which receivers get a change: `routing.match`, `routing.plan`; when, and in which message:
-  `routing.release`, `routing.calendar`
+  `routing.release`, `routing.calendar`; how a batch becomes a message: `wording`
 - a key of the configuration: `config.settings`, for routes `config.routes`; `app` hands it to
   whoever uses it; a receiver's option: `config.settings` and `notify`
 - a service's own format: `render.markup` and `notify.formats` (its limits), `render.message`,

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from jinja2 import StrictUndefined, TemplateError, TemplateSyntaxError, meta
 from jinja2.exceptions import SecurityError
+from jinja2.filters import do_mark_safe
 from jinja2.sandbox import ImmutableSandboxedEnvironment
-from markupsafe import Markup as SafeHtml
 
 from watcher.render.markup import MarkupStyle, utf8_size, visible_width, width
 
@@ -65,7 +65,8 @@ class SandboxEnvironment(ImmutableSandboxedEnvironment):
             lstrip_blocks=True,
         )
         del self.globals["lipsum"]
-        written: Callable[[str], str] = SafeHtml if html else str
+        # What is marked up has been escaped already.
+        written: Callable[[str], str] = do_mark_safe if html else str
         self.globals |= {
             "bold": lambda text: written(style.bold(str(text))),
             "page": lambda link: written(style.linked(str(link))),
