@@ -45,12 +45,8 @@ class UnixAddress:
 
 def is_loopback(host: str) -> bool:
     """Whether a host is this machine: localhost, 127.0.0.0/8 or ::1, with or without brackets."""
-    if host.lower() == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return False
+    address = _ip_address(host.strip("[]"))
+    return host.lower() == "localhost" or (address is not None and address.is_loopback)
 
 
 def is_on_loopback(url: str) -> bool:
@@ -99,7 +95,7 @@ def parse_listen(text: str) -> TcpAddress | UnixAddress:
     if not (match := _HOST_AND_PORT.fullmatch(text)):
         raise ValueError("is not an address; write 127.0.0.1:9178 or unix:/run/kie-watcher/web")
     bracketed, plain, port = match.groups()
-    if bracketed is not None and not _is_ip(bracketed):
+    if bracketed is not None and _ip_address(bracketed) is None:
         raise ValueError("has no address in its brackets; write [::1]:9178 or 127.0.0.1:9178")
     if not 0 < int(port) <= HIGHEST_PORT:
         raise ValueError(f"has a port out of range; write one from 1 to {HIGHEST_PORT}")
@@ -114,9 +110,8 @@ def _parse_socket(path: str) -> UnixAddress:
     return UnixAddress(PurePosixPath(path))
 
 
-def _is_ip(host: str) -> bool:
+def _ip_address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
     try:
-        ipaddress.ip_address(host)
+        return ipaddress.ip_address(host)
     except ValueError:
-        return False
-    return True
+        return None

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
-from watcher.config.errors import KeyPath, Place, Problem, key_text
+from watcher.config.errors import ConfigError, KeyPath, Place, Problem, key_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -139,9 +139,10 @@ def read_document(text: str, file: str, environment: Mapping[str, str] | None = 
     if root is None:
         return document
     try:
-        return replace(document, content=_NodeReader(document, environment).content(root, ()))
-    except _EndlessError as error:
-        return Document(file, problems=[error.problem])
+        content = _NodeReader(document, environment).content(root, ())
+    except ConfigError as error:
+        return Document(file, problems=list(error.problems))
+    return replace(document, content=content)
 
 
 class _Loader(yaml.SafeLoader):
@@ -168,14 +169,6 @@ class _Loader(yaml.SafeLoader):
         return yaml.MarkedYAMLError(problem=problem, problem_mark=event.start_mark)
 
 
-class _EndlessError(Exception):
-    """Aliases make more of the file than there is in it, or contain themselves."""
-
-    def __init__(self, problem: Problem) -> None:
-        super().__init__()
-        self.problem = problem
-
-
 class _NodeReader:
     """Reads nodes in one pass; aliases are followed, and counted each time."""
 
@@ -189,7 +182,7 @@ class _NodeReader:
         self._document.values[path] = _place(node.start_mark)
         if self._nodes_left < 0 or len(path) >= MAX_DEPTH:
             what = "grows without end by its aliases (*name); write the values out"
-            raise _EndlessError(self._problem(node, path[:1], what))
+            raise ConfigError([self._problem(node, path[:1], what)])
         if not _CORE_TAG.fullmatch(node.tag):
             self._report(node, path, "has a tag that means nothing here; remove the !tag")
         if isinstance(node, MappingNode):
