@@ -211,6 +211,23 @@ def test_what_is_replayed_is_worded_as_the_outbox_worded_it(place: Place, option
     assert "lowest" not in replayed[0]["body"]
 
 
+@pytest.mark.parametrize(
+    "command", [["replay", "--json"], ["preview", "--receiver", "team"]], ids=lambda words: words[0]
+)
+def test_why_a_template_failed_is_no_part_of_what_is_shown(
+    lived: Place, command: list[str]
+) -> None:
+    lived.configure("{{ no_such_name }}", "mine.j2")
+    lived.configure(RECEIVERS.replace('"}', '", template: mine.j2}', 1))
+
+    shown = lived.run(*command, "--since", "20d")
+    assert shown.exit_code == 0
+    assert "template.failed" in shown.stderr
+    assert "template.failed" not in shown.stdout
+    # The built-in words instead.
+    assert "Watching 2 models" in shown.stdout
+
+
 def test_a_preview_has_the_words_and_the_chart_of_its_receiver(place: Place) -> None:
     place.configure(TEMPLATE, "mine.j2")
     place.configure('receivers: {team: {url: "ntfy://topic", template: mine.j2, charts: true}}')

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, time, timedelta
 from decimal import Decimal
+from itertools import cycle
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -32,7 +33,7 @@ from watcher.routing.calendar import EVERY_DAY, QuietWindow
 from watcher.routing.match import Matcher
 from watcher.routing.net_effect import change_since
 from watcher.routing.plan import Anchor
-from watcher.routing.release import QueuedItem, Release, release
+from watcher.routing.release import Deferral, DeferredBy, QueuedItem, Release, release
 from watcher.routing.rules import Flap, FlapRule, Route, RoutingRules, Silence
 from watcher.routing.simulate import SimulatedMessage, Simulation
 
@@ -165,6 +166,27 @@ def test_what_waited_only_because_the_receiver_failed_is_told_as_it_happened() -
     assert batch.deliveries == (1, 2, 3)
     assert released.netted == ()
     assert released.next_at is None
+
+
+@pytest.mark.parametrize(
+    ("rest", "laid_down", "why"),
+    [
+        ({"silence_id": 1}, rules(route()), Deferral(DeferredBy.SILENCE, START + DAY)),
+        ({"silence_id": 2}, rules(route()), None),
+        ({"flap": Flap.HELD}, rules(route()), Deferral(DeferredBy.FLAP, START + DAY)),
+        ({}, rules(route(digest="0 18 * * *")), Deferral(DeferredBy.DIGEST, START + 6 * HOUR)),
+        ({}, rules(route(), quiet=(QuietWindow("siesta", time(11), time(15)),)), Deferral(DeferredBy.QUIET, START + 3 * HOUR)),
+        ({}, rules(route()), None),
+    ],
+    ids=["a silence", "a silence that is over", "flapping", "a digest", "quiet hours", "nothing"],
+)  # fmt: skip
+def test_what_waits_says_for_what_and_until_when(
+    rest: dict[str, Any], laid_down: RoutingRules, why: Deferral | None
+) -> None:
+    items = queued(Market().opens_with().costs("110"), **rest)
+    released = release(items, laid_down, receiver="team", now=START, silences=[silence(START, DAY)])
+    assert released.deferred.get(1) == why
+    assert len(released.batches) == (why is None)
 
 
 def test_the_same_change_from_two_routes_is_told_once() -> None:
@@ -688,6 +710,40 @@ def test_every_delivery_is_told_or_netted_once_and_none_waits_for_ever(
     assert len(done) + simulation.netted == len(market.changes)
     assert simulation.waiting() == 0
     assert all(message.batch.contents for message in told)
+
+
+@settings(deadline=None)
+@given(
+    happenings,
+    st.sampled_from([None, "0 9 * * 1", "0 */6 * * *"]),
+    st.integers(0, 100),
+    st.lists(
+        st.sampled_from([(None, Flap.STEADY), (1, Flap.STEADY), (None, Flap.HELD)]), min_size=9
+    ),
+)
+def test_each_delivery_is_sent_or_netted_or_waits_for_a_reason(
+    events: list[Happening],
+    digest: str | None,
+    hours: int,
+    marks: list[tuple[int | None, Flap]],
+) -> None:
+    market = happened(events)
+    now = START + hours * HOUR
+    items = [
+        replace(item, silence_id=silence_id, flap=flap)
+        for item, (silence_id, flap) in zip(queued(market), cycle(marks), strict=False)
+        if item.queued_at <= now
+    ]
+    quiet = silence(START + 5 * HOUR, 2 * DAY)
+    released = release(
+        items, deferring(digest), receiver="team", now=now, silences=[quiet] if digest else []
+    )
+    ended = [number for batch in released.batches for number in batch.deliveries]
+    ended += [*released.netted, *released.deferred]
+    assert sorted(ended) == [item.delivery_id for item in items]
+    ends = [why.until for why in released.deferred.values() if why.until is not None]
+    assert all(end > now for end in ends)
+    assert released.next_at == min(ends, default=None)
 
 
 @settings(deadline=None)

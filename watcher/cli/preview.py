@@ -20,6 +20,7 @@ from watcher.cli.options import (
     load_settings_leniently,
     open_state,
     since_option,
+    start_log,
 )
 from watcher.cli.output import BadUsage, failed, say, unknown_receiver
 from watcher.cli.simulate import (
@@ -103,6 +104,7 @@ def preview(
     settings = load_settings_leniently(options)
     if receiver not in settings.receiver_names():
         raise unknown_receiver(receiver, settings.receiver_names())
+    start_log(settings, minimum_level="warning")
     if since is None:
         since = datetime.now(UTC) - parse_duration(DEFAULT_SINCE)
     previewed = asyncio.run(

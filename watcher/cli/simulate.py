@@ -23,6 +23,7 @@ from watcher.cli.options import (
     load_settings_leniently,
     open_state,
     since_option,
+    start_log,
 )
 from watcher.cli.output import BadUsage, local_time, moment, print_json, say, utc
 from watcher.cli.query import KINDS
@@ -464,6 +465,7 @@ def replay(options: GlobalOptions, since: datetime, file: Path | None, as_json: 
     second each); charts are named, not drawn. Addresses need not be readable.
     """
     tried = load_settings_leniently(GlobalOptions(file) if file else options)
+    start_log(tried, minimum_level="warning")
     summary = asyncio.run(_replay(options, tried, since, as_json=as_json))
     if not as_json:
         for line in summary.lines():
