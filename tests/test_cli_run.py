@@ -239,6 +239,17 @@ async def test_test_notify_says_what_each_receiver_made_of_it(
     assert CANARY not in result.stdout + result.stderr
 
 
+async def test_test_notify_sends_the_sample_by_the_template_of_its_receiver(tmp_path: Path) -> None:
+    (tmp_path / "mine.j2").write_text("{{ notices[0].kind if notices }}, in my words")
+    async with service(200) as (url, received):
+        (tmp_path / "config.yaml").write_text(
+            f'receivers: {{team: {{url: "{url}", template: mine.j2}}}}'
+        )
+        result = await run(tmp_path, "test-notify", "team")
+    assert result.code == 0, result.stderr
+    assert received[0]["message"] == "sample, in my words"
+
+
 async def test_test_notify_without_receivers_prints_the_sample(tmp_path: Path) -> None:
     (tmp_path / "config.yaml").write_text("{}")
     result = await run(tmp_path, "test-notify")

@@ -344,7 +344,7 @@ async def try_receivers(
 
     Gives name, outcome and time taken, in the order of the configuration.
     """
-    from watcher.wording import Known, word  # noqa: PLC0415 - most rounds make no message
+    from watcher.wording import Known, word  # noqa: PLC0415 - loads what only messages need
 
     wanted = [r for r in open_receivers(settings, terminal) if not names or r.name in names]
     alert_id = new_alert_id(rng or SystemRandom())
