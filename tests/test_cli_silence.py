@@ -10,8 +10,8 @@ import pytest
 
 from command_line import CANARY, Place
 from stored import commit, record
-from watcher.app import parse_silence
 from watcher.config.routes import MatchSettings
+from watcher.config.rules import parse_silence
 from watcher.store.requests import AddSilence, EndSilence
 from watcher.store.store import open_store
 from watcher.store.values import StoredSilence

@@ -16,7 +16,7 @@ from config_checks import check_url, problems_in
 from watcher.catalog.changes import ANNOUNCED_BY_DEFAULT, Kind
 from watcher.config.loading import load
 from watcher.config.routes import MatchSettings, MinChangeSettings, RouteSettings, parse_pattern
-from watcher.config.routing_rules import routing_rules
+from watcher.config.rules import routing_rules
 from watcher.config.settings import Settings
 from watcher.routing.calendar import QuietWindow, next_moment
 from watcher.routing.match import Matcher, Pattern

@@ -22,13 +22,13 @@ from click.testing import CliRunner, Result
 
 from watcher.cli.main import cli
 from watcher.cli.query import ask_readiness
-from watcher.config.addresses import TcpAddress, UnixAddress
+from watcher.config.addresses import ListenError, TcpAddress, UnixAddress
 from watcher.config.settings import Settings
 from watcher.monitor.alarms import Alarm, AlarmKind
 from watcher.monitor.health import health_routes, unready_reasons
 from watcher.monitor.metrics import Metrics
 from watcher.monitor.monitor import Monitor
-from watcher.monitor.web import MOST_CONNECTIONS, ListenError, serve
+from watcher.monitor.web import MOST_CONNECTIONS, serve
 from watcher.store.connection import StateError
 from watcher.store.values import PollStatus, ReceiverStatus, Status
 

@@ -9,9 +9,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from watcher.app import parse_silence
 from watcher.catalog.confirm import ConfirmRules
-from watcher.config.routing_rules import routing_rules
+from watcher.config.rules import parse_silence, routing_rules
 from watcher.config.settings import Settings
 from watcher.outbox import Batcher, MessageRules, Outbox
 from watcher.poller import Poller, PollRules

@@ -17,9 +17,9 @@ from torture.ledger import Ledger
 from torture.machine import temporary_directory
 from torture.market import Market
 from torture.trial import BrokenPromise, Tally, Trial
-from watcher.app import parse_silence
 from watcher.catalog.changes import Kind, RecordedChange
 from watcher.catalog.confirm import ConfirmRules
+from watcher.config.rules import parse_silence
 from watcher.config.settings import PollSettings, SourceSettings
 from watcher.observer import PollOutcome, PollReport
 from watcher.poller import Poller, PollRules

@@ -8,11 +8,9 @@ generation, replaced whole between two polls when a new configuration is taken i
 from __future__ import annotations
 
 import asyncio
-import json
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from functools import lru_cache
 from itertools import chain
 from random import SystemRandom
 from time import perf_counter
@@ -20,26 +18,21 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, TextIO
 
 import structlog
-from pydantic import ValidationError
 
 from watcher.catalog.changes import Notice, NoticeKind, RecordedChange
-from watcher.catalog.confirm import ConfirmRules
 from watcher.config.errors import ConfigError
 from watcher.config.reload import compare
-from watcher.config.routes import MatchSettings
-from watcher.config.routing_rules import matcher, routing_rules
+from watcher.config.rules import alarm_rules, confirm_rules, parse_silence, routing_rules
 from watcher.kie.client import open_client
 from watcher.monitor.alarms import AlarmKind
 from watcher.monitor.direct import say_last_words, withdraw_last_words
 from watcher.monitor.heartbeat import open_heartbeat
-from watcher.monitor.monitor import Monitor, alarm_rules
+from watcher.monitor.monitor import Monitor
 from watcher.notify.receiver import Outcome, TerminalReceiver, Verdict, open_receiver
 from watcher.observer import NOBODY, Observer
 from watcher.outbox import Batcher, MessageRules, Outbox, new_alert_id
 from watcher.poller import Poller, PollRules
-from watcher.routing.match import Matcher
 from watcher.routing.release import Batch
-from watcher.routing.rules import Silence
 from watcher.schedule import first_of
 from watcher.store.connection import UnusableError
 from watcher.store.requests import AcceptHolds, StartOver
@@ -54,8 +47,9 @@ if TYPE_CHECKING:
     from watcher.config.settings import Settings
     from watcher.notify.receiver import Receiver
     from watcher.observer import PollReport
+    from watcher.routing.rules import RoutingRules
     from watcher.store.requests import Request
-    from watcher.store.values import Retention, StoredSilence
+    from watcher.store.values import Retention
 
 log = structlog.get_logger()
 
@@ -417,7 +411,7 @@ async def open_parts(
             client,
             store,
             settings.poll,
-            PollRules(_confirm_rules(settings), messages.routing, parse_silence),
+            PollRules(confirm_rules(settings), messages.routing, parse_silence),
             now=now,
             rng=rng,
             pace=pace,
@@ -439,30 +433,6 @@ def open_receivers(settings: Settings, terminal: TextIO) -> tuple[Receiver, ...]
     )
 
 
-def parse_silence(stored: StoredSilence) -> Silence:
-    """A silence with its matcher parsed; one that cannot be parsed holds nothing back."""
-    try:
-        parsed, until_at = _parse_matcher(json.dumps(stored.spec)), stored.until_at
-    except ValidationError:
-        # It was checked when it was requested, so another version of the program wrote it.
-        parsed, until_at = Matcher(), stored.since_at
-    return Silence(
-        id=stored.id,
-        matcher=parsed,
-        since_at=stored.since_at,
-        until_at=until_at,
-        reason=stored.reason,
-        drop=stored.dropping,
-        ended_at=stored.ended_at,
-    )
-
-
-# Cached, because a regular expression is tried on hard texts each time it is parsed.
-@lru_cache(maxsize=512)
-def _parse_matcher(spec: str) -> Matcher:
-    return matcher(MatchSettings.model_validate(json.loads(spec)))
-
-
 def message_rules(settings: Settings) -> MessageRules:
     """When a receiver gets something, and in which form."""
     return MessageRules(
@@ -474,15 +444,4 @@ def message_rules(settings: Settings) -> MessageRules:
             if receiver.template is not None
         },
         charts=frozenset(name for name, it in settings.receivers.items() if it.charts),
-    )
-
-
-def _confirm_rules(settings: Settings) -> ConfirmRules:
-    confirm = settings.confirm
-    return ConfirmRules(
-        removals=confirm.removals,
-        implausible=confirm.implausible,
-        implausible_factor=confirm.implausible_factor,
-        collapse=confirm.collapse,
-        collapse_share=confirm.collapse_share,
     )

@@ -110,7 +110,7 @@ def _failure_for(error: Exception) -> CommandFailure | None:
 
     if isinstance(error, SourceError):
         return failed(str(error))
-    from watcher.monitor.web import ListenError
+    from watcher.config.addresses import ListenError
 
     return BadConfiguration(f"kie-watcher: {error}") if isinstance(error, ListenError) else None
 

@@ -104,7 +104,7 @@ class Receivers:
 
 async def read_past(reader: StateReader, since: datetime) -> Past:
     """Read what happened since a time."""
-    from watcher.app import parse_silence
+    from watcher.config.rules import parse_silence
 
     notices = [n for n in await reader.notices(since) if n.kind in _ABOUT_THE_CATALOGUE]
     # What a baseline found different is stored, and on purpose announced to nobody.
@@ -197,7 +197,7 @@ def test(
     get the change now, or until when a silence, a digest or quiet hours would hold it back. Nothing
     is sent. Thresholds are measured from --usd-before; all prices are of one unit.
     """
-    from watcher.config.routing_rules import routing_rules
+    from watcher.config.rules import routing_rules
 
     change = _made_up_change(kinds, described, (usd_before, usd_after))
     rules, now = routing_rules(load_settings_leniently(options)), datetime.now(UTC)
@@ -327,7 +327,7 @@ class TestedDelivery:
 
 async def _read_silences(options: GlobalOptions) -> list[Silence]:
     """The silences there are; none where there is no state yet."""
-    from watcher.app import parse_silence
+    from watcher.config.rules import parse_silence
     from watcher.store.connection import NoStateError
 
     try:

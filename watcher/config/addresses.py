@@ -20,6 +20,10 @@ _URL_CHARACTERS = re.compile(r"[!-~]+")
 _HOST_AND_PORT = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([A-Za-z0-9.-]+)):([0-9]{1,5})")
 
 
+class ListenError(Exception):
+    """The address cannot be listened on; the text says why and what to set instead."""
+
+
 @dataclass(frozen=True, slots=True)
 class TcpAddress:
     """A host (a name, or an IPv4 or IPv6 address without brackets) and a port."""

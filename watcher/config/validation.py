@@ -234,7 +234,7 @@ class _Contradictions:
         if not routes or not self._are_valid("routes", "announce"):
             return
         # Routing imports a library for regular expressions; only those with routes wait for it.
-        from watcher.config.routing_rules import matcher  # noqa: PLC0415
+        from watcher.config.rules import matcher  # noqa: PLC0415
         from watcher.routing.match import Matcher  # noqa: PLC0415
 
         taken: dict[str, int] = {}

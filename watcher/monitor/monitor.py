@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 import structlog
 
 from watcher.catalog.changes import NoticeKind
-from watcher.monitor.alarms import AlarmKind, AlarmRules, Alarms
+from watcher.config.rules import alarm_rules
+from watcher.monitor.alarms import AlarmKind, Alarms
 from watcher.monitor.direct import notify_directly
 from watcher.monitor.systemd import Supervisor, Watchdog
 from watcher.notify.receiver import Verdict
@@ -265,16 +266,6 @@ class Monitor(Observer):
             self._unsent.remove((notice, names))
             if left := tuple(name for name in names if name not in accepted):
                 self._unsent.append((notice, left))
-
-
-def alarm_rules(settings: Settings) -> AlarmRules:
-    """What the settings say about alarms."""
-    return AlarmRules(
-        operators=settings.operator,
-        receivers=settings.receiver_names(),
-        # One failed poll of a slow watcher does not make it blind.
-        blind_after=max(settings.operator_after, 2 * settings.poll.interval),
-    )
 
 
 def _log(notice: Notice, receivers: tuple[str, ...]) -> None:

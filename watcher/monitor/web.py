@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, cast
 import structlog
 from aiohttp import web
 
-from watcher.config.addresses import TcpAddress, UnixAddress
+from watcher.config.addresses import ListenError, TcpAddress, UnixAddress
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable
@@ -39,10 +39,6 @@ _HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "Server": "kie-watcher",
 }
-
-
-class ListenError(Exception):
-    """The server cannot listen on the address; the text says why and what to set instead."""
 
 
 @asynccontextmanager

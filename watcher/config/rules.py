@@ -1,18 +1,26 @@
-"""The settings about routing, as the values that routing works with."""
+"""The settings, as the rules that routing, confirmation and alarms go by."""
 
 from __future__ import annotations
 
+import json
+from functools import lru_cache
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
+from pydantic import ValidationError
+
+from watcher.catalog.confirm import ConfirmRules
 from watcher.config.field_types import DAYS
+from watcher.config.routes import MatchSettings
+from watcher.monitor.alarms import AlarmRules
 from watcher.routing.calendar import QuietWindow
 from watcher.routing.match import Matcher, Pattern
-from watcher.routing.rules import FlapRule, Route, RoutingRules, Usage
+from watcher.routing.rules import FlapRule, Route, RoutingRules, Silence, Usage
 
 if TYPE_CHECKING:
-    from watcher.config.routes import MatchSettings, QuietHoursSettings, RouteSettings
+    from watcher.config.routes import QuietHoursSettings, RouteSettings
     from watcher.config.settings import Settings
+    from watcher.store.values import StoredSilence
 
 
 def routing_rules(settings: Settings) -> RoutingRules:
@@ -27,6 +35,52 @@ def routing_rules(settings: Settings) -> RoutingRules:
         usage=tuple(usage),
         flap=FlapRule(settings.flap.changes, settings.flap.within),
     )
+
+
+def confirm_rules(settings: Settings) -> ConfirmRules:
+    """How long which changes wait to be seen again."""
+    confirm = settings.confirm
+    return ConfirmRules(
+        removals=confirm.removals,
+        implausible=confirm.implausible,
+        implausible_factor=confirm.implausible_factor,
+        collapse=confirm.collapse,
+        collapse_share=confirm.collapse_share,
+    )
+
+
+def alarm_rules(settings: Settings) -> AlarmRules:
+    """Who is notified of alarms, and when the watcher counts as blind."""
+    return AlarmRules(
+        operators=settings.operator,
+        receivers=settings.receiver_names(),
+        # One failed poll of a slow watcher does not make it blind.
+        blind_after=max(settings.operator_after, 2 * settings.poll.interval),
+    )
+
+
+def parse_silence(stored: StoredSilence) -> Silence:
+    """A silence with its matcher parsed; one that cannot be parsed holds nothing back."""
+    try:
+        parsed, until_at = _parse_matcher(json.dumps(stored.spec)), stored.until_at
+    except ValidationError:
+        # It was checked when it was requested, so another version of the program wrote it.
+        parsed, until_at = Matcher(), stored.since_at
+    return Silence(
+        id=stored.id,
+        matcher=parsed,
+        since_at=stored.since_at,
+        until_at=until_at,
+        reason=stored.reason,
+        drop=stored.dropping,
+        ended_at=stored.ended_at,
+    )
+
+
+# Cached, because a regular expression is tried on hard texts each time it is parsed.
+@lru_cache(maxsize=512)
+def _parse_matcher(spec: str) -> Matcher:
+    return matcher(MatchSettings.model_validate(json.loads(spec)))
 
 
 def matcher(match: MatchSettings) -> Matcher:
