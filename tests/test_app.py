@@ -17,9 +17,9 @@ from aiohttp import web
 from structlog.testing import capture_logs
 
 from build import row
-from watcher.app import Reloads, run
 from watcher.config.errors import ConfigError, Place, Problem
 from watcher.config.settings import Settings
+from watcher.daemon import Reloads, run
 from watcher.notify.receiver import Outcome, TerminalReceiver, Verdict
 from watcher.simulator.faults import Envelope, Fault, Status
 from watcher.simulator.server import Simulator

@@ -19,7 +19,7 @@ IO = {"kie", "store", "notify"}
 OWN_LIBRARIES = {"kie": {"aiohttp"}, "store": {"aiosqlite", "sqlite3"}, "notify": {"apprise"}}
 CONFIG = {"config"}
 ORDER = {"poller", "outbox", "wording"}
-ROOTS = {"cli", "app", "demo", "__main__"}
+ROOTS = {"cli", "app", "daemon", "demo", "__main__"}
 # May import all the others: metrics, alarms, and the pages that say how they are. What polls and
 # sends reports to an `observer` that it is given, and does not know what comes of it.
 WATCHING = {"monitor"}

@@ -222,11 +222,19 @@ def test_no_reason_in_words_and_no_address_reaches_the_page() -> None:
 
 
 def test_a_watcher_without_web_loads_no_metrics_library() -> None:
-    program = "import sys, watcher.app\nprint('prometheus_client' in sys.modules)"
+    program = "import sys, watcher.daemon\nprint('prometheus_client' in sys.modules)"
     done = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=False
     )
     assert (done.stdout, done.stderr) == ("False\n", "")
+
+
+def test_one_poll_loads_nothing_that_watches_the_daemon() -> None:
+    program = "import sys, watcher.app; print([n for n in sys.modules if n.startswith('watcher.monitor.')])"
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False
+    )
+    assert (done.stdout, done.stderr) == ("['watcher.monitor.alarms']\n", "")
 
 
 # The files for Prometheus and Grafana

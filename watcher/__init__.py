@@ -32,7 +32,8 @@ Where to look:
   outbox report of themselves: `observer`
 - how long to wait before the next poll or try: `schedule`; what is safe to show: `safe_text`
 - what runs in a process that can be killed: `worker`, with `render.templates`, `render.charts`
-- what builds and joins everything: `app`; the demo and its market: `demo`, `simulator`
+- what builds and joins everything: `app`; what runs, reloads and stops it: `daemon`; the demo and
+  its market: `demo`, `simulator`
 
 `catalog`, `routing`, `render` and `monitor.alarms` are values in, values out: no network, no disk,
 no clock. `tests/test_imports.py` checks it.

@@ -15,8 +15,8 @@ from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, TextIO
 
-from watcher.app import Clock, run
 from watcher.config.settings import Settings
+from watcher.daemon import Clock, run
 from watcher.notify.receiver import TerminalReceiver
 from watcher.schedule import first_of
 from watcher.simulator.generator import generate

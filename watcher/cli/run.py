@@ -1,6 +1,6 @@
 """The commands that watch: `run` until it is stopped, `check` once, `demo` on a made-up market.
 
-Signals and exit codes are handled here; `app` does the work.
+Signals and exit codes are handled here; `app` and `daemon` do the work.
 """
 
 from __future__ import annotations
@@ -106,7 +106,7 @@ def demo(speed: float) -> None:
 
 
 async def _run(options: GlobalOptions, settings: Settings) -> None:
-    from watcher.app import Reloads, run
+    from watcher.daemon import Reloads, run
 
     stop = asyncio.Event()
     reloads = Reloads(load=lambda: load_settings(options), configure_log=start_log)

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from watcher.catalog.changes import Notice
     from watcher.monitor.alarms import AlarmRules
-    from watcher.notify.receiver import Outcome, Receiver
+    from watcher.notify.receiver import Receiver
     from watcher.store.connection import StateError
 
 log = structlog.get_logger()
@@ -42,22 +42,17 @@ _LONGEST_NOTE = 64 * 1024
 _NOTE_SUFFIX = ".told"
 
 
-async def send_directly(receiver: Receiver, notice: Notice, alert_id: str) -> Outcome:
-    """Send a notice at once, and only once."""
-    message = render([notice], receiver.service, alert_id)
-    markup = receiver.service.markup.value
-    return await receiver.send(message.title, message.body, alert_id, markup)
-
-
 async def notify_directly(
     receivers: Sequence[Receiver], names: Collection[str], notice: Notice, rng: Random
 ) -> frozenset[str]:
-    """Send a notice to the receivers named; those that accepted it. Never raises."""
+    """Send a notice, once, to the receivers named; those that accepted it. Never raises."""
 
     async def accepts(receiver: Receiver) -> bool:
+        alert_id, markup = new_alert_id(rng), receiver.service.markup.value
         try:
+            message = render([notice], receiver.service, alert_id)
             async with asyncio.timeout(SEND_TIMEOUT.total_seconds()):
-                outcome = await send_directly(receiver, notice, new_alert_id(rng))
+                outcome = await receiver.send(message.title, message.body, alert_id, markup)
         except Exception:
             log.exception("alarm.send_failed", receiver=receiver.name)
             return False
