@@ -188,7 +188,8 @@ class _Daemon:
                     observer=monitor,
                 )
             )
-            running = [parts.poller.run(ended), parts.outbox.run(ended)]
+            monitor.wake_outbox = parts.outbox.wake
+            loops = [parts.poller.run, parts.outbox.run]
             if settings.heartbeat is not None:
                 every = settings.heartbeat.every
                 monitor.heartbeat = await stack.enter_async_context(
@@ -198,9 +199,8 @@ class _Daemon:
                         observer=monitor,
                     )
                 )
-                running.append(monitor.heartbeat.run(ended))
-            monitor.wake_outbox = parts.outbox.wake
-            tasks = [asyncio.create_task(each) for each in running]
+                loops.append(monitor.heartbeat.run)
+            tasks = [asyncio.create_task(loop(ended)) for loop in loops]
             try:
                 return await self._next_generation(current, tasks)
             finally:
