@@ -151,7 +151,7 @@ async def test_operators_are_told_once_and_of_the_end_as_well(tmp_path: Path) ->
         (message,) = me.received
         assert "state" in message.text
         assert "damaged" in message.text
-        marker = tmp_path / "state.db.told"
+        marker = tmp_path / "state.db.notified"
         assert marker.stat().st_mode & 0o777 == 0o600
 
         (tmp_path / "state.db").write_bytes(sound)
@@ -253,7 +253,7 @@ async def test_without_operators_nobody_is_told(state: Path) -> None:
 
 @pytest.mark.parametrize("content", ["", "{}", "[" * 100_000, '{"kind": "state", "since_at": 3}'])
 async def test_a_note_that_cannot_be_read_is_as_good_as_none(state: Path, content: str) -> None:
-    state.with_name("state.db.told").write_text(content)
+    state.with_name("state.db.notified").write_text(content)
     me = Operator("me")
     await say(state, me)
 

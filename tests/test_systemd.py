@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 from watcher.config.settings import PollSettings, SourceSettings
 from watcher.kie.client import MIN_ATTEMPTS, open_client
-from watcher.monitor.systemd import Progress, Supervisor, Watchdog
+from watcher.monitor.systemd import Supervisor, Watchdog
 from watcher.notify.addresses import SERVICE_TIMEOUT
 from watcher.outbox import LONGEST_ROUND
 
@@ -170,26 +170,32 @@ def test_a_supervisor_that_stopped_reading_holds_up_only_for_a_moment(
 # Progress
 
 
+def watchdog_at(clock: Clock) -> Watchdog:
+    return Watchdog(Supervisor(), MINUTE, clock)
+
+
 def test_who_signs_in_time_is_not_silent() -> None:
-    progress = Progress().checked_in("poller", 10.0, MINUTE).checked_in("outbox", 10.0, 2 * MINUTE)
-    assert progress.overdue(70.0) == {}
-    assert progress.overdue(70.5) == {"poller": timedelta(seconds=60.5)}
-    assert progress.checked_in("poller", 70.5, MINUTE).overdue(130.5) == {
-        "outbox": timedelta(seconds=120.5)
-    }
+    clock = Clock()
+    watchdog = watchdog_at(clock)
+    watchdog.check_in("poller", MINUTE)
+    watchdog.check_in("outbox", 2 * MINUTE)
+    clock.passes(MINUTE)
+    assert watchdog.overdue == {}
+    clock.passes(timedelta(seconds=0.5))
+    assert watchdog.overdue == {"poller": timedelta(seconds=60.5)}
+    watchdog.check_in("poller", MINUTE)
+    clock.passes(MINUTE)
+    assert watchdog.overdue == {"outbox": timedelta(seconds=120.5)}
 
 
 def test_who_rests_or_never_came_is_not_awaited() -> None:
-    assert Progress().overdue(1e9) == {}
-    progress = Progress().checked_in("outbox", 10.0, MINUTE).checked_in("outbox", 20.0, None)
-    assert progress.overdue(1e9) == {}
-    assert progress.last == {"outbox": 20.0}
-
-
-def test_progress_is_a_value() -> None:
-    first = Progress().checked_in("poller", 10.0, MINUTE)
-    first.checked_in("poller", 500.0, MINUTE)
-    assert first.overdue(100.0) == {"poller": timedelta(seconds=90)}
+    clock = Clock()
+    watchdog = watchdog_at(clock)
+    assert watchdog.overdue == {}
+    watchdog.check_in("outbox", MINUTE)
+    watchdog.check_in("outbox", None)
+    clock.passes(timedelta(days=9000))
+    assert watchdog.overdue == {}
 
 
 @given(
@@ -197,12 +203,14 @@ def test_progress_is_a_value() -> None:
     later=st.floats(0, 1e6),
 )
 def test_only_the_last_sign_counts(signs: list[tuple[float, float]], later: float) -> None:
-    progress = Progress()
+    clock = Clock()
+    watchdog = watchdog_at(clock)
     for at, within in signs:
-        progress = progress.checked_in("poller", at, timedelta(seconds=within))
+        clock.now = at
+        watchdog.check_in("poller", timedelta(seconds=within))
     at, within = signs[-1]
-    now = at + later
-    assert bool(progress.overdue(now)) is (now > at + timedelta(seconds=within).total_seconds())
+    clock.now = at + later
+    assert bool(watchdog.overdue) is (clock.now > at + timedelta(seconds=within).total_seconds())
 
 
 # How long work may take

@@ -36,7 +36,6 @@ if TYPE_CHECKING:
     from watcher.config.settings import Settings
     from watcher.notify.receiver import Receiver
     from watcher.observer import PollReport
-    from watcher.routing.rules import RoutingRules
     from watcher.store.requests import Request
 
 

@@ -24,6 +24,7 @@ from watcher.monitor.alarms import AlarmKind
 from watcher.monitor.direct import say_last_words, withdraw_last_words
 from watcher.monitor.heartbeat import open_heartbeat
 from watcher.monitor.monitor import Monitor
+from watcher.render.figures import counted
 from watcher.schedule import first_of
 from watcher.store.connection import UnusableError
 from watcher.store.retention import prune_regularly, retention_of
@@ -235,7 +236,8 @@ class _Daemon:
             change = compare(current.settings, loaded)
             receivers = await asyncio.to_thread(open_receivers, change.settings, self.terminal)
         except ConfigError as error:
-            problem = f"{len(error.problems)} in the configuration: {error.problems[0]}"
+            mistakes = counted(len(error.problems), "mistake", "mistakes")
+            problem = f"{mistakes}, the first: {error.problems[0]}"
             log.warning("config.refused", problems=[str(each) for each in error.problems])
             self.monitor.configured(problem)
             return None

@@ -39,7 +39,7 @@ SEND_TIMEOUT = timedelta(seconds=45)
 REMIND_AFTER = timedelta(days=1)
 
 _LONGEST_NOTE = 64 * 1024
-_NOTE_SUFFIX = ".told"
+_NOTE_SUFFIX = ".notified"
 
 
 async def notify_directly(

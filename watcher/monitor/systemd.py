@@ -11,10 +11,9 @@ import os
 import re
 import socket
 import time
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from datetime import timedelta
 from math import inf
-from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import structlog
@@ -83,34 +82,6 @@ class Supervisor:
             log.debug("supervisor.unreachable", why=type(error).__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """When each loop last checked in, and by when it must check in again.
-
-    Times are seconds of a clock that nobody sets. Nothing is expected of a loop that never checked
-    in, or that rests.
-    """
-
-    last: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
-    due: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
-
-    def checked_in(self, who: str, now: float, within: timedelta | None) -> Progress:
-        """The progress after `who` checked in, to check in again `within` that time.
-
-        `None`: it rests until it is woken, or is gone for good; nothing is expected of it.
-        """
-        due = inf if within is None else now + within.total_seconds()
-        return replace(self, last={**self.last, who: now}, due={**self.due, who: due})
-
-    def overdue(self, now: float) -> dict[str, timedelta]:
-        """Who is overdue, and how long ago it last checked in."""
-        return {
-            who: timedelta(seconds=round(now - self.last[who], 3))
-            for who, due in self.due.items()
-            if now > due
-        }
-
-
 class Watchdog:
     """Pings the supervisor from the event loop, as long as no loop is overdue.
 
@@ -129,7 +100,8 @@ class Watchdog:
         self._supervisor = supervisor
         self._every = every
         self._clock = clock
-        self._progress = Progress()
+        # When each loop last checked in, and by when it must again.
+        self._loops: dict[str, tuple[float, float]] = {}
         self._stalled = False
 
     @classmethod
@@ -142,17 +114,26 @@ class Watchdog:
         return cls(supervisor, timedelta(microseconds=int(period)) / 2)
 
     @property
-    def overdue(self) -> tuple[str, ...]:
-        """Who is overdue at this moment."""
-        return tuple(self._progress.overdue(self._clock()))
+    def overdue(self) -> dict[str, timedelta]:
+        """Who is overdue at this moment, and how long ago it last checked in."""
+        now = self._clock()
+        return {
+            who: timedelta(seconds=round(now - last, 3))
+            for who, (last, due) in self._loops.items()
+            if now > due
+        }
 
     def check_in(self, who: str, within: timedelta | None) -> None:
-        """`who` works, and checks in again `within` that time (`None`: it rests or is gone)."""
-        self._progress = self._progress.checked_in(who, self._clock(), within)
+        """`who` works, and checks in again `within` that time.
+
+        `None`: it rests until it is woken, or is gone for good; nothing is expected of it.
+        """
+        now = self._clock()
+        self._loops[who] = (now, inf if within is None else now + within.total_seconds())
 
     def ping(self) -> bool:
         """Ping, unless a loop is overdue, which is logged once. Whether it pinged."""
-        if overdue := self._progress.overdue(self._clock()):
+        if overdue := self.overdue:
             if not self._stalled:
                 log.error("watchdog.stalled", overdue=overdue)
             self._stalled = True
