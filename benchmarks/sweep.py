@@ -29,13 +29,13 @@ from watcher.catalog.confirm import ConfirmRules
 from watcher.config.settings import PollSettings, SourceSettings
 from watcher.kie.client import KieClient
 from watcher.kie.responses import Body
-from watcher.observer import PollOutcome
 from watcher.poller import Poller, PollRules
 from watcher.routing.rules import RoutingRules, Silence
 from watcher.simulator.catalogue import Catalogue
 from watcher.simulator.generator import generate
 from watcher.simulator.random_edits import Meaning, random_edit
 from watcher.store.store import Store, open_store
+from watcher.store.values import PollOutcome
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence

@@ -19,7 +19,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--update-golden", action="store_true", help="rewrite tests/golden as it is")
 
 
-_LOGGERS = (None, "aiohttp", "aiosqlite", "apprise", "asyncio", "requests", "urllib3")
+_LOGGERS = (None, "aiohttp", "apprise", "asyncio", "requests", "urllib3")
 
 
 @pytest.fixture(autouse=True)

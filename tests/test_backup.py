@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import sqlite3
 import stat
-from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -13,8 +11,9 @@ import pytest
 from stored import START, commit, minutes, record, removed
 from watcher.store.backup import back_up, rebuild, restore
 from watcher.store.connection import InUseError, NoStateError, StateError
-from watcher.store.schema import MIGRATIONS, NEWEST
-from watcher.store.store import open_reader, open_store
+from watcher.store.queries import open_reader
+from watcher.store.store import open_store
+from watcher.store.values import PollOutcome
 
 
 @pytest.fixture
@@ -37,7 +36,7 @@ async def test_a_backup_is_one_moment_of_a_state_in_use(state: Path, tmp_path: P
     async with open_store(state) as store:
         await store.record(commit(baseline=(record("Reel"),)))
         back_up(state, copy)
-        await store.note_poll(minutes(1), "quiet")
+        await store.note_poll(minutes(1), PollOutcome.QUIET)
 
     assert await names(copy) == ["Reel"]
     assert stat.S_IMODE(copy.stat().st_mode) == 0o600
@@ -149,27 +148,11 @@ async def test_a_damaged_state_is_moved_aside_with_its_log(state: Path) -> None:
     assert await names(state) == ["Aria"]
 
 
-async def test_an_older_format_is_backed_up_before_it_is_brought_up_to_date(state: Path) -> None:
-    with closing(sqlite3.connect(state)) as connection:
-        connection.execute("PRAGMA application_id = 0x6B696577")
-        for statement in MIGRATIONS[0]:
-            connection.execute(statement)
-        connection.execute("PRAGMA user_version = 1")
-        connection.commit()
-
-    async with open_store(state) as store:
-        await store.note_poll(START, "quiet")
-
-    kept = state.with_name(f"state.db.before-format-{NEWEST}")
-    with closing(sqlite3.connect(kept)) as connection:
-        assert connection.execute("PRAGMA user_version").fetchone() == (1,)
-
-
 async def test_backups_and_commits_do_not_disturb_each_other(state: Path, tmp_path: Path) -> None:
     async with open_store(state) as store:
         await store.record(commit(baseline=tuple(record(f"Reel {n}") for n in range(200))))
         copies = [asyncio.to_thread(back_up, state, tmp_path / f"{n}.db") for n in range(3)]
-        notes = [store.note_poll(minutes(n), "quiet") for n in range(30)]
+        notes = [store.note_poll(minutes(n), PollOutcome.QUIET) for n in range(30)]
         await asyncio.gather(*copies, *notes)
 
     assert [len(await names(tmp_path / f"{n}.db")) for n in range(3)] == [200] * 3

@@ -17,8 +17,10 @@ from watcher import __version__
 from watcher.catalog.changes import CreditValueChange, Kind, public_fields
 from watcher.catalog.confirm import Hold, HoldReason
 from watcher.config.loading import example_text
+from watcher.store.queries import open_reader
 from watcher.store.requests import RetryMessages
-from watcher.store.store import Store, open_reader, open_store
+from watcher.store.store import Store, open_store
+from watcher.store.values import PollOutcome
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -57,8 +59,8 @@ async def fill(path: Path) -> None:
         )
         value = CreditValueChange(Decimal("0.005"), Decimal("0.006"))
         await store.record(commit(minutes(15), value, holds=(hold,)))
-        await store.note_poll(minutes(15), "changed")
-        await store.note_poll(minutes(20), "failed", "HTTP 503")
+        await store.note_poll(minutes(15), PollOutcome.CHANGED)
+        await store.note_poll(minutes(20), PollOutcome.FAILED, "HTTP 503")
         await tell(store)
 
 

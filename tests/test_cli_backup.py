@@ -38,7 +38,7 @@ def damage(state: Path) -> None:
 def test_a_backup_can_be_put_back_and_the_old_memory_is_kept(place: Place) -> None:
     said = place.run_ok("backup", "copy.db")
     copy = place.path / "copy.db"
-    assert f"Backed up {place.state} to copy.db (0.1 MB)." in said
+    assert f"Backed up {place.state} to copy.db (0.2 MB)." in said
     assert stat.S_IMODE(copy.stat().st_mode) == 0o600
 
     place.state.unlink()

@@ -12,7 +12,7 @@ from stored import START, commit, minutes, record
 from watcher.catalog.confirm import Hold, HoldReason
 from watcher.store.requests import AcceptHolds, HoldKey, StartOver
 from watcher.store.store import open_store
-from watcher.store.values import StoredSnapshot
+from watcher.store.values import PollOutcome, StoredSnapshot
 
 COLLAPSE = Hold(HoldReason.COLLAPSE, None, "", START, minutes(360))
 REMOVALS = tuple(Hold(HoldReason.REMOVAL, n, "", START, minutes(360)) for n in (1, 2))
@@ -157,7 +157,7 @@ def test_starting_over_is_left_to_the_next_sweep(held: Place) -> None:
 def test_before_the_first_baseline_there_is_nothing_to_start_over(place: Place) -> None:
     async def poll_in_vain() -> None:
         async with open_store(place.state) as store:
-            await store.note_poll(START, "failed", "HTTP 503")
+            await store.note_poll(START, PollOutcome.FAILED, "HTTP 503")
 
     asyncio.run(poll_in_vain())
     assert "There is no baseline yet" in place.run_ok("baseline")

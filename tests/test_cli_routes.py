@@ -11,7 +11,6 @@ from command_line import CANARY, Place
 from stored import commit, record
 from watcher.store.requests import AddSilence
 from watcher.store.store import open_store
-from watcher.store.values import StoredSilence
 
 ROUTES = f"""
 receivers:
@@ -141,10 +140,10 @@ quiet_hours:
 
 async def silenced(place: Place, *, drop: bool) -> None:
     now = datetime.now(UTC)
-    ours = StoredSilence(0, {"kinds": ["price"]}, now, now + timedelta(days=9), "party", drop)
+    ours = AddSilence(now, now + timedelta(days=9), {"kinds": ["price"]}, "party", drop)
     async with open_store(place.state) as store:
         await store.record(commit(baseline=(record(),)))
-        await store.apply(AddSilence(ours))
+        await store.apply(ours)
 
 
 @pytest.mark.parametrize(

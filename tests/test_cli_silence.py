@@ -175,7 +175,7 @@ async def test_beside_a_running_daemon_silences_are_left_for_it(place: Place) ->
         assert "The running daemon has been asked to add the silence" in said
         ((added, count),) = (await owner.take_requests()).applied
         assert isinstance(added, AddSilence)
-        assert (added.silence.spec, count) == ({"model": ["*"]}, 1)
+        assert (added.spec, count) == ({"model": ["*"]}, 1)
 
         await asyncio.to_thread(place.run_ok, "silence", "end", "1")
         ((ended, count),) = (await owner.take_requests()).applied

@@ -14,8 +14,10 @@ import pytest
 
 from stored import START, VALUE, commit, query, record
 from watcher.store.connection import InUseError, NoStateError, StateError, open_reading
+from watcher.store.queries import open_reader
 from watcher.store.schema import NEWEST
-from watcher.store.store import open_reader, open_store
+from watcher.store.store import open_store
+from watcher.store.values import PollOutcome
 
 
 @pytest.fixture
@@ -190,7 +192,7 @@ from watcher.store.store import open_store
 async def main(how):
     async with open_store(Path(sys.argv[1])) as store:
         match how:
-            case "refused": await store.note_poll(None, "quiet")
+            case "refused": await store.mark_sent(1, None)
             case "sys.exit": sys.exit(3)
             case "cancelled": asyncio.current_task().cancel(); await asyncio.sleep(9)
             case "second": await nested(store)
@@ -241,7 +243,7 @@ async def test_a_reader_sees_what_a_running_writer_has_stored(path: Path) -> Non
         await store.record(commit(baseline=(record(),)))
         async with open_reader(path) as reader:
             assert len((await reader.models()).models) == 1
-            await store.note_poll(START, "quiet")
+            await store.note_poll(START, PollOutcome.QUIET)
             poll = (await reader.status()).poll
             assert poll is not None
             assert poll.at == START
@@ -251,15 +253,17 @@ async def test_a_reader_needs_no_writer_and_does_not_keep_one_out(path: Path) ->
     await fill(path, models=1)
 
     async with open_reader(path) as reader, open_store(path) as store:
-        await store.note_poll(START, "quiet")
+        await store.note_poll(START, PollOutcome.QUIET)
         assert (await reader.status()).poll is not None
 
 
 async def test_a_reader_cannot_write(path: Path) -> None:
     await fill(path, models=1)
-    async with open_reading(path, NEWEST) as database:
-        with pytest.raises(StateError, match="cannot be opened or written"):
-            await database.write(lambda connection: connection.execute("DELETE FROM holds"))
+    with (
+        open_reading(path, NEWEST) as database,
+        pytest.raises(StateError, match="cannot be opened or written"),
+    ):
+        await database.execute("DELETE FROM holds")
 
 
 @pytest.mark.parametrize("there", ["nothing", "no bytes"])
@@ -273,6 +277,5 @@ async def test_a_reader_says_when_there_is_no_state_yet(path: Path, there: str) 
 
 async def test_a_reader_says_when_the_format_is_an_older_one(path: Path) -> None:
     await fill(path, models=1)
-    with pytest.raises(StateError, match="older kie-watcher"):
-        async with open_reading(path, NEWEST + 1):
-            pass
+    with pytest.raises(StateError, match="older kie-watcher"), open_reading(path, NEWEST + 1):
+        pass

@@ -157,7 +157,7 @@ class Play:
             self._fuse = self.fuses()
             async with open_store(self.path) as store:
                 # This is about crashes of the process; the power stays on, and the disk at ease.
-                await store._database._connection.execute("PRAGMA synchronous = OFF")
+                store._database._connection.execute("PRAGMA synchronous = OFF")
                 try:
                     await self._live(store, scenes)
                 except* Crash:

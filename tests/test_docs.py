@@ -5,6 +5,9 @@ from __future__ import annotations
 import ast
 import re
 import shlex
+from dataclasses import replace
+from datetime import timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,12 +16,15 @@ import pytest
 import yaml
 from pydantic import BaseModel
 
+from stored import START, commit, edited, query, record
 from watcher.catalog.changes import Kind
 from watcher.cli.main import cli
 from watcher.config.loading import load
 from watcher.config.settings import ReceiverSettings, Settings
 from watcher.monitor.alarms import AlarmKind
 from watcher.notify.addresses import check_url
+from watcher.store.store import open_store
+from watcher.store.values import PollCost, PollOutcome
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -240,6 +246,20 @@ def test_the_guide_for_operators_names_nothing_that_is_gone() -> None:
     told = OPERATING.partition("## Log events")[2]
     assert set(re.findall(r"^\| \w+ \| `([^`]+)`", told, re.MULTILINE)) == events()
     assert set(re.findall(r"`(kie_watcher_\w+)`", told)) == metrics()
+
+
+async def test_the_queries_of_the_guide_for_operators_answer(tmp_path: Path) -> None:
+    failed = PollCost(requests=2, bytes=0, changes=0, holds=0, took=timedelta(seconds=1))
+    async with open_store(tmp_path / "state.db") as store:
+        model = record("Kling 2.6, 1080p")
+        (known,) = (await store.record(commit(START - timedelta(days=1), baseline=(model,)))).models
+        await store.record(commit(START, edited(known, replace(model, credits=Decimal(96)))))
+        await store.note_poll(START, PollOutcome.FAILED, "HTTP 503", failed)
+
+    (block,) = blocks("sql", page=OPERATING)
+    answers = [query(tmp_path / "state.db", sql) for sql in block.split(";") if sql.strip()]
+    assert [row[2:4] for row in answers[0]] == [("84", "per 2 videos"), ("96", "per 2 videos")]
+    assert [len(rows) for rows in answers[1:]] == [1, 1, 1]
 
 
 @pytest.mark.parametrize("name", ["identity", "completeness", "confirmation", "price", "delivery"])

@@ -14,7 +14,8 @@ from aiohttp import web
 
 from watcher.catalog.changes import Notice, NoticeKind
 from watcher.monitor.heartbeat import Heartbeat, Signal, open_heartbeat, ping_url
-from watcher.observer import Observer, PollOutcome, PollReport
+from watcher.observer import Observer, PollReport
+from watcher.store.values import PollOutcome
 
 AT = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 CANARY = "c4n4ry-t0k3n-9d8f7a6b"

@@ -16,7 +16,7 @@ PURE = {"catalog", "routing", "render", "monitor.alarms", "store.values", "safe_
 APART = {"worker"}
 # Each I/O room, and the libraries that only it may touch.
 IO = {"kie", "store", "notify"}
-OWN_LIBRARIES = {"kie": {"aiohttp"}, "store": {"aiosqlite", "sqlite3"}, "notify": {"apprise"}}
+OWN_LIBRARIES = {"kie": {"aiohttp"}, "store": {"sqlite3"}, "notify": {"apprise"}}
 CONFIG = {"config"}
 ORDER = {"poller", "outbox", "wording"}
 ROOTS = {"cli", "app", "daemon", "demo", "__main__"}
@@ -24,7 +24,7 @@ ROOTS = {"cli", "app", "daemon", "demo", "__main__"}
 # sends reports to an `observer` that it is given, and does not know what comes of it.
 WATCHING = {"monitor"}
 
-LOOSE_LIBRARIES = {"aiohttp", "aiosqlite", "apprise", "asyncio", "sqlite3", "structlog", "time"}
+LOOSE_LIBRARIES = {"aiohttp", "apprise", "asyncio", "sqlite3", "structlog", "time"}
 NO_ROOM_IS_CALLED = {"utils", "util", "helpers", "helper", "manager", "handler", "common", "misc"}
 
 
@@ -128,7 +128,7 @@ def test_the_simulator_knows_nothing_of_the_rest(path: Path) -> None:
     assert rooms(path) <= {"simulator"}
 
 
-@pytest.mark.parametrize("library", ["apprise", "aiosqlite", "sqlite3", "aiohttp"])
+@pytest.mark.parametrize("library", ["apprise", "sqlite3", "aiohttp"])
 def test_a_library_of_one_room_is_imported_by_no_other(library: str) -> None:
     owners = {room for room, libraries_ in OWN_LIBRARIES.items() if library in libraries_}
     users = {room_of(path) for path in modules() if library in libraries(path)}
@@ -172,7 +172,7 @@ def test_asking_for_help_loads_no_machinery(command: list[str]) -> None:
         f"    main({[*command, '--help']!r})\n"
         "except SystemExit as end:\n"
         "    assert not end.code, end.code\n"
-        "heavy = {'apprise', 'aiohttp', 'pydantic', 'aiosqlite', 'structlog', 'rich'}\n"
+        "heavy = {'apprise', 'aiohttp', 'pydantic', 'sqlite3', 'structlog', 'rich'}\n"
         "print(sorted(heavy & set(sys.modules)), file=sys.stderr)\n"
     )
     done = subprocess.run(

@@ -32,7 +32,7 @@ NOTHING = Redactor([])
 
 @pytest.fixture(autouse=True)
 def everything_as_it_was() -> Iterator[None]:
-    names = ("", "apprise", "asyncio", "aiohttp", "aiosqlite")
+    names = ("", "apprise", "asyncio", "aiohttp")
     loggers = [logging.getLogger(name) for name in names]
     before = [(logger.level, list(logger.handlers), logger.propagate) for logger in loggers]
     yield

@@ -34,7 +34,6 @@ from watcher.config.settings import (
     StateSettings,
 )
 from watcher.notify.receiver import Verdict
-from watcher.observer import PollOutcome
 from watcher.simulator.catalogue import Promotion, Remove, Reprice
 from watcher.simulator.faults import (
     Bomb,
@@ -61,6 +60,7 @@ from watcher.simulator.generator import generate
 from watcher.simulator.random_edits import random_edit
 from watcher.simulator.server import Simulator
 from watcher.store.store import open_store
+from watcher.store.values import PollOutcome
 
 START = datetime(2026, 11, 22, 7, 0, tzinfo=UTC)
 MARKETS = 3

@@ -23,7 +23,6 @@ from watcher.config.settings import Settings
 from watcher.simulator.server import Simulator
 from watcher.store.requests import AddSilence
 from watcher.store.store import open_store
-from watcher.store.values import StoredSilence
 
 NAME = "Reel 2, 1080p"
 HOUR = timedelta(hours=1)
@@ -213,6 +212,6 @@ async def test_a_route_taken_out_of_the_configuration_holds_nothing_back(street:
 
 async def silence(street: Street, spec: dict[str, Any], *, dropping: bool) -> None:
     """What `silence add --for 1d` leaves behind."""
-    wanted = StoredSilence(0, spec, street.now, street.now + DAY, "they try prices", dropping)
+    wanted = AddSilence(street.now, street.now + DAY, spec, "they try prices", dropping)
     async with open_store(street.settings.state.path) as store:
-        await store.apply(AddSilence(wanted))
+        await store.apply(wanted)

@@ -23,8 +23,8 @@ from watcher.catalog.confirm import Hold, HoldReason
 from watcher.monitor.alarms import Alarm, AlarmKind
 from watcher.monitor.metrics import Metrics
 from watcher.notify.receiver import Outcome, Verdict
-from watcher.observer import PollOutcome, PollReport, SendAttempt
-from watcher.store.values import OpenHold, PollStatus, ReceiverStatus, Status
+from watcher.observer import PollReport, SendAttempt
+from watcher.store.values import OpenHold, PollOutcome, PollStatus, ReceiverStatus, Status
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 DOCS = Path(__file__).parent.parent / "docs"

@@ -18,10 +18,10 @@ from watcher.catalog.changes import Notice, NoticeKind
 from watcher.config.settings import Settings
 from watcher.monitor.monitor import Monitor, time_since_boot
 from watcher.notify.receiver import Outcome, Verdict
-from watcher.observer import PollOutcome, PollReport, SendAttempt
+from watcher.observer import PollReport, SendAttempt
 from watcher.render.markup import Markup, Service
 from watcher.store.connection import StateError
-from watcher.store.values import ReceiverStatus, Status
+from watcher.store.values import PollOutcome, ReceiverStatus, Status
 
 START = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)

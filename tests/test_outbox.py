@@ -448,3 +448,28 @@ async def test_whoever_asks_is_told_of_once_it_is_done(desk: Desk, tmp_path: Pat
 
     assert heard == [[request]]
     assert await receivers_due(desk.store) == ()
+
+
+async def test_a_mistake_over_requests_does_not_end_the_sending(desk: Desk, tmp_path: Path) -> None:
+    def breaks(_: object) -> None:
+        raise RuntimeError("a bug of ours")
+
+    rng, stop = Random(1), asyncio.Event()
+    outbox = Outbox(
+        desk.store,
+        (desk.team,),
+        Batcher(desk.store, TELLING, now=desk.now, rng=rng),
+        give_up_after=timedelta(days=7),
+        now=desk.now,
+        rng=rng,
+        requested=breaks,
+    )
+    requests.leave_request(tmp_path / "state.db", RetryMessages(START))
+    with capture_logs() as logs:
+        working = asyncio.create_task(outbox.run(stop))
+        await until(lambda: any(it["event"] == "outbox.requests_crashed" for it in logs))
+        await desk.happens("A")
+        outbox.wake()
+        await until(lambda: bool(desk.team.accepted))
+        stop.set()
+        await working

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from itertools import count
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -20,7 +21,7 @@ from watcher.catalog.changes import ModelChange
 from watcher.catalog.confirm import ConfirmRules
 from watcher.config.settings import PollSettings, SourceSettings
 from watcher.kie.client import open_client
-from watcher.observer import Observer, PollOutcome, PollReport
+from watcher.observer import Observer, PollReport
 from watcher.poller import Poller, PollRules
 from watcher.routing.match import Matcher
 from watcher.routing.rules import RoutingRules, Silence
@@ -28,16 +29,16 @@ from watcher.simulator.faults import CountsOff, Empty, Envelope, HalfJson, Html,
 from watcher.simulator.server import Simulator
 from watcher.store.requests import AcceptHolds, AddSilence, StartOver
 from watcher.store.store import Store, open_store
-from watcher.store.values import StoredSilence
+from watcher.store.values import PollOutcome, StoredSilence
 
 START = datetime(2026, 11, 22, 7, 0, tzinfo=UTC)
 NO_SILENCE = Silence(1, Matcher(), START, START)
 
 
-def rows(count: int = 30, **wire: Any) -> list[dict[str, Any]]:
+def rows(number: int = 30, **wire: Any) -> list[dict[str, Any]]:
     return [
         row(f"Reel {n}, {n}s", creditPrice=str(n + 1), usdPrice=str((n + 1) / 200), **wire)
-        for n in range(count)
+        for n in range(number)
     ]
 
 
@@ -417,9 +418,7 @@ async def test_what_a_silence_drops_is_counted(world: World) -> None:
     intake = world.poller._intake
     intake.rules = replace(intake.rules, parse_silence=lambda _: everything)
     await world.store.apply(
-        AddSilence(
-            StoredSilence(0, {}, START, START + timedelta(days=1), "they try", dropping=True)
-        )
+        AddSilence(START, START + timedelta(days=1), {}, "they try", dropping=True)
     )
     await world.sees(minute=0)
     world.simulator.catalogue.edit("Reel 3, 3s", creditPrice="5", usdPrice="0.025")
@@ -460,6 +459,27 @@ async def test_a_hold_accepted_in_the_middle_of_a_poll_is_settled_by_that_poll(
     store.silences = accepted_while_it_is_judged  # type: ignore[method-assign]
 
     assert announced(await world.sees(minute=6)) == [("removed", "Reel 25, 25s")]
+
+
+async def test_a_poll_whose_holds_are_changed_again_and_again_fails_as_any_other(
+    world: World,
+) -> None:
+    await world.sees(minute=0)
+    world.simulator.catalogue.remove("Reel 25, 25s")
+    await world.sees(minute=5)
+    store, asked = world.store, count()
+    silences = store.silences
+
+    async def changed_while_it_is_judged() -> tuple[StoredSilence, ...]:
+        await store.apply(AcceptHolds(START + timedelta(minutes=10 - next(asked) / 100_000)))
+        return await silences()
+
+    store.silences = changed_while_it_is_judged  # type: ignore[method-assign]
+    report = await world.sees(minute=6)
+    assert (report.outcome, report.reason, report.changes) == (PollOutcome.FAILED, "state", ())
+
+    store.silences = silences  # type: ignore[method-assign]
+    assert (await world.sees(minute=30)).outcome is PollOutcome.CHANGED
 
 
 async def test_starting_over_takes_the_catalogue_as_it_is_and_tells_only_that(

@@ -31,9 +31,14 @@ from watcher.catalog.changes import (
 from watcher.catalog.confirm import Hold, HoldReason
 from watcher.catalog.record import Model
 from watcher.store.connection import NoStateError
-from watcher.store.queries import FAILED
 from watcher.store.store import Store, open_store
-from watcher.store.values import OpenHold, PollStatus, ReceiverStatus, WaitingDeliveries
+from watcher.store.values import (
+    OpenHold,
+    PollOutcome,
+    PollStatus,
+    ReceiverStatus,
+    WaitingDeliveries,
+)
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -171,11 +176,13 @@ async def test_status_is_how_everything_stands(store: Store) -> None:
     collapse = Hold(HoldReason.COLLAPSE, None, "", START, minutes(360))
     await live(store)
     await store.record(commit(minutes(20), holds=(collapse, hold)))
-    await store.note_poll(minutes(20), "swept")
-    await store.note_poll(minutes(25), FAILED, "count: status 503")
+    await store.note_poll(minutes(20), PollOutcome.UNCHANGED)
+    await store.note_poll(minutes(25), PollOutcome.FAILED, "count: status 503")
 
     status = await store.status()
-    assert status.poll == PollStatus(minutes(25), "failed", "count: status 503", minutes(20), 1)
+    assert status.poll == PollStatus(
+        minutes(25), PollOutcome.FAILED, "count: status 503", minutes(20), 1
+    )
     assert (status.swept_at, status.usd_per_credit) == (minutes(20), VALUE)
     assert status.models == {"video": 2}
     assert status.holds == (OpenHold(hold, KLING.description), OpenHold(collapse, None))

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import os
 import stat
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -38,11 +37,10 @@ from watcher.store.requests import (
 from watcher.store.store import Store, open_store
 from watcher.store.values import StoredSilence
 
-SILENCE = StoredSilence(
-    id=0,
-    spec={"kinds": ["price"], "model": ["*seedance*"], "min_change": {"up": "5%"}},
-    since_at=minutes(1),
+SILENCE = AddSilence(
+    at=minutes(1),
     until_at=minutes(61),
+    spec={"kinds": ["price"], "model": ["*seedance*"], "min_change": {"up": "5%"}},
     reason="known “sale” 🎉",
     dropping=True,
 )
@@ -66,6 +64,16 @@ def spool(path: Path) -> Path:
 
 def put(path: Path, name: str, content: str) -> None:
     (spool(path) / name).write_text(content)
+
+
+async def take(path: Path) -> tuple[list[Request], tuple[str, ...]]:
+    """The requests that were left, and what was set aside."""
+
+    async def no_change(_: Request) -> int:
+        return 0
+
+    taken = await requests.take_requests(path, no_change)
+    return [request for request, _ in taken.applied], taken.rejected
 
 
 async def owe(store: Store) -> None:
@@ -93,7 +101,7 @@ async def test_a_daemon_does_what_a_command_left_and_does_it_once(path: Path) ->
         DiscardMessages(minutes(2), message_ids=(), receiver="my “team”"),
         ForwardMessages(minutes(2), "team", message_ids=(4,)),
         ForwardMessages(minutes(2), "team", receiver="old-team"),
-        AddSilence(SILENCE),
+        SILENCE,
         EndSilence(minutes(3), 7),
         AcceptHolds(minutes(4)),
         AcceptHolds(
@@ -107,22 +115,23 @@ async def test_a_daemon_does_what_a_command_left_and_does_it_once(path: Path) ->
     ],
     ids=lambda request: type(request).__name__,
 )
-def test_a_request_is_taken_as_it_was_left(path: Path, request_: Request) -> None:
+async def test_a_request_is_taken_as_it_was_left(path: Path, request_: Request) -> None:
     path.touch()
     file = requests.leave_request(path, request_)
 
-    assert requests.read_requests(path).requests == ((file, request_),)
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert stat.S_IMODE(file.parent.stat().st_mode) == 0o700
+    assert await take(path) == ([request_], ())
+    assert left(path) == []
 
 
-def test_requests_are_taken_in_the_order_in_which_they_were_made(path: Path) -> None:
+async def test_requests_are_taken_in_the_order_in_which_they_were_made(path: Path) -> None:
     path.touch()
     made = [RetryMessages(minutes(minute)) for minute in (3, 1, 2)]
     for request in made:
         requests.leave_request(path, request)
 
-    taken = [request for _, request in requests.read_requests(path).requests]
+    taken, _ = await take(path)
     assert [request.at for request in taken] == [minutes(1), minutes(2), minutes(3)]
 
 
@@ -133,57 +142,93 @@ async def test_a_state_nobody_asked_anything_of_has_no_requests(path: Path) -> N
     assert (taken.applied, taken.rejected) == ((), ())
 
 
+AT = '"at": "2026-11-22T07:30:00Z"'
+
+
 @pytest.mark.parametrize(
-    ("name", "content"),
+    ("name", "content", "why"),
     [
-        pytest.param("1.json", "", id="empty"),
-        pytest.param("1.json", '{"wish": "ret', id="half"),
-        pytest.param("1.json", "[" * 30000, id="nested"),
-        pytest.param("1.json", "[1]", id="a list"),
-        pytest.param("1.json", " " * 70000, id="too long"),
-        pytest.param("notes.txt", "hello", id="another file"),
+        pytest.param("1.json", "", "Invalid JSON", id="empty"),
+        pytest.param("1.json", '{"action": "ret', "Invalid JSON", id="half"),
+        pytest.param("1.json", "[" * 30000, "Invalid JSON", id="nested"),
+        pytest.param("1.json", "[1]", "object", id="a list"),
+        pytest.param("1.json", " " * 70000, "longer than 65536 bytes", id="too long"),
+        pytest.param("notes.txt", "hello", "no request", id="another file"),
+        pytest.param("1.json", f'{{"action": "drop", {AT}}}', "drop", id="an unknown action"),
+        pytest.param("1.json", f"{{{AT}}}", "action", id="no action"),
+        pytest.param("1.json", '{"action": "retry"}', "retry.at", id="no time"),
         pytest.param(
             "1.json",
-            '{"wish": "drop", "at": "2026-11-22T07:30:00Z", "messages": null, "receiver": null}',
-            id="an unknown wish",
-        ),
-        pytest.param(
-            "1.json",
-            '{"wish": "retry", "at": "2026-11-22T07:30:00", "messages": null, "receiver": null}',
+            '{"action": "retry", "at": "2026-11-22T07:30:00"}',
+            "timezone",
             id="a time without a zone",
         ),
         pytest.param(
             "1.json",
-            '{"wish": "retry", "at": "2026-11-22T07:30:00Z", "messages": [true], "receiver": null}',
+            f'{{"action": "retry", {AT}, "message_ids": [true]}}',
+            "message_ids.0",
             id="no number of a message",
         ),
         pytest.param(
             "1.json",
-            '{"wish": "silence", "at": "2026-11-22T07:30:00Z", "match": ["*"],'
-            ' "until": "2026-11-22T08:30:00Z", "reason": "", "drop": false}',
+            f'{{"action": "discard", {AT}, "message_ids": [{2**63}]}}',
+            "message_ids.0: Input should be less than",
+            id="a number of more bits than the database stores",
+        ),
+        pytest.param(
+            "1.json",
+            f'{{"action": "end_silence", {AT}, "number": 1{"0" * 400}}}',
+            "number",
+            id="a number of four hundred digits",
+        ),
+        pytest.param(
+            "1.json",
+            f'{{"action": "discard", {AT}, "older_than": "7d"}}',
+            "older_than",
+            id="a condition that is not known here",
+        ),
+        pytest.param(
+            "1.json",
+            f'{{"action": "add_silence", {AT}, "until_at": "2026-11-22T08:30:00Z", "spec": ["*"]}}',
+            "spec",
             id="no matcher",
         ),
         pytest.param(
             "1.json",
-            '{"wish": "silence", "at": "2026-11-22T07:30:00Z", "match": {},'
-            ' "until": "soon", "reason": "", "drop": false}',
+            f'{{"action": "add_silence", {AT}, "until_at": "soon", "spec": {{}}}}',
+            "until_at",
             id="a silence without an end",
         ),
         pytest.param(
             "1.json",
-            '{"wish": "end silence", "at": "2026-11-22T07:30:00Z", "number": "1"}',
+            f'{{"action": "end_silence", {AT}, "number": "1"}}',
+            "number",
             id="no number of a silence",
         ),
         pytest.param(
             "1.json",
-            '{"wish": "accept", "at": "2026-11-22T07:30:00Z",'
-            ' "holds": [{"reason": "mood", "model": 1, "subject": ""}]}',
+            f'{{"action": "accept_holds", {AT},'
+            ' "holds": [{"reason": "mood", "model_id": 1, "subject": ""}]}',
+            "holds.0.reason",
             id="no reason of a hold",
+        ),
+        pytest.param(
+            "1.json",
+            f'{{"action": "accept_holds", {AT},'
+            f' "holds": [{{"reason": "price", "model_id": {2**64}, "subject": ""}}]}}',
+            "holds.0.model_id",
+            id="a model's number of more bits than the database stores",
+        ),
+        pytest.param(
+            "1.json",
+            '{"action": "retry", "at": "0001-01-01T00:00:00+14:00"}',
+            "cannot be done (OverflowError)",
+            id="a time before all others",
         ),
     ],
 )
 async def test_what_is_no_request_is_set_aside_and_stops_nothing(
-    path: Path, name: str, content: str
+    path: Path, name: str, content: str, why: str
 ) -> None:
     async with open_store(path) as store:
         await owe(store)
@@ -191,32 +236,55 @@ async def test_what_is_no_request_is_set_aside_and_stops_nothing(
         requests.leave_request(path, EVERYTHING)
 
         taken = await store.take_requests()
-        assert taken.rejected == (name,)
+        (rejected,) = taken.rejected
+        assert rejected.startswith(f"{name}: ")
+        assert why in rejected
         assert taken.applied == ((EVERYTHING, 1),)
         assert left(path) == [f"{name}.rejected"]
         assert (await store.take_requests()).rejected == ()
 
 
-def test_a_pipe_or_a_link_among_the_requests_is_not_opened(path: Path) -> None:
+async def test_a_pipe_or_a_link_among_the_requests_is_not_opened(path: Path) -> None:
     os.mkfifo(spool(path) / "1.json")
     (spool(path) / "2.json").symlink_to("/dev/zero")
+    (spool(path) / "3.json").mkdir()
 
-    assert requests.read_requests(path).rejected == ("1.json", "2.json")
+    _, rejected = await take(path)
+    assert [one.partition(":")[0] for one in rejected] == ["1.json", "2.json", "3.json"]
 
 
-def test_a_request_still_being_written_is_left_alone(path: Path) -> None:
-    put(path, "1.part", '{"wish"')
+async def test_a_request_still_being_written_is_left_alone(path: Path) -> None:
+    put(path, "1.part", '{"action"')
 
-    assert requests.read_requests(path) == requests.Spool((), ())
+    assert await take(path) == ([], ())
     assert left(path) == ["1.part"]
 
 
-def test_a_file_in_place_of_the_directory_is_set_aside(path: Path) -> None:
+async def test_a_file_in_place_of_the_directory_is_set_aside(path: Path) -> None:
     directory = path.with_name("kie-watcher.db.requests")
     directory.touch()
 
-    assert requests.read_requests(path).rejected == (directory.name,)
-    assert requests.read_requests(path).rejected == ()
+    assert (await take(path))[1] == (f"{directory.name}: no request",)
+    assert (await take(path))[1] == ()
+
+
+async def test_requests_that_the_state_cannot_take_now_are_left_for_the_next_time(
+    path: Path,
+) -> None:
+    path.touch()
+    for minute in (1, 2, 3):
+        requests.leave_request(path, RetryMessages(minutes(minute)))
+
+    async def one_fits(request: Request) -> int:
+        if request.at > minutes(1):
+            raise StateError("the disk is full")
+        return 1
+
+    taken = await requests.take_requests(path, one_fits)
+    assert taken.applied == ((RetryMessages(minutes(1)), 1),)
+    with pytest.raises(StateError, match="the disk is full"):
+        await requests.take_requests(path, one_fits)
+    assert (await take(path))[0] == [RetryMessages(minutes(2)), RetryMessages(minutes(3))]
 
 
 def test_a_request_that_cannot_be_left_is_said(path: Path) -> None:
@@ -237,23 +305,20 @@ async def test_a_request_done_again_after_a_crash_does_nothing_more(path: Path) 
         assert await receivers_due(store) == ("team",)
 
 
-def test_a_request_as_an_older_version_left_it_is_read(path: Path) -> None:
-    put(
-        path,
-        "1.json",
-        '{"wish":"retry","at":"2026-11-22T07:31:00.000000Z","messages":[4],"receiver":null}',
-    )
+async def test_a_request_can_be_written_by_hand(path: Path) -> None:
+    put(path, "1.json", '{"action": "retry", "at": "2026-11-22T08:31+01:00", "message_ids": [4]}')
 
-    ((_, request),) = requests.read_requests(path).requests
-    assert request == RetryMessages(minutes(1), message_ids=(4,))
+    assert await take(path) == ([RetryMessages(minutes(1), message_ids=(4,))], ())
 
 
 async def test_a_silence_asked_for_twice_is_one_and_ends_once(path: Path) -> None:
     async with open_store(path) as store:
-        assert await store.apply(AddSilence(SILENCE)) == 1
-        assert await store.apply(AddSilence(SILENCE)) == 0
+        assert await store.apply(SILENCE) == 1
+        assert await store.apply(SILENCE) == 0
         (stored,) = await store.silences()
-        assert stored == replace(SILENCE, id=1)
+        assert stored == StoredSilence(
+            1, SILENCE.spec, SILENCE.at, SILENCE.until_at, SILENCE.reason, dropping=True
+        )
 
         assert await store.apply(EndSilence(minutes(9), 1)) == 1
         assert await store.apply(EndSilence(minutes(10), 1)) == 0
@@ -263,7 +328,7 @@ async def test_a_silence_asked_for_twice_is_one_and_ends_once(path: Path) -> Non
 
 async def test_a_silence_that_is_over_or_was_never_there_cannot_be_ended(path: Path) -> None:
     async with open_store(path) as store:
-        await store.apply(AddSilence(SILENCE))
+        await store.apply(SILENCE)
 
         assert await store.apply(EndSilence(minutes(61), 1)) == 0
         assert await store.apply(EndSilence(minutes(2), 2)) == 0

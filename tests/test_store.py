@@ -25,10 +25,9 @@ from stored import (
 )
 from watcher.catalog.changes import CreditValueChange, Kind, ModelChange
 from watcher.catalog.confirm import Hold, HoldReason
-from watcher.store.queries import FAILED, INCONCLUSIVE
-from watcher.store.rows import read_record, record_text, time_text
+from watcher.store.rows import read_record, record_columns, record_of, time_text
 from watcher.store.store import Store, open_store
-from watcher.store.values import StoredSnapshot, snapshot_after
+from watcher.store.values import PollOutcome, StoredSnapshot, snapshot_after
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -116,7 +115,7 @@ async def test_a_removed_model_is_gone_and_can_be_found_by_what_it_was(path: Pat
         (gone,) = await store.removed_models({KLING.identity_key, SUNO.identity_key, "never sold"})
         assert (gone.id, gone.record, gone.gone_at) == (kling.id, KLING, minutes(5))
         assert gone.last_changed_at == minutes(5)
-        assert query(path, "SELECT count(*) FROM history WHERE to_at IS NULL") == [(1,)]
+        assert query(path, "SELECT count(*) FROM history WHERE valid_to IS NULL") == [(1,)]
 
 
 async def test_a_returned_model_goes_on_with_its_number_and_its_history(path: Path) -> None:
@@ -129,8 +128,8 @@ async def test_a_returned_model_goes_on_with_its_number_and_its_history(path: Pa
         now = (await on_sale(store))[0]
         assert (now.id, now.record, now.first_seen_at) == (kling.id, back, START)
         assert await store.removed_models({KLING.identity_key}) == ()
-        intervals = query(path, "SELECT from_at, to_at FROM history WHERE model_id = 1 ORDER BY id")
-        assert intervals == [
+        times = "SELECT valid_from, valid_to FROM history WHERE model_id = 1 ORDER BY id"
+        assert query(path, times) == [
             ("2026-11-22T07:30:00.000000Z", "2026-11-22T07:35:00.000000Z"),
             ("2026-11-22T07:39:00.000000Z", None),
         ]
@@ -190,7 +189,7 @@ async def test_the_worth_of_a_credit_is_remembered_with_its_history(path: Path) 
         assert [recorded.change for recorded in await store.changes()] == [
             CreditValueChange(VALUE, worth)
         ]
-        assert query(path, "SELECT from_at, usd_per_credit FROM credit_values ORDER BY id") == [
+        assert query(path, "SELECT valid_from, usd_per_credit FROM credit_values ORDER BY id") == [
             ("2026-11-22T07:30:00.000000Z", "0.005"),
             ("2026-11-22T07:39:00.000000Z", "0.006"),
         ]
@@ -217,8 +216,8 @@ async def test_what_touches_a_model_that_is_not_there_is_refused_whole(path: Pat
     ],
 )
 def test_a_record_is_read_back_as_it_was(odd: Any) -> None:
-    assert read_record(record_text(odd)) == odd
-    assert repr(read_record(record_text(odd))) == repr(odd)
+    assert read_record(record_columns(odd)) == odd
+    assert repr(read_record(record_columns(odd))) == repr(odd)
 
 
 def test_a_time_without_a_zone_is_never_stored() -> None:
@@ -283,10 +282,11 @@ def test_replaying_the_history_gives_every_snapshot_and_none_has_to_be_read_agai
     for step, snapshot in enumerate(snapshots, start=1):
         held = query(
             path,
-            "SELECT record FROM history WHERE from_at <= ?1 AND (to_at IS NULL OR to_at > ?1)",
+            f"SELECT {record_of('history')} FROM history"
+            " WHERE valid_from <= ?1 AND (valid_to IS NULL OR valid_to > ?1)",
             time_text(minutes(step)),
         )
-        records = [read_record(row[0]) for row in held]
+        records = list(map(read_record, held))
         assert {found.description: found.credits for found in records} == snapshot
 
 
@@ -302,25 +302,25 @@ async def test_history_grows_with_changes_and_not_with_sweeps(path: Path) -> Non
 async def test_a_quiet_poll_makes_no_file_longer(path: Path) -> None:
     async with open_store(path) as store:
         await began(store)
-        await store.note_poll(START, "quiet")
+        await store.note_poll(START, PollOutcome.QUIET)
         before = {file.name: file.stat().st_size for file in path.parent.iterdir()}
         for minute in range(300):
-            await store.note_poll(minutes(minute), "quiet")
+            await store.note_poll(minutes(minute), PollOutcome.QUIET)
 
         assert {file.name: file.stat().st_size for file in path.parent.iterdir()} == before
 
 
 async def test_polls_that_fail_are_counted_until_one_succeeds(path: Path) -> None:
     async with open_store(path) as store:
-        await store.note_poll(START, "swept")
-        await store.note_poll(minutes(5), FAILED, "count: status 503 \udc80")
-        await store.note_poll(minutes(9), INCONCLUSIVE, "torn")
+        await store.note_poll(START, PollOutcome.UNCHANGED)
+        await store.note_poll(minutes(5), PollOutcome.FAILED, "count: status 503 \udc80")
+        await store.note_poll(minutes(9), PollOutcome.INCONCLUSIVE, "torn")
         poll = (await store.status()).poll
         assert poll is not None
-        assert (poll.outcome, poll.reason, poll.failures) == ("inconclusive", "torn", 2)
+        assert (poll.outcome, poll.why, poll.failures) == (PollOutcome.INCONCLUSIVE, "torn", 2)
         assert (poll.at, poll.last_success_at) == (minutes(9), START)
 
-        await store.note_poll(minutes(10), "quiet")
+        await store.note_poll(minutes(10), PollOutcome.QUIET)
         poll = (await store.status()).poll
         assert poll is not None
-        assert (poll.failures, poll.reason, poll.last_success_at) == (0, None, minutes(10))
+        assert (poll.failures, poll.why, poll.last_success_at) == (0, None, minutes(10))

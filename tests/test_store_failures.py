@@ -12,8 +12,9 @@ import pytest
 from stored import START, commit, edited, minutes, new, query, receivers_due, record, removed
 from watcher.catalog.changes import Notice, NoticeKind
 from watcher.catalog.confirm import Hold, HoldReason
-from watcher.store.connection import StateError
+from watcher.store.connection import ConflictError, StateError
 from watcher.store.store import Store, open_store
+from watcher.store.values import PollOutcome
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -45,8 +46,7 @@ def everything(path: Path) -> list[Any]:
 
 WRITTEN = [
     "models",
-    "labels",
-    "intervals",
+    "history",
     "changes",
     "deliveries",
     "notices",
@@ -99,6 +99,18 @@ async def break_at(store: Store, table: str, event: str) -> None:
     )
 
 
+async def test_a_change_from_what_a_model_no_longer_is_is_not_stored(path: Path) -> None:
+    dearer = record(credits=Decimal(96))
+    async with open_store(path) as store:
+        kling, _ = await began(store)
+        await store.record(commit(minutes(5), edited(kling, dearer)))
+        before = everything(path)
+
+        with pytest.raises(ConflictError, match="model 1 has changed"):
+            await store.record(commit(minutes(6), new(record("Veo 3")), removed(kling)))
+        assert everything(path) == before
+
+
 async def test_a_full_disk_is_said_loses_nothing_and_passes(path: Path) -> None:
     many = tuple(record(f"model {number}") for number in range(3000))
     async with open_store(path) as store:
@@ -130,7 +142,7 @@ async def test_a_cancelled_commit_is_finished_and_the_store_stays_usable(path: P
             await recording
 
         assert len(await on_sale(store)) == 2002
-        await store.note_poll(minutes(6), "quiet")
+        await store.note_poll(minutes(6), PollOutcome.QUIET)
 
 
 async def test_tasks_that_write_at_once_are_not_in_each_others_transactions(path: Path) -> None:
@@ -151,5 +163,4 @@ async def test_tasks_that_write_at_once_are_not_in_each_others_transactions(path
 async def test_a_commit_is_on_the_disk_before_anybody_is_told(path: Path) -> None:
     # 2 is FULL. With NORMAL a power cut takes the last commits along, and no test here can cut it.
     async with open_store(path) as store:
-        (row,) = await store._database._connection.execute_fetchall("PRAGMA synchronous")
-        assert tuple(row) == (2,)
+        assert await store._database.rows("PRAGMA synchronous") == [(2,)]

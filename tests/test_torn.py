@@ -14,17 +14,17 @@ from structlog.testing import capture_logs
 
 from torture.torn import TornWorld
 from watcher.catalog.changes import RecordedChange
-from watcher.observer import PollOutcome
 from watcher.store.store import Store, open_store
+from watcher.store.values import PollOutcome
 
 WORLDS = 34
 TORN_SWEEPS = 60
 FIRST_SNAPSHOTS = 20
 
 
-async def without_sync(store: Store) -> Store:
+def without_sync(store: Store) -> Store:
     """The power stays on in these tests, so that no commit need wait for the disk."""
-    await store._database._connection.execute("PRAGMA synchronous = OFF")
+    store._database._connection.execute("PRAGMA synchronous = OFF")
     return store
 
 
@@ -34,7 +34,7 @@ async def test_nothing_false_is_announced_and_nothing_true_is_missed_in_a_moving
 ) -> None:
     with capture_logs():
         async with open_store(tmp_path / "state.db") as store:
-            world = TornWorld(seed, await without_sync(store))
+            world = TornWorld(seed, without_sync(store))
 
             await world.poll_torn(TORN_SWEEPS)
             await world.poll_to_rest()
@@ -55,7 +55,7 @@ async def test_a_first_snapshot_of_a_moving_catalogue_misses_nothing(
 ) -> None:
     with capture_logs():
         async with open_store(tmp_path / "state.db") as store:
-            world = TornWorld(seed, await without_sync(store))
+            world = TornWorld(seed, without_sync(store))
             world.client.before_reply = partial(world.market.replace_far_away_at_random, 0.08)
             while (await world.poll()).outcome is not PollOutcome.BASELINE:
                 pass

@@ -10,6 +10,7 @@ import asyncio
 import json
 import sys
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING
@@ -24,8 +25,8 @@ from watcher.simulator.generator import generate
 from watcher.simulator.random_edits import random_edit
 from watcher.simulator.server import Simulator
 from watcher.store.connection import NoStateError
-from watcher.store.rows import read_known_model
-from watcher.store.store import open_reader
+from watcher.store.queries import open_reader
+from watcher.store.rows import KNOWN_MODEL_COLUMNS, read_known_model
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -162,12 +163,12 @@ class KillWorld:
         """The models that were never announced as new, as they were first recorded."""
         rows = query(
             self.state,
-            "SELECT models.id, first_seen_at, last_changed_at, NULL, record"
+            f"SELECT {KNOWN_MODEL_COLUMNS}"
             " FROM models JOIN history ON history.model_id = models.id"
             " WHERE history.id = (SELECT min(id) FROM history WHERE model_id = models.id)"
             " AND models.id NOT IN (SELECT model_id FROM changes WHERE kinds LIKE '%\"new\"%')",
         )
-        return [read_known_model(row) for row in rows]
+        return [replace(read_known_model(row), gone_at=None) for row in rows]
 
     @asynccontextmanager
     async def _daemon(self) -> AsyncIterator[asyncio.subprocess.Process]:

@@ -20,12 +20,12 @@ from torture.outage_world import DAY, HOUR, OutageWorld
 from torture.trial import BrokenPromise, Tally, Trial
 from watcher.config.settings import PollSettings, Settings
 from watcher.notify.receiver import open_receiver
-from watcher.observer import PollOutcome
 from watcher.simulator.catalogue import Catalogue
 from watcher.simulator.generator import generate
 from watcher.simulator.server import Simulator
 from watcher.store.connection import InUseError, StateError
 from watcher.store.store import open_store
+from watcher.store.values import PollOutcome
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

@@ -64,7 +64,7 @@ _WHAT = {
     "soak": (
         "One daemon in simulated time over 570 models, at ten times the real rate of change, two"
         " receivers, retention as by default. Now and then, at rest, the state is compared with the"
-        " catalogue. Bounds: memory grows by less than 24 MiB, the state stays under 20 MB, no"
+        " catalogue. Bounds: memory grows by less than 24 MiB, the state stays under 24 MB, no"
         " query takes longer than 50 ms at its best."
     ),
     "year": (

@@ -21,15 +21,16 @@ from watcher.catalog.changes import Kind, RecordedChange
 from watcher.catalog.confirm import ConfirmRules
 from watcher.config.rules import parse_silence
 from watcher.config.settings import PollSettings, SourceSettings
-from watcher.observer import PollOutcome, PollReport
 from watcher.poller import Poller, PollRules
 from watcher.routing.rules import RoutingRules
 from watcher.simulator.catalogue import Catalogue
 from watcher.simulator.generator import generate
 from watcher.store.store import open_store
+from watcher.store.values import PollOutcome
 
 if TYPE_CHECKING:
     from torture.trial import Budget
+    from watcher.observer import PollReport
     from watcher.store.store import Store
 
 __all__ = ["TORN", "TornWorld"]

@@ -22,7 +22,7 @@ from watcher.schedule import first_of
 from watcher.simulator.generator import generate
 from watcher.simulator.market import Market, demo_script
 from watcher.simulator.server import Simulator
-from watcher.store.store import open_reader
+from watcher.store.queries import open_reader
 from watcher.store.values import MessageState
 
 if TYPE_CHECKING:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 # They log every failed send, with addresses in it; the outbox logs the same once, without them.
 _ONLY_AT_DEBUG = ("apprise", "urllib3", "requests")
-_FROM_WARNINGS_ON = ("asyncio", "aiohttp", "aiosqlite")
+_FROM_WARNINGS_ON = ("asyncio", "aiohttp")
 _COLOURS = {"debug": "2", "warning": "33", "error": "31", "critical": "31"}
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import timedelta
-from enum import StrEnum
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -16,27 +15,7 @@ if TYPE_CHECKING:
 
     from watcher.catalog.changes import Notice, RecordedChange
     from watcher.notify.receiver import Outcome
-
-
-class PollOutcome(StrEnum):
-    """How a poll ended."""
-
-    QUIET = "quiet"  # the probe saw nothing new: two small requests
-    UNCHANGED = "unchanged"  # a sweep that shows nothing new
-    CHANGED = "changed"
-    BASELINE = "baseline"
-    INCONCLUSIVE = "inconclusive"  # the catalogue changed while it was read
-    FAILED = "failed"
-
-    @property
-    def is_good(self) -> bool:
-        """Whether the catalogue is known to be what the store says."""
-        return self not in {PollOutcome.INCONCLUSIVE, PollOutcome.FAILED}
-
-    @property
-    def is_sweep(self) -> bool:
-        """Whether the poll made a complete sweep."""
-        return self.is_good and self is not PollOutcome.QUIET
+    from watcher.store.values import PollOutcome
 
 
 @dataclass(frozen=True, slots=True)

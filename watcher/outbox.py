@@ -273,17 +273,21 @@ class Outbox:
         return wait
 
     async def take_requests(self) -> None:
-        """Apply the requests that commands left for this process, the owner of the state."""
+        """Apply the requests that commands left for this process, the owner of the state.
+
+        Never raises: whatever is wrong with one, sending goes on.
+        """
         try:
             taken = await self._store.take_requests()
+            if taken.rejected:
+                log.warning("outbox.request_rejected", files=list(taken.rejected))
+            if taken.applied:
+                self.wake()
+                self._requested([request for request, _ in taken.applied])
         except StateError as error:
             log.warning("outbox.request_failed", why=str(error))
-            return
-        if taken.rejected:
-            log.warning("outbox.request_rejected", files=list(taken.rejected))
-        if taken.applied:
-            self.wake()
-            self._requested([request for request, _ in taken.applied])
+        except Exception:
+            log.exception("outbox.requests_crashed")
 
     async def _serve_requests(self, stop: asyncio.Event) -> None:
         while not stop.is_set():

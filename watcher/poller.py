@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from itertools import chain
@@ -25,11 +26,11 @@ from watcher.catalog.matching import match
 from watcher.catalog.record import DOCUMENTED_USD_PER_CREDIT, Snapshot
 from watcher.kie.completeness import Probe
 from watcher.kie.responses import SourceError, SourceReason
-from watcher.observer import NOBODY, Observer, PollOutcome, PollReport
+from watcher.observer import NOBODY, Observer, PollReport
 from watcher.routing.plan import NO_HISTORY, ModelHistory, Plan, plan
 from watcher.schedule import backoff, first_of
 from watcher.store.connection import ConflictError, StateError
-from watcher.store.values import Commit, PollCost, snapshot_after
+from watcher.store.values import Commit, PollCost, PollOutcome, snapshot_after
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
@@ -48,6 +49,8 @@ log = structlog.get_logger()
 
 # A hold that is due the next moment must not make the poller spin.
 SHORTEST_WAIT = timedelta(seconds=0.05)
+# Whoever accepts holds faster than a sweep is recorded is no person.
+_TRIES_TO_RECORD = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,7 +215,7 @@ class Poller:
         # A quiet poll is not added to the log of polls.
         logged = None if report.outcome is PollOutcome.QUIET else cost
         try:
-            await self._store.note_poll(self._now(), report.outcome.value, report.why, logged)
+            await self._store.note_poll(self._now(), report.outcome, report.why, logged)
         except StateError as error:
             # The poll itself reports a full disk; that this fails too says nothing new.
             log.debug("poll.note_failed", why=str(error))
@@ -277,17 +280,20 @@ class _Intake:
 
     async def take(self, sweep: Sweep) -> _SweepResult:
         """Confirm, hold or drop what a sweep shows, and record it. Raises `StateError`."""
+        for _ in range(_TRIES_TO_RECORD - 1):
+            with suppress(ConflictError):
+                return await self._take_once(sweep)
+            # A person accepted a hold meanwhile: the same sweep may confirm it.
+            self.drop_cache()
+        return await self._take_once(sweep)
+
+    async def _take_once(self, sweep: Sweep) -> _SweepResult:
         stored = await self.snapshot()
         if stored is None:
             return await self._take_baseline(sweep)
         if stored.start_over:
             return await self._start_over(stored, sweep)
-        try:
-            return await self._take_sweep(stored, sweep)
-        except ConflictError:
-            # A person accepted a hold meanwhile: the same sweep may confirm it.
-            self.drop_cache()
-            return await self.take(sweep)
+        return await self._take_sweep(stored, sweep)
 
     async def _take_baseline(self, sweep: Sweep) -> _SweepResult:
         now = self.now()

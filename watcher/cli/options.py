@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from watcher.config.settings import LogLevel, Settings
-    from watcher.store.queries import StateReader
+    from watcher.store.queries import Reader
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,9 +57,9 @@ def state_path(options: GlobalOptions) -> Path:
 
 
 @asynccontextmanager
-async def open_state(options: GlobalOptions) -> AsyncIterator[StateReader]:
+async def open_state(options: GlobalOptions) -> AsyncIterator[Reader]:
     """The state, open for reading. Raises `StateError` where there is none yet."""
-    from watcher.store.store import open_reader
+    from watcher.store.queries import open_reader
 
     async with open_reader(state_path(options)) as reader:
         yield reader

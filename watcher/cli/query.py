@@ -223,7 +223,7 @@ def _poll_lines(poll: PollStatus | None, now: datetime) -> Iterator[str]:
     if poll is None:
         yield _line("Last poll", "never")
         return
-    why = f": {poll.reason}" if poll.reason else ""
+    why = f": {poll.why}" if poll.why else ""
     yield _line("Last poll", f"{moment(poll.at, now)}, {poll.outcome}{why}")
     if poll.failures:
         in_a_row = f"{poll.failures} in a row; last success {moment(poll.last_success_at, now)}"
@@ -284,7 +284,7 @@ def _poll_fields(poll: PollStatus) -> dict[str, Any]:
     return {
         "at": utc(poll.at),
         "outcome": poll.outcome,
-        "reason": poll.reason,
+        "reason": poll.why,
         "last_success_at": utc(poll.last_success_at),
         "failures": poll.failures,
     }

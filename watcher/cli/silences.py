@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from pydantic import ValidationError
 
+    from watcher.store.requests import AddSilence
     from watcher.store.values import StoredSilence
 
 LONGEST_REASON = 200
@@ -98,13 +99,13 @@ def add(
     A PATTERN is a glob, upper and lower case are the same; re:… is a regular expression, !…
     excludes. An option can be given several times. All that is given must hold.
     """
-    from watcher.store.values import StoredSilence
+    from watcher.store.requests import AddSilence
 
     spec = _match_spec(match)
     if bool(spec) is everything:
         raise BadUsage("say what to silence, or --all for everything; see --help")
     now = datetime.now(UTC)
-    added = StoredSilence(0, spec, now, now + lasting, _checked_reason(reason), drop)
+    added = AddSilence(now, now + lasting, spec, _checked_reason(reason), drop)
     number = asyncio.run(_add(options, added))
     if number is None:
         say(LEFT_FOR_DAEMON.format("add the silence"))
@@ -155,16 +156,14 @@ async def _read_silences(options: GlobalOptions) -> tuple[StoredSilence, ...]:
         return await reader.silences()
 
 
-async def _add(options: GlobalOptions, added: StoredSilence) -> int | None:
+async def _add(options: GlobalOptions, added: AddSilence) -> int | None:
     """The number it got; `None` where it is left for the running daemon."""
-    from watcher.store.requests import AddSilence
-
     # Where there is no state yet, this fails: there is nothing to silence.
     await _read_silences(options)
-    if await apply_or_leave(state_path(options), AddSilence(added)) is None:
+    if await apply_or_leave(state_path(options), added) is None:
         return None
     stored = await _read_silences(options)
-    return max(one.id for one in stored if one.since_at == added.since_at)
+    return max(one.id for one in stored if one.since_at == added.at)
 
 
 def _require_active(found: tuple[StoredSilence, ...], number: int, now: datetime) -> None:

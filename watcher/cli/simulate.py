@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from watcher.routing.plan import Dispatch, ModelHistory
     from watcher.routing.rules import PricePoint, Route, RoutingRules, Silence, Usage
     from watcher.routing.simulate import SimulatedMessage, Simulation
-    from watcher.store.queries import StateReader
+    from watcher.store.queries import Reader
     from watcher.wording import Known, MessageForm
 
 # Stands where a real message has its alert id; `changes --alert` finds nothing under it.
@@ -102,7 +102,7 @@ class Receivers:
         return receiver
 
 
-async def read_past(reader: StateReader, since: datetime) -> Past:
+async def read_past(reader: Reader, since: datetime) -> Past:
     """Read what happened since a time."""
     from watcher.config.rules import parse_silence
 
@@ -122,7 +122,7 @@ async def read_past(reader: StateReader, since: datetime) -> Past:
 
 
 async def known_then(
-    reader: StateReader, simulated: SimulatedMessage, past: Past, usage: Sequence[Usage]
+    reader: Reader, simulated: SimulatedMessage, past: Past, usage: Sequence[Usage]
 ) -> Known:
     """What the outbox would have known when it made the message."""
     from watcher.wording import Known

@@ -31,8 +31,9 @@ from watcher.catalog.confirm import HoldReason
 from watcher.kie.responses import SourceReason
 from watcher.monitor.alarms import AlarmKind
 from watcher.notify.receiver import Verdict
-from watcher.observer import Observer, PollOutcome
+from watcher.observer import Observer
 from watcher.safe_text import one_line
+from watcher.store.values import PollOutcome
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping

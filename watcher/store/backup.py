@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sqlite3
 import tempfile
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
@@ -14,9 +13,9 @@ from watcher.store.connection import (
     NoStateError,
     StateError,
     as_state_error,
+    check_soundness,
     companion,
-    damaged_error,
-    database_uri,
+    connect,
     give_to_owner,
     has_state,
     locked,
@@ -29,7 +28,6 @@ if TYPE_CHECKING:
     from datetime import datetime
 
 _PRIVATE = 0o600
-_BUSY_SECONDS = 10.0
 
 
 def back_up(state: Path, target: Path) -> None:
@@ -107,19 +105,13 @@ def _kept_path(state: Path, why: str, at: datetime) -> Path:
 
 
 def _copy(source: Path, target: Path) -> None:
-    with as_state_error(source), closing(_connected(source)) as connection:
+    with as_state_error(source), closing(connect(source, "ro")) as connection:
         connection.execute("VACUUM INTO ?", (str(target),))
 
 
 def _check(path: Path) -> None:
-    with as_state_error(path), closing(_connected(path)) as connection:
-        result = str(connection.execute("PRAGMA integrity_check(1)").fetchone()[0])
-    if result != "ok":
-        raise damaged_error(path, " ".join(result.split()))
-
-
-def _connected(path: Path) -> sqlite3.Connection:
-    return sqlite3.connect(database_uri(path, "ro"), uri=True, timeout=_BUSY_SECONDS)
+    with as_state_error(path), closing(connect(path, "ro")) as connection:
+        check_soundness(path, connection, "integrity_check")
 
 
 @contextmanager

@@ -12,13 +12,13 @@ import fcntl
 import os
 import sqlite3
 import stat
-from contextlib import asynccontextmanager, contextmanager, suppress
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
-import aiosqlite
-
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
 # "kiew" in ASCII, in the header of every database of ours.
@@ -68,59 +68,67 @@ class ConflictError(StateError):
 
 
 class Database:
-    """An open connection. Work is a function of it that runs as one transaction."""
+    """An open connection, in a thread of its own: whatever it waits for, the event loop does not.
 
-    def __init__(self, path: Path, connection: aiosqlite.Connection) -> None:
+    Work is a function of the connection. One thread does it all, so nothing comes between the
+    statements of one transaction.
+    """
+
+    def __init__(
+        self, path: Path, connection: sqlite3.Connection, thread: ThreadPoolExecutor
+    ) -> None:
         self.path = path
         self._connection = connection
-        # Tasks that share a connection would otherwise be inside each other's transactions.
-        self._lock = asyncio.Lock()
+        self._thread = thread
 
-    async def write(self, work: Callable[[aiosqlite.Connection], Awaitable[T]]) -> T:
+    async def write(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """Do all of the work or none of it; raises `StateError` where it cannot be stored.
 
         A caller that is cancelled meanwhile gets the cancellation after the transaction has ended.
         """
-        return await _run_to_completion(self._transaction("BEGIN IMMEDIATE", work))
+        return await self._to_completion(partial(self._transaction, "IMMEDIATE", work))
 
-    async def read(self, work: Callable[[aiosqlite.Connection], Awaitable[T]]) -> T:
+    async def read(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """Answer from one state of the database, whatever is written meanwhile."""
-        return await _run_to_completion(self._transaction("BEGIN", work))
+        return await self._to_completion(partial(self._transaction, "DEFERRED", work))
 
     async def rows(self, sql: str, parameters: Iterable[Any] = ()) -> list[Any]:
         """The rows of one query."""
+        return await self.read(lambda db: db.execute(sql, tuple(parameters)).fetchall())
 
-        async def ask(connection: aiosqlite.Connection) -> list[Any]:
-            return list(await connection.execute_fetchall(sql, parameters))
+    async def execute(self, sql: str, parameters: Iterable[Any] = ()) -> int:
+        """Write with one statement; returns how many rows it changed."""
+        return await self.write(lambda db: db.execute(sql, tuple(parameters)).rowcount)
 
-        return await self.read(ask)
+    def _transaction(self, kind: str, work: Callable[[sqlite3.Connection], T]) -> T:
+        with as_state_error(self.path):
+            self._connection.execute(f"BEGIN {kind}")
+            try:
+                result = work(self._connection)
+                self._connection.execute("COMMIT")
+            finally:
+                # Nothing to do after a commit, nor where SQLite has rolled back by itself (a full
+                # disk, say).
+                self._connection.rollback()
+            return result
 
-    async def _transaction(
-        self, begin: str, work: Callable[[aiosqlite.Connection], Awaitable[T]]
-    ) -> T:
-        async with self._lock:
-            with as_state_error(self.path):
-                try:
-                    await self._connection.execute(begin)
-                    result = await work(self._connection)
-                    await self._connection.commit()
-                finally:
-                    # Whatever happened, a BEGIN that may still be queued included. Nothing to do
-                    # after a commit, nor where SQLite has rolled back by itself (disk full).
-                    with suppress(sqlite3.OperationalError):
-                        await self._connection.rollback()
-                return result
+    async def _to_completion(self, work: Callable[[], T]) -> T:
+        """Await work to its end even if the caller is cancelled; the cancellation comes after."""
+        future = asyncio.get_running_loop().run_in_executor(self._thread, work)
+        cancelled: asyncio.CancelledError | None = None
+        while not future.done():
+            try:
+                await asyncio.wait({future})
+            except asyncio.CancelledError as request:
+                cancelled = request
+        if cancelled is None:
+            return future.result()
+        future.exception()  # retrieved, so that asyncio does not report it as never retrieved
+        raise cancelled
 
 
-class Queries:
-    """A group of queries to one database."""
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
-
-
-@asynccontextmanager
-async def open_writing(path: Path, newest: int) -> AsyncIterator[Database]:
+@contextmanager
+def open_writing(path: Path, newest: int) -> Iterator[Database]:
     """Open as the only writer; creates what is missing, refuses what is not sound."""
     make_directory(path)
     # Before the lock too: no lock file is to appear beside a file that is not ours.
@@ -128,15 +136,19 @@ async def open_writing(path: Path, newest: int) -> AsyncIterator[Database]:
     with locked(path):
         _create_file(path)
         if has_state(path, newest):
-            await _check(path, newest)
-        async with _connected(path, "rw") as connection:
+            # Only reading, until it is known to be sound, and no newer than its header says.
+            with as_state_error(path), closing(connect(path, "ro")) as connection:
+                _refuse_newer(path, connection, newest)
+                check_soundness(path, connection, "quick_check")
+        with closing(connect(path, "rw")) as connection:
             with as_state_error(path):
-                await _configure(path, connection)
-            yield Database(path, connection)
+                _configure(path, connection)
+            with ThreadPoolExecutor(1, "state") as thread:
+                yield Database(path, connection, thread)
 
 
-@asynccontextmanager
-async def open_reading(path: Path, newest: int) -> AsyncIterator[Database]:
+@contextmanager
+def open_reading(path: Path, newest: int) -> Iterator[Database]:
     """Open for reading, beside a writer or without one; never writes to the database."""
     nothing = NoStateError(
         f"{path}: there is no state yet. `kie-watcher run` or `kie-watcher check` makes it; "
@@ -144,19 +156,18 @@ async def open_reading(path: Path, newest: int) -> AsyncIterator[Database]:
     )
     if not has_state(path, newest):
         raise nothing
-    async with _connected(path, "ro") as connection:
+    with closing(connect(path, "ro")) as connection:
         with as_state_error(path):
-            version = await _value(connection, "PRAGMA user_version")
+            version = _refuse_newer(path, connection, newest)
         if version == 0:
             raise nothing
-        if version > newest:
-            raise _newer_error(path, version, newest)
         if version < newest:
             raise StateError(
                 f"{path}: was written by an older kie-watcher (format {version}, this one reads "
                 f"{newest}). Starting `kie-watcher run` or `kie-watcher check` brings it up to date"
             )
-        yield Database(path, connection)
+        with ThreadPoolExecutor(1, "state") as thread:
+            yield Database(path, connection, thread)
 
 
 def companion(path: Path, suffix: str) -> Path:
@@ -164,9 +175,25 @@ def companion(path: Path, suffix: str) -> Path:
     return path.with_name(path.name + suffix)
 
 
-def database_uri(path: Path, mode: str) -> str:
-    """The address under which SQLite opens the database; `mode` is `ro` or `rw`."""
-    return f"{path.absolute().as_uri()}?mode={mode}"
+def connect(path: Path, mode: str) -> sqlite3.Connection:
+    """A connection to a database that is there; `mode` is `ro` or `rw`."""
+    address = f"{path.absolute().as_uri()}?mode={mode}"
+    with as_state_error(path):
+        # One thread at a time uses it, which SQLite allows.
+        return sqlite3.connect(
+            address,
+            uri=True,
+            isolation_level=None,
+            timeout=_BUSY_TIMEOUT,
+            check_same_thread=False,
+        )
+
+
+def check_soundness(path: Path, connection: sqlite3.Connection, pragma: str) -> None:
+    """Have SQLite check every page (`quick_check`, `integrity_check`); raises `DamagedError`."""
+    result = str(_value(connection, f"PRAGMA {pragma}(1)"))
+    if result != "ok":
+        raise _damaged_error(path, " ".join(result.split()))
 
 
 def make_directory(path: Path) -> None:
@@ -241,7 +268,7 @@ def as_state_error(path: Path) -> Iterator[None]:
         raise explained from error
 
 
-def damaged_error(path: Path, why: str) -> DamagedError:
+def _damaged_error(path: Path, why: str) -> DamagedError:
     """The error for a database that is ours and broken."""
     return DamagedError(
         f"{path}: the database is damaged ({why}). It has been left as it is. {_WHAT_TO_DO}"
@@ -267,7 +294,7 @@ def _explained(path: Path, error: sqlite3.DatabaseError) -> StateError | None:
     # Errors that Python's module raises by itself have no such attribute.
     name = getattr(error, "sqlite_errorname", "")
     if name.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")):
-        return damaged_error(path, str(error))
+        return _damaged_error(path, str(error))
     if name.startswith("SQLITE_FULL"):
         return StateError(
             f"{path}: the disk is full. Nothing stored is lost, and nothing of this step was "
@@ -325,65 +352,31 @@ def _create_file(path: Path) -> None:
         raise _file_error(path, error) from error
 
 
-async def _check(path: Path, newest: int) -> None:
-    """Refuse a database that is damaged, or newer than its header says, having only read."""
-    async with _connected(path, "ro") as connection:
-        with as_state_error(path):
-            version = await _value(connection, "PRAGMA user_version")
-            result = str(await _value(connection, "PRAGMA quick_check(1)"))
+def _refuse_newer(path: Path, connection: sqlite3.Connection, newest: int) -> int:
+    """The version of the format, unless it is newer than this program knows."""
+    version = int(_value(connection, "PRAGMA user_version"))
     if version > newest:
         raise _newer_error(path, version, newest)
-    if result != "ok":
-        raise damaged_error(path, " ".join(result.split()))
+    return version
 
 
-async def _configure(path: Path, connection: aiosqlite.Connection) -> None:
-    if await _value(connection, "PRAGMA page_count") == 0:
+def _configure(path: Path, connection: sqlite3.Connection) -> None:
+    if _value(connection, "PRAGMA page_count") == 0:
         # Before anything else is written: an unfinished first start must be known as ours.
-        await connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-    if await _value(connection, "PRAGMA journal_mode = WAL") != "wal":
+        connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+    if _value(connection, "PRAGMA journal_mode = WAL") != "wal":
         raise StateError(
             f"{path}: its file system cannot hold a write-ahead log. Set state.path to a local disk"
         )
     # NORMAL may lose the last commits when the power fails, and with them the marks of what was
     # sent: people would get the same message twice.
-    await connection.execute("PRAGMA synchronous = FULL")
-    await connection.execute("PRAGMA foreign_keys = ON")
+    connection.execute("PRAGMA synchronous = FULL")
+    connection.execute("PRAGMA foreign_keys = ON")
     # Move each commit into the database at once, so that the next one overwrites it in the log:
     # noting a quiet poll then never makes either of them longer.
-    await connection.execute_fetchall("PRAGMA wal_autocheckpoint = 1")
-    await connection.execute_fetchall(f"PRAGMA journal_size_limit = {_LOG_SIZE}")
+    _value(connection, "PRAGMA wal_autocheckpoint = 1")
+    _value(connection, f"PRAGMA journal_size_limit = {_LOG_SIZE}")
 
 
-@asynccontextmanager
-async def _connected(path: Path, mode: str) -> AsyncIterator[aiosqlite.Connection]:
-    # A connection that is not closed keeps its thread, and that keeps the process from ending.
-    connection = aiosqlite.connect(
-        database_uri(path, mode), uri=True, isolation_level=None, timeout=_BUSY_TIMEOUT
-    )
-    with as_state_error(path):
-        await connection
-    try:
-        yield connection
-    finally:
-        await _run_to_completion(connection.close())
-
-
-async def _value(connection: aiosqlite.Connection, sql: str) -> Any:
-    return next(iter(await connection.execute_fetchall(sql)))[0]
-
-
-async def _run_to_completion(work: Coroutine[Any, Any, T]) -> T:
-    """Await work to its end even if the caller is cancelled; the cancellation comes after it."""
-    task = asyncio.create_task(work)
-    cancelled: asyncio.CancelledError | None = None
-    while not task.done():
-        try:
-            await asyncio.wait({task})
-        except asyncio.CancelledError as request:
-            cancelled = request
-    if cancelled is None:
-        return task.result()
-    if not task.cancelled():
-        task.exception()  # retrieved, so that asyncio does not report it as never retrieved
-    raise cancelled
+def _value(connection: sqlite3.Connection, sql: str) -> Any:
+    return connection.execute(sql).fetchone()[0]

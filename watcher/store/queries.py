@@ -1,66 +1,93 @@
-"""What the commands ask of the state: models, changes, the outbox, the status. And the poll log.
+"""What the program asks of the state: the snapshot, models, changes, what waits, the status.
 
-`StateReader` only reads, and so may be used beside a running daemon.
+A `Reader` only reads, and so may be used beside a running daemon. Every method answers from one
+moment of the state.
 """
 
 from __future__ import annotations
 
-from datetime import timedelta
+from contextlib import asynccontextmanager
 from decimal import Decimal
 from fnmatch import fnmatchcase
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from watcher.catalog.changes import ModelChange
 from watcher.catalog.record import Model, fold
-from watcher.store.connection import NoStateError, Queries
-from watcher.store.deliveries import MESSAGE_COLUMNS
-from watcher.store.routing_state import HistoryQueries
+from watcher.store.connection import NoStateError, open_reading
 from watcher.store.rows import (
     CHANGE_COLUMNS,
-    encodable,
+    HOLD_COLUMNS,
+    KNOWN_MODEL_COLUMNS,
+    MESSAGE_COLUMNS,
+    SIDES_OF_CHANGE,
     json_text,
     read_change,
     read_hold,
+    read_json,
     read_known_model,
     read_message,
     read_notice,
+    read_poll,
+    read_receiver,
     read_record,
+    read_silence,
     read_time,
-    read_time_or_none,
+    record_of,
     time_text,
 )
+from watcher.store.schema import NEWEST
 from watcher.store.values import (
     ModelList,
     OpenHold,
     OutboxView,
-    PollStatus,
-    ReceiverStatus,
     Status,
+    StoredSnapshot,
     WaitingDeliveries,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    import sqlite3
+    from collections.abc import AsyncIterator, Collection, Mapping
     from datetime import datetime
-
-    import aiosqlite
+    from pathlib import Path
 
     from watcher.catalog.changes import Notice, RecordedChange
-    from watcher.store.values import KnownModel, PollCost
+    from watcher.routing.plan import ModelHistory
+    from watcher.routing.release import QueuedItem
+    from watcher.store.connection import Database
+    from watcher.store.values import KnownModel, StoredMessage, StoredSilence
 
-# The outcomes of a poll that count as failures; any other word is a success.
-FAILED = "failed"
-INCONCLUSIVE = "inconclusive"
+# By number: the partial index on current rows gives them in that order.
+_ON_SALE = f"""
+    SELECT {KNOWN_MODEL_COLUMNS} FROM history JOIN models ON models.id = model_id
+    WHERE valid_to IS NULL ORDER BY model_id
+"""  # noqa: S608 - our own columns
 
-# A reason quotes the server's answer, which may be of any length.
-_LONGEST_REASON = 500
-_MILLISECOND = timedelta(milliseconds=1)
+_REMOVED = f"""
+    SELECT {KNOWN_MODEL_COLUMNS} FROM models
+    JOIN history ON history.id = (SELECT max(id) FROM history WHERE model_id = models.id)
+    WHERE gone_at IS NOT NULL AND models.identity_key IN (SELECT value FROM json_each(?))
+    ORDER BY models.id
+"""  # noqa: S608 - our own columns
 
-# Models on sale, by number. The partial index on open intervals gives them in that order.
-ON_SALE = (
-    "SELECT models.id, first_seen_at, last_changed_at, gone_at, record FROM history"
-    " JOIN models ON models.id = model_id WHERE to_at IS NULL ORDER BY model_id"
-)
+_ON_SALE_AT = f"""
+    SELECT {record_of("history")} FROM history
+    WHERE valid_from <= ?1 AND (valid_to IS NULL OR valid_to > ?1) ORDER BY model_id
+"""  # noqa: S608 - our own columns
+
+_CHANGES = f"""
+    SELECT {CHANGE_COLUMNS} FROM changes {SIDES_OF_CHANGE}
+    WHERE at >= ?1
+        AND (?2 = '[]' OR EXISTS (
+            SELECT 1 FROM json_each(kinds) WHERE value IN (SELECT value FROM json_each(?2))
+        ))
+        AND (?3 IS NULL OR changes.id IN (
+            SELECT change_id FROM deliveries JOIN messages ON messages.id = message_id
+            WHERE alert_id = ?3
+        ))
+    ORDER BY changes.id
+"""  # noqa: S608 - our own columns
 
 _RECEIVERS = """
     SELECT
@@ -86,49 +113,52 @@ _RECEIVERS = """
 """
 
 
-class PollQueries(Queries):
-    """What the poller writes about its polls."""
+@asynccontextmanager
+async def open_reader(path: Path) -> AsyncIterator[Reader]:
+    """Open the state for reading, beside a daemon or without one. Raises `NoStateError`."""
+    with open_reading(path, NEWEST) as database:
+        yield Reader(database)
 
-    async def note_poll(
-        self,
-        at: datetime,
-        outcome: str,
-        reason: str | None = None,
-        cost: PollCost | None = None,
-    ) -> None:
-        """Store when the last poll was and how it ended, in place of the one before.
 
-        `FAILED` and `INCONCLUSIVE` count as failures, everything else as a success. With its
-        `cost` it is also added to the log of polls; quiet polls, one every few minutes, are not.
-        """
-        failed = outcome in {FAILED, INCONCLUSIVE}
+class Reader:
+    """The state, open for reading."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    # The catalogue
+
+    async def snapshot(self) -> StoredSnapshot | None:
+        """The catalogue as of the last accepted sweep; `None` before the first one."""
+        return await self._database.read(_snapshot)
+
+    async def on_sale(self) -> tuple[Model, ...]:
+        """Every model on sale as of the last accepted sweep, with what a credit is worth."""
+        usd_per_credit, known = await self._database.read(_on_sale)
+        if usd_per_credit is None:
+            return ()
+        return tuple(Model(model.record, usd_per_credit) for model in known)
+
+    async def on_sale_at(self, at: datetime) -> tuple[Model, ...]:
+        """The models that were on sale at a time, with what a credit was worth then."""
         moment = time_text(at)
-        why = None if reason is None else encodable(reason[:_LONGEST_REASON])
 
-        async def work(db: aiosqlite.Connection) -> None:
-            await db.execute(
-                "INSERT INTO poll (id, at, outcome, reason, last_success_at, failures)"
-                " VALUES (1, ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET"
-                " at = excluded.at, outcome = excluded.outcome, reason = excluded.reason,"
-                " last_success_at = coalesce(excluded.last_success_at, last_success_at),"
-                " failures = iif(excluded.failures, failures + 1, 0)",
-                (moment, outcome, why, None if failed else moment, int(failed)),
-            )
-            if cost is not None:
-                await db.execute(
-                    "INSERT INTO polls (at, outcome, why, requests, bytes, changes, holds, took_ms)"
-                    " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-                    (
-                        *(moment, outcome, why, cost.requests, cost.bytes),
-                        *(cost.changes, cost.holds, cost.took // _MILLISECOND),
-                    ),
-                )
+        def ask(db: sqlite3.Connection) -> tuple[Model, ...]:
+            value = db.execute(
+                "SELECT usd_per_credit FROM credit_values WHERE valid_from <= ?"
+                " ORDER BY id DESC LIMIT 1",
+                (moment,),
+            ).fetchone()
+            usd_per_credit = Decimal(0 if value is None else value[0])
+            rows = db.execute(_ON_SALE_AT, (moment,))
+            return tuple(Model(read_record(row), usd_per_credit) for row in rows)
 
-        await self._database.write(work)
+        return await self._database.read(ask)
 
-
-class StateReader(HistoryQueries):
-    """What the commands show."""
+    async def removed_models(self, identity_keys: Collection[str]) -> tuple[KnownModel, ...]:
+        """Models that are no longer on sale and had one of these keys, as they were last seen."""
+        rows = await self._database.rows(_REMOVED, (json_text(list(identity_keys)),))
+        return tuple(map(read_known_model, rows))
 
     async def models(
         self,
@@ -142,7 +172,7 @@ class StateReader(HistoryQueries):
         Case is ignored; every word of `search` must be in the description or the provider.
         Raises `NoStateError` before the first complete sweep.
         """
-        usd_per_credit, known = await self._on_sale()
+        usd_per_credit, known = await self._database.read(_on_sale)
         if usd_per_credit is None:
             raise NoStateError(
                 f"{self._database.path}: no sweep of the catalogue has been completed yet. "
@@ -153,6 +183,8 @@ class StateReader(HistoryQueries):
         return ModelList(
             usd_per_credit, tuple((model, Model(model.record, usd_per_credit)) for model in chosen)
         )
+
+    # What happened
 
     async def changes(
         self,
@@ -167,16 +199,8 @@ class StateReader(HistoryQueries):
 
         `glob` is matched against the identity key, before and after the change, ignoring case.
         """
-        rows = await self._database.rows(
-            f"SELECT {CHANGE_COLUMNS} FROM changes"  # noqa: S608 - our own columns
-            " WHERE at >= ?1"
-            " AND (?2 = '[]' OR EXISTS (SELECT 1 FROM json_each(kinds)"
-            " WHERE value IN (SELECT value FROM json_each(?2))))"
-            " AND (?3 IS NULL OR id IN (SELECT change_id FROM deliveries"
-            " JOIN messages ON messages.id = message_id WHERE alert_id = ?3))"
-            " ORDER BY id",
-            ("" if since is None else time_text(since), json_text(list(kinds)), alert_id),
-        )
+        since_text = "" if since is None else time_text(since)
+        rows = await self._database.rows(_CHANGES, (since_text, json_text(list(kinds)), alert_id))
         pattern = None if glob is None else fold(glob)
         found = [change for change in map(read_change, rows) if _is_about(change, pattern)]
         return tuple(reversed(found) if newest_first else found)
@@ -188,99 +212,124 @@ class StateReader(HistoryQueries):
         )
         return tuple(map(read_notice, rows))
 
-    async def on_sale_at(self, at: datetime) -> tuple[Model, ...]:
-        """The models that were on sale at a time, with what a credit was worth then."""
-        moment = time_text(at)
+    async def histories(self, model_ids: Collection[int]) -> dict[int, ModelHistory]:
+        """The anchors, prices and flapping of these models, by model number."""
+        from watcher.store.routing import read_histories  # noqa: PLC0415 - few commands route
 
-        async def ask(db: aiosqlite.Connection) -> tuple[list[Any], list[Any]]:
-            values = await db.execute_fetchall(
-                "SELECT usd_per_credit FROM credit_values WHERE from_at <= ?"
-                " ORDER BY id DESC LIMIT 1",
-                (moment,),
-            )
-            records = await db.execute_fetchall(
-                "SELECT record FROM history WHERE from_at <= ?1 AND (to_at IS NULL OR to_at > ?1)"
-                " ORDER BY model_id",
-                (moment,),
-            )
-            return list(values), list(records)
+        return await self._database.read(partial(read_histories, model_ids=model_ids))
 
-        values, records = await self._database.read(ask)
-        return tuple(Model(read_record(record), Decimal(values[0][0])) for (record,) in records)
+    async def silences(self) -> tuple[StoredSilence, ...]:
+        """Every silence there ever was, oldest first."""
+        rows = await self._database.rows(
+            "SELECT id, matcher, since_at, until_at, reason, dropping, caught, ended_at"
+            " FROM silences ORDER BY id"
+        )
+        return tuple(map(read_silence, rows))
+
+    # What is to be sent
+
+    async def queued(self, receiver: str) -> tuple[QueuedItem, ...]:
+        """The receiver's deliveries that are in no message yet, oldest first."""
+        from watcher.store.routing import read_queued  # noqa: PLC0415 - few commands route
+
+        return await self._database.read(partial(read_queued, receiver=receiver))
+
+    async def digests(self, receiver: str) -> dict[str, datetime]:
+        """Up to when each digest has been sent to the receiver, by route."""
+        rows = await self._database.rows(
+            "SELECT route, at FROM digests WHERE receiver = ?", (receiver,)
+        )
+        return {route: read_time(at) for route, at in rows}
+
+    async def open_message(self, receiver: str) -> StoredMessage | None:
+        """The oldest message of the receiver that is neither sent nor given up."""
+        rows = await self._database.rows(
+            f"SELECT {MESSAGE_COLUMNS} FROM messages"  # noqa: S608 - our own columns
+            " WHERE receiver = ? AND state = 'open' ORDER BY id LIMIT 1",
+            (receiver,),
+        )
+        return next(map(read_message, rows), None)
+
+    async def picture(self, message_id: int) -> bytes | None:
+        """The PNG that goes with a message, until the message was sent."""
+        rows = await self._database.rows("SELECT picture FROM messages WHERE id = ?", (message_id,))
+        return rows[0][0] if rows else None
 
     async def outbox(self) -> OutboxView:
         """Open and dead messages, and what is in no message yet."""
 
-        async def ask(db: aiosqlite.Connection) -> tuple[list[Any], list[Any]]:
-            messages = await db.execute_fetchall(
+        def ask(db: sqlite3.Connection) -> OutboxView:
+            messages = db.execute(
                 f"SELECT {MESSAGE_COLUMNS} FROM messages WHERE state = 'open'"  # noqa: S608 - ours
                 f" UNION ALL SELECT {MESSAGE_COLUMNS} FROM messages WHERE state = 'dead'"
                 " ORDER BY id"
             )
-            waiting = await db.execute_fetchall(
+            waiting = db.execute(
                 "SELECT receiver, count(*), min(queued_at) FROM waiting"
                 " GROUP BY receiver ORDER BY receiver"
             )
-            return list(messages), list(waiting)
+            return OutboxView(
+                tuple(map(read_message, messages)),
+                tuple(WaitingDeliveries(name, items, read_time(at)) for name, items, at in waiting),
+            )
 
-        messages, waiting = await self._database.read(ask)
-        return OutboxView(
-            tuple(map(read_message, messages)),
-            tuple(WaitingDeliveries(name, items, read_time(at)) for name, items, at in waiting),
-        )
+        return await self._database.read(ask)
+
+    # How it is
 
     async def status(self) -> Status:
-        """The whole status, read in one transaction."""
+        """The whole status."""
         return await self._database.read(_status)
 
-    async def _on_sale(self) -> tuple[Decimal | None, list[KnownModel]]:
-        """What a credit is worth, and every model on sale; `None` before the first sweep."""
-
-        async def ask(db: aiosqlite.Connection) -> tuple[list[Any], list[Any]]:
-            values = await db.execute_fetchall("SELECT usd_per_credit FROM sweep")
-            return list(values), list(await db.execute_fetchall(ON_SALE))
-
-        values, rows = await self._database.read(ask)
-        return Decimal(values[0][0]) if values else None, [read_known_model(row) for row in rows]
+    async def alarms(self) -> Mapping[str, Any]:
+        """The alarms that were stored last, as plain JSON; empty where none were."""
+        rows = await self._database.rows("SELECT raised FROM alarms")
+        return read_json(rows[0][0]) if rows else {}
 
 
-async def _status(db: aiosqlite.Connection) -> Status:
-    poll = await _all(db, "SELECT at, outcome, reason, last_success_at, failures FROM poll")
-    sweep = await _all(db, "SELECT at, usd_per_credit FROM sweep")
-    models = await _all(
-        db,
-        "SELECT interface, count(*) FROM models WHERE gone_at IS NULL"
-        " GROUP BY interface ORDER BY count(*) DESC, interface",
+def _snapshot(db: sqlite3.Connection) -> StoredSnapshot | None:
+    sweep = db.execute("SELECT at, usd_per_credit, probe, start_over FROM sweep").fetchone()
+    if sweep is None:
+        return None
+    at, usd_per_credit, probe, start_over = sweep
+    holds = db.execute(f"SELECT {HOLD_COLUMNS} FROM holds ORDER BY id")  # noqa: S608 - ours
+    return StoredSnapshot(
+        models=tuple(map(read_known_model, db.execute(_ON_SALE))),
+        usd_per_credit=Decimal(usd_per_credit),
+        probe=read_json(probe),
+        swept_at=read_time(at),
+        holds=tuple(map(read_hold, holds)),
+        start_over=bool(start_over),
     )
-    holds = await _all(
-        db,
-        "SELECT description, reason, model_id, subject, since_at, until_at FROM holds"
-        " LEFT JOIN models ON models.id = model_id ORDER BY until_at, holds.id",
+
+
+def _on_sale(db: sqlite3.Connection) -> tuple[Decimal | None, list[KnownModel]]:
+    """What a credit is worth, and every model on sale; `None` before the first sweep."""
+    value = db.execute("SELECT usd_per_credit FROM sweep").fetchone()
+    known = list(map(read_known_model, db.execute(_ON_SALE)))
+    return None if value is None else Decimal(value[0]), known
+
+
+def _status(db: sqlite3.Connection) -> Status:
+    poll = db.execute("SELECT at, outcome, why, last_success_at, failures FROM poll").fetchone()
+    sweep = db.execute("SELECT at, usd_per_credit FROM sweep").fetchone()
+    models = db.execute(
+        "SELECT interface, count(*) FROM history WHERE valid_to IS NULL"
+        " GROUP BY interface ORDER BY count(*) DESC, interface"
     )
-    receivers = await _all(db, _RECEIVERS)
+    holds = db.execute(
+        f"SELECT description, {HOLD_COLUMNS.replace('model_id', 'holds.model_id')} FROM holds"  # noqa: S608 - ours
+        " LEFT JOIN history ON history.model_id = holds.model_id AND valid_to IS NULL"
+        " ORDER BY until_at, holds.id"
+    )
     return Status(
-        poll=next(map(_read_poll, poll), None),
-        swept_at=read_time(sweep[0][0]) if sweep else None,
-        usd_per_credit=Decimal(sweep[0][1]) if sweep else None,
-        models=dict(models),
+        poll=None if poll is None else read_poll(poll),
+        swept_at=None if sweep is None else read_time(sweep[0]),
+        usd_per_credit=None if sweep is None else Decimal(sweep[1]),
+        models=dict(models.fetchall()),
         holds=tuple(OpenHold(read_hold(row[1:]), row[0]) for row in holds),
-        receivers=tuple(map(_read_receiver, receivers)),
+        receivers=tuple(map(read_receiver, db.execute(_RECEIVERS))),
     )
-
-
-async def _all(db: aiosqlite.Connection, sql: str) -> list[Any]:
-    return list(await db.execute_fetchall(sql))
-
-
-def _read_poll(row: Any) -> PollStatus:
-    at, outcome, reason, last_success_at, failures = row
-    return PollStatus(read_time(at), outcome, reason, read_time_or_none(last_success_at), failures)
-
-
-def _read_receiver(row: Any) -> ReceiverStatus:
-    receiver, waiting, open_, dead, oldest_at, next_attempt_at, last_error = row
-    times = (read_time_or_none(oldest_at), read_time_or_none(next_attempt_at))
-    return ReceiverStatus(receiver, waiting, open_, dead, *times, last_error)
 
 
 def _matches(

@@ -1,57 +1,54 @@
 """The one transaction that an accepted sweep makes: models, history, changes, holds, deliveries.
 
-A model's history is a list of intervals, in each of which its record stayed the same. What a price
-change leaves as it was (description, unit, link) is a label, shared by intervals of one model; the
-view `history` puts both together.
+Also the parts of it that other transactions make too: notices, and the anchors of routes.
+
+A model's history is a list of rows, in each of which its record stayed the same. A change names
+the two rows of its model that it ended and began.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from watcher.catalog.changes import Change, Kind, ModelChange, RecordedChange
+from watcher.catalog.changes import Change, CreditValueChange, Kind, ModelChange, RecordedChange
 from watcher.store.connection import ConflictError
-from watcher.store.deliveries import write_notices
-from watcher.store.routing_state import count_caught, forget_anchors, write_anchors
 from watcher.store.rows import (
-    change_row,
-    dispatch_columns,
-    hold_row,
+    HOLD_COLUMNS,
+    RECORD_COLUMNS,
+    hold_columns,
     json_text,
-    label_columns,
     money_text,
-    price_columns,
     read_time,
     read_time_or_none,
+    record_columns,
     time_text,
 )
 from watcher.store.values import Commit, KnownModel, Recorded
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    import sqlite3
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from datetime import datetime
 
-    import aiosqlite
+    from watcher.catalog.changes import Notice
+    from watcher.catalog.record import Model, Record
+    from watcher.routing.plan import Anchor
 
-    from watcher.catalog.record import Record
-
-# By model number: the number of an interval, and its record as it is stored.
-_Intervals = dict[int, tuple[int, str]]
 # A model's number and its record.
 _Numbered = tuple[int, "Record"]
 
-_HIGHEST_LABEL = "SELECT max(id) FROM labels"
-_LABEL = "INSERT INTO labels (id, head, unit, anchor) VALUES (?, ?, ?, ?)"
-_INTERVAL = (
-    "INSERT INTO intervals (model_id, from_at, label_id, credits, listed, promotion)"
-    " VALUES (?, ?, ?, ?, ?, ?)"
-)
-# The last interval of each model.
-_LATEST = """(
-    SELECT max(id) FROM intervals WHERE model_id IN (SELECT value FROM json_each(?))
-    GROUP BY model_id
-)"""
+_OWN = ", ".join(RECORD_COLUMNS)
+_MARKS = ", ".join("?" * len(RECORD_COLUMNS))
+_NEW_ROW = f"INSERT INTO history (id, model_id, valid_from, {_OWN}) VALUES (?, ?, ?, {_MARKS})"  # noqa: S608 - our own columns
+_LATEST_ROWS = f"""
+    SELECT model_id, id, {_OWN} FROM history WHERE id IN (
+        SELECT max(id) FROM history WHERE model_id IN (SELECT value FROM json_each(?))
+        GROUP BY model_id
+    )
+"""  # noqa: S608 - our own columns
+_ROW_OF_RECORD = f"SELECT max(id) FROM history WHERE model_id = ? AND ({_OWN}) IS ({_MARKS})"  # noqa: S608 - our own columns
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,55 +61,114 @@ class _ModelWrites:
     updated: list[_Numbered]
 
 
-async def write_commit(db: aiosqlite.Connection, commit: Commit) -> Recorded:
+def write_commit(db: sqlite3.Connection, commit: Commit) -> Recorded:
     """Store the commit; to be run as one transaction.
 
-    Raises `ConflictError` where the holds are no longer those that the commit expects.
+    Raises `ConflictError` where the holds are no longer those that the commit expects, or a model
+    is not what one of its changes says it was.
     """
-    await _require_expected_holds(db, commit)
-    first_model = await _next_id(db, "SELECT max(id) FROM models")
-    first_change = await _next_id(db, "SELECT max(id) FROM changes")
-    changes = _numbered(commit, first_change, first_model + len(commit.baseline))
+    _require_expected_holds(db, commit)
+    first_model = _next_id(db, "models")
+    changes = _numbered(db, commit, first_model + len(commit.baseline))
     writes = _model_writes(commit, changes, first_model)
     at = time_text(commit.at)
-    await _write_models(db, writes, at)
-    changed = [it.change.model_id for it in changes if isinstance(it.change, ModelChange)]
-    ended = await _latest_intervals(db, changed)
-    await _begin_intervals(db, writes.new, at)
-    await _end_intervals(db, writes.removed, at)
-    await _replace_intervals(db, writes.changed, at)
-    await write_notices(db, commit.notices, commit.at)
-    await _write_changes(db, changes, ended, await _latest_intervals(db, changed))
-    await _write_deliveries(db, commit, changes)
-    # After the changes were written, which name the intervals that began before these.
-    await _replace_intervals(db, writes.updated, at)
+    ended = _latest_rows(db, [recorded.change for recorded in changes])
+    _write_models(db, writes, at)
+    _end_rows(db, [*writes.removed, *writes.changed], at)
+    begun = _begin_rows(db, [*writes.new, *writes.changed], at)
+    _write_changes(db, changes, ended, begun)
+    # After the changes, which name the rows that began before these.
+    _end_rows(db, writes.updated, at)
+    _begin_rows(db, writes.updated, at)
+    write_notices(db, commit.notices, commit.at)
+    _write_deliveries(db, commit, changes)
     if commit.starts_over:
-        await forget_anchors(db)
-    await write_anchors(db, commit.anchors, commit.at)
-    await count_caught(db, commit.caught)
-    await _write_holds(db, commit)
-    await _write_sweep(db, commit)
-    return Recorded(tuple(changes), await _written_models(db, writes, commit.at))
+        db.execute("DELETE FROM anchors")
+    write_anchors(db, commit.anchors, commit.at)
+    db.executemany(
+        "UPDATE silences SET caught = caught + ? WHERE id = ?",
+        [(count, number) for number, count in commit.caught.items()],
+    )
+    _write_holds(db, commit)
+    _write_sweep(db, commit)
+    return Recorded(tuple(changes), _written_models(db, writes, commit.at))
 
 
-async def _require_expected_holds(db: aiosqlite.Connection, commit: Commit) -> None:
+def write_notices(
+    db: sqlite3.Connection, notices: Iterable[tuple[Notice, tuple[str, ...]]], at: datetime
+) -> None:
+    """Store each notice with one delivery for each of its receivers, queued at `at`."""
+    queued_at = time_text(at)
+    for notice, receivers in notices:
+        number = db.execute(
+            "INSERT INTO notices (at, kind, detail) VALUES (?, ?, ?)",
+            (time_text(notice.at), notice.kind.value, json_text(notice.detail)),
+        ).lastrowid
+        db.executemany(
+            "INSERT INTO deliveries (receiver, notice_id, queued_at) VALUES (?, ?, ?)",
+            [(receiver, number, queued_at) for receiver in receivers],
+        )
+
+
+def write_anchors(db: sqlite3.Connection, anchors: Iterable[Anchor], at: datetime) -> None:
+    """Store the models from which routes measure the next price move.
+
+    Raises `ConflictError` where one of them is no longer in the history.
+    """
+    moment, row_of = time_text(at), _row_finder(db)
+    db.executemany(
+        "INSERT INTO anchors (model_id, route, receiver, at, history_id, usd_per_credit)"
+        " VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET at = excluded.at,"
+        " history_id = excluded.history_id, usd_per_credit = excluded.usd_per_credit",
+        (
+            (it.model_id, it.route, it.receiver, moment, *row_of(it.model_id, it.model))
+            for it in anchors
+        ),
+    )
+
+
+def _row_finder(
+    db: sqlite3.Connection,
+) -> Callable[[int | None, Model | None], tuple[int | None, str | None]]:
+    """What finds the row of history that shows a model, and gives it with its credit value.
+
+    Routes with a threshold remember the same few models, so each is looked for once.
+    """
+
+    @cache
+    def number(model_id: int | None, record: Record) -> int:
+        row = db.execute(_ROW_OF_RECORD, (model_id, *record_columns(record))).fetchone()
+        if row[0] is None:
+            raise ConflictError("what a route last announced is no longer in the history")
+        return int(row[0])
+
+    def find(model_id: int | None, model: Model | None) -> tuple[int | None, str | None]:
+        if model is None:
+            return None, None
+        return number(model_id, model.record), money_text(model.usd_per_credit)
+
+    return find
+
+
+def _require_expected_holds(db: sqlite3.Connection, commit: Commit) -> None:
     """Check that nobody accepted a hold meanwhile: the commit would put it on hold again."""
     if commit.expected_holds is None:
         return
-    stored = await db.execute_fetchall(
-        "SELECT reason, model_id, subject, since_at, until_at FROM holds"
-    )
-    if set(map(tuple, stored)) != set(map(hold_row, commit.expected_holds)):
+    stored = db.execute(f"SELECT {HOLD_COLUMNS} FROM holds")  # noqa: S608 - our own columns
+    if set(stored) != set(map(hold_columns, commit.expected_holds)):
         raise ConflictError("what waits for confirmation has changed; confirm the sweep again")
 
 
-async def _next_id(db: aiosqlite.Connection, highest: str) -> int:
-    """The number of the next row. Only this transaction writes; the highest row is never pruned."""
-    return (next(iter(await db.execute_fetchall(highest)))[0] or 0) + 1
+def _next_id(db: sqlite3.Connection, table: str) -> int:
+    """The number of the next row of a table of which the last row is never removed."""
+    (highest,) = db.execute(f"SELECT max(id) FROM {table}").fetchone()  # noqa: S608 - our own name
+    return (highest or 0) + 1
 
 
-def _numbered(commit: Commit, first_change: int, model_id: int) -> list[RecordedChange]:
+def _numbered(db: sqlite3.Connection, commit: Commit, model_id: int) -> list[RecordedChange]:
     """Number the changes, and the new models from `model_id` on."""
+    last = db.execute("SELECT seq FROM sqlite_sequence WHERE name = 'changes'").fetchone()
+    first_change = 1 if last is None else last[0] + 1
     numbered: list[RecordedChange] = []
     for number, (given, _) in enumerate(commit.changes, start=first_change):
         change: Change = given
@@ -141,117 +197,157 @@ def _model_writes(
     return writes
 
 
-async def _write_models(db: aiosqlite.Connection, writes: _ModelWrites, at: str) -> None:
-    await db.executemany(
+def _write_models(db: sqlite3.Connection, writes: _ModelWrites, at: str) -> None:
+    db.executemany(
         "INSERT INTO models"
-        " (id, folded, description, interface, provider, first_seen_at, last_changed_at)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?)",
-        ((number, *_model_columns(record), at, at) for number, record in writes.new),
+        " (id, identity_key, first_seen_at, last_changed_at, complete_since)"
+        " VALUES (?, ?, ?, ?, ?)",
+        ((number, record.identity_key, at, at, at) for number, record in writes.new),
     )
-    await _update_each(
+    _update_each(
         db,
-        "UPDATE models SET folded = ?, description = ?, interface = ?, provider = ?,"
-        " last_changed_at = ?, gone_at = NULL WHERE id = ?",
-        [(*_model_columns(record), at, number) for number, record in writes.changed],
+        "UPDATE models SET identity_key = ?, last_changed_at = ?, gone_at = NULL WHERE id = ?",
+        [(record.identity_key, at, number) for number, record in writes.changed],
     )
-    await _update_each(
+    _update_each(
         db,
         "UPDATE models SET last_changed_at = ?, gone_at = ? WHERE id = ? AND gone_at IS NULL",
         [(at, at, number) for number, _ in writes.removed],
     )
-    await _update_each(
+    _update_each(
         db,
-        "UPDATE models SET folded = ?, description = ?, interface = ?, provider = ? WHERE id = ?",
-        [(*_model_columns(record), number) for number, record in writes.updated],
+        "UPDATE models SET identity_key = ? WHERE id = ?",
+        [(record.identity_key, number) for number, record in writes.updated],
     )
 
 
-async def _update_each(db: aiosqlite.Connection, sql: str, rows: list[tuple[Any, ...]]) -> None:
-    if not rows:
-        return
-    cursor = await db.executemany(sql, rows)
-    if cursor.rowcount != len(rows):
-        raise LookupError(f"{len(rows)} models were to be changed, {cursor.rowcount} are there")
+def _update_each(db: sqlite3.Connection, sql: str, rows: list[tuple[Any, ...]]) -> None:
+    if rows and (there := db.executemany(sql, rows).rowcount) != len(rows):
+        raise LookupError(f"{len(rows)} models were to be changed, {there} are there")
 
 
-async def _write_changes(
-    db: aiosqlite.Connection,
-    changes: list[RecordedChange],
-    ended: _Intervals,
-    begun: _Intervals,
-) -> None:
-    await db.executemany(
-        "INSERT INTO changes (id, at, model_id, kinds, causes,"
-        " before_id, before, before_usd_per_credit, after_id, after, after_usd_per_credit,"
-        " first_seen_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        (_with_interval_ids(change_row(change), ended, begun) for change in changes),
-    )
+def _latest_rows(db: sqlite3.Connection, changes: Iterable[Change]) -> dict[int, int]:
+    """The last row of each model that changes, by its number, before it changes."""
+    before = {
+        change.model_id: change.before.record
+        for change in changes
+        if isinstance(change, ModelChange) and change.before and change.model_id
+    }
+    rows = db.execute(_LATEST_ROWS, (json_text(list(before)),))
+    latest = {model_id: (number, tuple(columns)) for model_id, number, *columns in rows}
+    for model_id, record in before.items():
+        if latest.get(model_id, (0, ()))[1] != record_columns(record):
+            raise ConflictError(f"model {model_id} has changed; compare the sweep again")
+    return {model_id: number for model_id, (number, _) in latest.items()}
 
 
-def _with_interval_ids(
-    row: tuple[Any, ...], ended: _Intervals, begun: _Intervals
-) -> tuple[Any, ...]:
-    """The row of a change, with the number of an interval for each record that one shows."""
-    *start, before, before_value, after, after_value, seen_at = row
-    model_id = row[2]
-    sides = (*_id_or_record(before, ended.get(model_id)), before_value)
-    return (*start, *sides, *_id_or_record(after, begun.get(model_id)), after_value, seen_at)
-
-
-def _id_or_record(
-    record: str | None, interval: tuple[int, str] | None
-) -> tuple[int | None, str | None]:
-    if interval is None or interval[1] != record:
-        return None, record
-    return interval[0], None
-
-
-async def _write_deliveries(
-    db: aiosqlite.Connection, commit: Commit, changes: list[RecordedChange]
-) -> None:
-    at = time_text(commit.at)
-    await db.executemany(
-        "INSERT INTO deliveries (receiver, change_id, queued_at, route, silence_id, flap,"
-        " since, since_usd_per_credit) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+def _begin_rows(db: sqlite3.Connection, models: Sequence[_Numbered], at: str) -> dict[int, int]:
+    """Begin a row of history for each model; returns their numbers, by those of the models."""
+    first = _next_id(db, "history")
+    # A generator: a first snapshot need not be in memory as rows as well.
+    db.executemany(
+        _NEW_ROW,
         (
-            (dispatch.receiver, recorded.id, at, *dispatch_columns(dispatch))
+            (row, number, at, *record_columns(record))
+            for row, (number, record) in enumerate(models, first)
+        ),
+    )
+    return {number: row for row, (number, _) in enumerate(models, first)}
+
+
+def _end_rows(db: sqlite3.Connection, models: Sequence[_Numbered], at: str) -> None:
+    """End the current rows of models; those that have none are left as they are."""
+    db.executemany(
+        "UPDATE history SET valid_to = ? WHERE model_id = ? AND valid_to IS NULL",
+        ((at, number) for number, _ in models),
+    )
+
+
+def _write_changes(
+    db: sqlite3.Connection,
+    changes: list[RecordedChange],
+    ended: Mapping[int, int],
+    begun: Mapping[int, int],
+) -> None:
+    db.executemany(
+        "INSERT INTO changes (id, at, model_id, kinds, causes, before_id, before_usd_per_credit,"
+        " after_id, after_usd_per_credit, first_seen_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (_change_columns(recorded, ended, begun) for recorded in changes),
+    )
+
+
+def _change_columns(
+    recorded: RecordedChange, ended: Mapping[int, int], begun: Mapping[int, int]
+) -> tuple[Any, ...]:
+    change, start = recorded.change, (recorded.id, time_text(recorded.at))
+    kinds = json_text([kind.value for kind in change.kinds])
+    if isinstance(change, CreditValueChange):
+        values = (None, money_text(change.before), None, money_text(change.after))
+        return (*start, None, kinds, "{}", *values, None)
+    number, seen_at = change.model_id or 0, change.first_seen_at
+    return (
+        *(*start, number, kinds),
+        json_text({kind.value: cause.value for kind, cause in change.causes.items()}),
+        *_side(change.before, ended.get(number)),
+        *_side(change.after, begun.get(number)),
+        None if seen_at is None else time_text(seen_at),
+    )
+
+
+def _side(model: Model | None, row: int | None) -> tuple[int | None, str | None]:
+    return (None, None) if model is None else (row, money_text(model.usd_per_credit))
+
+
+def _write_deliveries(
+    db: sqlite3.Connection, commit: Commit, changes: list[RecordedChange]
+) -> None:
+    at, row_of = time_text(commit.at), _row_finder(db)
+    db.executemany(
+        "INSERT INTO deliveries (receiver, route, change_id, queued_at, silence_id, flap,"
+        " since_id, since_usd_per_credit) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        (
+            (
+                *(dispatch.receiver, dispatch.route, recorded.id, at),
+                *(dispatch.silence_id, dispatch.flap.value),
+                *row_of(getattr(recorded.change, "model_id", None), dispatch.since),
+            )
             for recorded, (_, dispatches) in zip(changes, commit.changes, strict=True)
             for dispatch in dispatches
         ),
     )
 
 
-async def _write_holds(db: aiosqlite.Connection, commit: Commit) -> None:
-    await db.execute("DELETE FROM holds")
-    await db.executemany(
-        "INSERT INTO holds (reason, model_id, subject, since_at, until_at) VALUES (?, ?, ?, ?, ?)",
-        [hold_row(hold) for hold in commit.holds],
+def _write_holds(db: sqlite3.Connection, commit: Commit) -> None:
+    db.execute("DELETE FROM holds")
+    db.executemany(
+        f"INSERT INTO holds ({HOLD_COLUMNS}) VALUES (?, ?, ?, ?, ?)",  # noqa: S608 - our own columns
+        [hold_columns(hold) for hold in commit.holds],
     )
 
 
-async def _write_sweep(db: aiosqlite.Connection, commit: Commit) -> None:
+def _write_sweep(db: sqlite3.Connection, commit: Commit) -> None:
     at, usd_per_credit = time_text(commit.at), money_text(commit.usd_per_credit)
-    await db.execute(
-        "INSERT INTO credit_values (from_at, usd_per_credit) SELECT ?1, ?2 WHERE ?2 IS NOT"
+    db.execute(
+        "INSERT INTO credit_values (valid_from, usd_per_credit) SELECT ?1, ?2 WHERE ?2 IS NOT"
         " (SELECT usd_per_credit FROM credit_values ORDER BY id DESC LIMIT 1)",
         (at, usd_per_credit),
     )
-    await db.execute(
-        "INSERT INTO sweep (id, at, usd_per_credit, sighting) VALUES (1, ?, ?, ?)"
+    db.execute(
+        "INSERT INTO sweep (id, at, usd_per_credit, probe) VALUES (1, ?, ?, ?)"
         " ON CONFLICT (id) DO UPDATE SET at = excluded.at,"
-        " usd_per_credit = excluded.usd_per_credit, sighting = excluded.sighting",
+        " usd_per_credit = excluded.usd_per_credit, probe = excluded.probe",
         (at, usd_per_credit, json_text(commit.probe)),
     )
     if commit.starts_over:
-        await db.execute("UPDATE sweep SET start_over = 0")
+        db.execute("UPDATE sweep SET start_over = 0")
 
 
-async def _written_models(
-    db: aiosqlite.Connection, writes: _ModelWrites, at: datetime
+def _written_models(
+    db: sqlite3.Connection, writes: _ModelWrites, at: datetime
 ) -> tuple[KnownModel, ...]:
     """Every model that was written, with the times it now has."""
     records = dict([*writes.changed, *writes.removed, *writes.updated])
-    rows = await db.execute_fetchall(
+    rows = db.execute(
         "SELECT id, first_seen_at, last_changed_at, gone_at FROM models"
         " WHERE id IN (SELECT value FROM json_each(?)) ORDER BY id",
         (json_text(list(records)),),
@@ -261,75 +357,3 @@ async def _written_models(
         times = (read_time(first_seen_at), read_time(last_changed_at))
         known.append(KnownModel(number, records[number], *times, read_time_or_none(gone_at)))
     return tuple(known)
-
-
-def _model_columns(record: Record) -> tuple[str, str, str, str]:
-    return (record.identity_key, record.description, record.interface, record.provider)
-
-
-async def _latest_intervals(
-    db: aiosqlite.Connection, model_ids: Sequence[int | None]
-) -> _Intervals:
-    """Each model's last interval: the open one, or that in which it was last seen."""
-    rows = await db.execute_fetchall(
-        f"SELECT model_id, id, record FROM history WHERE id IN {_LATEST}",  # noqa: S608 - ours
-        (json_text(list(model_ids)),),
-    )
-    return {model_id: (number, record) for model_id, number, record in rows}
-
-
-async def _begin_intervals(db: aiosqlite.Connection, models: Sequence[_Numbered], at: str) -> None:
-    """Write the first intervals of new models, each with a label of its own."""
-    first_label = await _next_id(db, _HIGHEST_LABEL)
-    # Generators: the rows are made in the connection's thread, so that the loop is not blocked.
-    await db.executemany(
-        _LABEL, ((it, *label_columns(record)) for it, (_, record) in enumerate(models, first_label))
-    )
-    await db.executemany(
-        _INTERVAL,
-        (
-            (number, at, it, *price_columns(record))
-            for it, (number, record) in enumerate(models, first_label)
-        ),
-    )
-
-
-async def _end_intervals(db: aiosqlite.Connection, models: Sequence[_Numbered], at: str) -> None:
-    """End the open intervals of models; those that have none are left as they are."""
-    await db.executemany(
-        "UPDATE intervals SET to_at = ? WHERE model_id = ? AND to_at IS NULL",
-        ((at, number) for number, _ in models),
-    )
-
-
-async def _replace_intervals(
-    db: aiosqlite.Connection, models: Sequence[_Numbered], at: str
-) -> None:
-    """End the open intervals and begin the next ones, with the same label where it still fits."""
-    if not models:
-        return
-    await _end_intervals(db, models, at)
-    known, next_label = await _labels(db, models), await _next_id(db, _HIGHEST_LABEL)
-    labels: list[tuple[Any, ...]] = []
-    intervals: list[tuple[Any, ...]] = []
-    for number, record in models:
-        columns = label_columns(record)
-        label, before = known.get(number, (0, ()))
-        if columns != before:
-            label = next_label + len(labels)
-            labels.append((label, *columns))
-        intervals.append((number, at, label, *price_columns(record)))
-    await db.executemany(_LABEL, labels)
-    await db.executemany(_INTERVAL, intervals)
-
-
-async def _labels(
-    db: aiosqlite.Connection, models: Sequence[_Numbered]
-) -> dict[int, tuple[int, tuple[str, ...]]]:
-    """Each model's last label: its number and its columns."""
-    rows = await db.execute_fetchall(
-        "SELECT model_id, label_id, head, unit, anchor FROM intervals CROSS JOIN labels"  # noqa: S608 - ours
-        f" ON labels.id = label_id WHERE intervals.id IN {_LATEST}",
-        (json_text([number for number, _ in models]),),
-    )
-    return {model_id: (label, tuple(columns)) for model_id, label, *columns in rows}

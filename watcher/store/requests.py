@@ -3,7 +3,7 @@
 A database has one writer. A command that finds the daemon running leaves its request as a file in
 a directory beside the state; the daemon reads it, applies it, and then removes the file. A file
 may come from another version of the program, or from anybody who may write there: what cannot be
-read as a request is renamed, never applied.
+read as a request, or cannot be done, is renamed and left.
 
 Each request carries the time at which it was made and is about what there was by then. So one that
 is found again after a crash, and applied twice, changes no more than once.
@@ -11,107 +11,121 @@ is found again after a crash, and applied twice, changes no more than once.
 
 from __future__ import annotations
 
-import json
 import os
 import stat
 import tempfile
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, assert_never
+from typing import TYPE_CHECKING, Annotated, Any, Literal, assert_never
+
+from pydantic import AwareDatetime, ConfigDict, Field, TypeAdapter, ValidationError
 
 from watcher.catalog.confirm import HoldReason
 from watcher.store.connection import StateError, companion, give_to_owner
-from watcher.store.routing_state import add_silence, end_silence
-from watcher.store.rows import json_text, read_time, time_text
-from watcher.store.values import StoredSilence
+from watcher.store.rows import encodable, json_text, time_text
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
-    import aiosqlite
+    import sqlite3
+    from collections.abc import Awaitable, Callable
 
 _LONGEST_FILE = 64 * 1024
 _REQUEST, _PART, _REJECTED = ".json", ".part", ".rejected"
 
+# The number of a row, of as many bits as SQLite stores.
+Number = Annotated[int, Field(ge=1, lt=2**63)]
+
+
+class _Strict:
+    """Nothing is guessed: an unknown key may be what another version narrows the request with."""
+
+    __slots__ = ()
+    __pydantic_config__ = ConfigDict(extra="forbid", strict=True)
+
 
 @dataclass(frozen=True, slots=True)
-class RetryMessages:
+class RetryMessages(_Strict):
     """Try dead messages again.
 
     `message_ids` and `receiver` narrow it down; with neither it is about every message. The same
     holds for `DiscardMessages` and `ForwardMessages`.
     """
 
-    at: datetime
-    message_ids: tuple[int, ...] | None = None
+    at: AwareDatetime
+    message_ids: tuple[Number, ...] | None = None
     receiver: str | None = None
+    action: Literal["retry"] = "retry"
 
 
 @dataclass(frozen=True, slots=True)
-class DiscardMessages:
+class DiscardMessages(_Strict):
     """Give up messages, open or dead; and, unless `message_ids` names some, what is in none yet."""
 
-    at: datetime
-    message_ids: tuple[int, ...] | None = None
+    at: AwareDatetime
+    message_ids: tuple[Number, ...] | None = None
     receiver: str | None = None
+    action: Literal["discard"] = "discard"
 
 
 @dataclass(frozen=True, slots=True)
-class ForwardMessages:
+class ForwardMessages(_Strict):
     """Send to another receiver what `DiscardMessages` would give up."""
 
-    at: datetime
+    at: AwareDatetime
     to: str
-    message_ids: tuple[int, ...] | None = None
+    message_ids: tuple[Number, ...] | None = None
     receiver: str | None = None
+    action: Literal["forward"] = "forward"
 
 
 @dataclass(frozen=True, slots=True)
-class AddSilence:
-    """Add a silence that begins when the request is made. Its number is not known yet."""
+class AddSilence(_Strict):
+    """Add a silence that begins with the request; `spec` is its matcher, as in a configuration."""
 
-    silence: StoredSilence
-
-    @property
-    def at(self) -> datetime:
-        """When the request was made."""
-        return self.silence.since_at
+    at: AwareDatetime
+    until_at: AwareDatetime
+    spec: dict[str, Any]
+    reason: str = ""
+    dropping: bool = False
+    action: Literal["add_silence"] = "add_silence"
 
 
 @dataclass(frozen=True, slots=True)
-class EndSilence:
+class EndSilence(_Strict):
     """End a silence before its time."""
 
-    at: datetime
-    number: int
+    at: AwareDatetime
+    number: Number
+    action: Literal["end_silence"] = "end_silence"
 
 
 @dataclass(frozen=True, slots=True)
-class HoldKey:
+class HoldKey(_Strict):
     """Which hold is meant: of which model, and for what was seen when the request was made."""
 
     reason: HoldReason
-    model_id: int | None
+    model_id: Number | None
     subject: str
 
 
 @dataclass(frozen=True, slots=True)
-class AcceptHolds:
+class AcceptHolds(_Strict):
     """Let the next sweep confirm these holds if it still shows the same; `None`: all there are.
 
     Accepting the collapse of the catalogue accepts the removals that it holds.
     """
 
-    at: datetime
+    at: AwareDatetime
     holds: tuple[HoldKey, ...] | None = None
+    action: Literal["accept_holds"] = "accept_holds"
 
 
 @dataclass(frozen=True, slots=True)
-class StartOver:
+class StartOver(_Strict):
     """Take the next complete sweep as a new baseline: store what differs, announce none of it."""
 
-    at: datetime
+    at: AwareDatetime
+    action: Literal["start_over"] = "start_over"
 
 
 Request = (
@@ -123,29 +137,22 @@ Request = (
     | AcceptHolds
     | StartOver
 )
+_FILES: TypeAdapter[Request] = TypeAdapter(Annotated[Request, Field(discriminator="action")])
 
 
 @dataclass(frozen=True, slots=True)
 class TakenRequests:
     """The requests applied, each with how many things it changed, such as messages or holds.
 
-    `rejected` names the files that were no requests; they are kept, renamed.
+    `rejected` says which files were set aside, and why each: `1.json: no request`.
     """
 
     applied: tuple[tuple[Request, int], ...] = ()
     rejected: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Spool:
-    """What the directory held: requests with their files, oldest first, and names of the rest."""
-
-    requests: tuple[tuple[Path, Request], ...]
-    rejected: tuple[str, ...]
-
-
 class _NotARequestError(ValueError):
-    """A file that cannot be read as a request."""
+    """A file that cannot be read as a request; the text says why."""
 
 
 def leave_request(state: Path, request: Request) -> Path:
@@ -157,8 +164,8 @@ def leave_request(state: Path, request: Request) -> Path:
         # mkstemp: a name of its own, for its owner alone.
         stamp = f"{time_text(request.at).translate(str.maketrans('', '', '-:.'))}-"
         descriptor, part = tempfile.mkstemp(dir=directory, prefix=stamp, suffix=_PART)
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(json_text(_request_fields(request)))
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(_FILES.dump_json(request))
             file.flush()
             os.fsync(file.fileno())
         give_to_owner(Path(part), state)
@@ -170,213 +177,118 @@ def leave_request(state: Path, request: Request) -> Path:
         ) from error
 
 
-def read_requests(state: Path) -> Spool:
-    """Read what was left; what is no request is renamed, so that it is read only once."""
-    directory = companion(state, ".requests")
-    requests: list[tuple[Path, Request]] = []
-    foreign: list[Path] = []
-    try:
-        left = sorted(directory.iterdir())
-    except FileNotFoundError:
-        return Spool((), ())
-    except OSError:
-        left, foreign = [], [directory]
-    for path in left:
-        if path.suffix in {_PART, _REJECTED}:
-            continue
+async def take_requests(state: Path, apply: Callable[[Request], Awaitable[int]]) -> TakenRequests:
+    """Apply what was left, oldest first, and remove it; set aside what cannot be read or done.
+
+    A `StateError` is no fault of a request: it and the later ones are left for the next time. It
+    is raised where it met the first.
+    """
+    applied: list[tuple[Request, int]] = []
+    rejected: list[str] = []
+    for path in _left(state):
         try:
-            requests.append((path, _read_file(path)))
-        except (_NotARequestError, OSError):
-            foreign.append(path)
-    return Spool(tuple(requests), tuple(path.name for path in foreign if _reject(path)))
+            request = _read_file(path)
+            applied.append((request, await apply(request)))
+        except StateError:
+            if applied or rejected:
+                break
+            raise
+        except _NotARequestError as error:
+            rejected += _set_aside(path, str(error))
+        except Exception as error:  # noqa: BLE001 - a request must not end the daemon, now and at each start
+            rejected += _set_aside(path, f"cannot be done ({type(error).__name__})")
+        else:
+            # Applying it again does no harm; a file that stays must not stop the others.
+            with suppress(OSError):
+                path.unlink()
+    return TakenRequests(tuple(applied), tuple(rejected))
 
 
-def remove_requests(spool: Spool) -> None:
-    """Remove the files of the requests, once what they ask for is done and stored."""
-    for path, _ in spool.requests:
-        # Applying a request again does no harm; a file that stays must not stop the outbox.
-        with suppress(OSError):
-            path.unlink()
-
-
-async def apply_request(db: aiosqlite.Connection, request: Request) -> int:
+def apply_request(db: sqlite3.Connection, request: Request) -> int:
     """Do what was asked; returns how many things it changed, which may be none."""
     match request:
         case RetryMessages():
-            return await _retry(db, request)
+            return _retry(db, request)
         case DiscardMessages():
-            return await _discard(db, request)
+            return _discard(db, request)
         case ForwardMessages():
-            return await _forward(db, request)
+            return _forward(db, request)
         case AddSilence():
-            return await add_silence(db, request.silence)
+            return _add_silence(db, request)
         case EndSilence():
-            return await end_silence(db, request.number, request.at)
+            return _end_silence(db, request)
         case AcceptHolds():
-            return await _accept(db, request)
+            return _accept(db, request)
         case StartOver():
-            return await _start_over(db, request)
+            return _start_over(db, request)
         case _:
             assert_never(request)
 
 
-# The keys and words of the files. Another version may write or read them, so they stay as they
-# are: the kind of a request is called its `wish` there.
-def _request_fields(request: Request) -> dict[str, Any]:
-    return {"at": time_text(request.at)} | _own_fields(request)
-
-
-def _own_fields(request: Request) -> dict[str, Any]:
-    match request:
-        case RetryMessages():
-            return {"wish": "retry"} | _target_fields(request)
-        case DiscardMessages():
-            return {"wish": "discard"} | _target_fields(request)
-        case ForwardMessages():
-            return {"wish": "forward"} | _target_fields(request) | {"to": request.to}
-        case AddSilence(silence):
-            return {
-                "wish": "silence",
-                "match": dict(silence.spec),
-                "until": time_text(silence.until_at),
-                "reason": silence.reason,
-                "drop": silence.dropping,
-            }
-        case EndSilence():
-            return {"wish": "end silence", "number": request.number}
-        case AcceptHolds(holds=holds):
-            keys = None if holds is None else [_hold_fields(hold) for hold in holds]
-            return {"wish": "accept", "holds": keys}
-        case StartOver():
-            return {"wish": "start over"}
-        case _:
-            assert_never(request)
-
-
-def _target_fields(request: RetryMessages | DiscardMessages | ForwardMessages) -> dict[str, Any]:
-    return {"messages": request.message_ids, "receiver": request.receiver}
-
-
-def _hold_fields(hold: HoldKey) -> dict[str, Any]:
-    return {"reason": hold.reason.value, "model": hold.model_id, "subject": hold.subject}
+def _left(state: Path) -> list[Path]:
+    """The files that were left, oldest first."""
+    directory = companion(state, ".requests")
+    try:
+        files = sorted(directory.iterdir())
+    except FileNotFoundError:
+        return []
+    except OSError:
+        # Not a directory: set aside as a whole, so that there can be one.
+        return [directory]
+    return [path for path in files if path.suffix not in {_PART, _REJECTED}]
 
 
 def _read_file(path: Path) -> Request:
-    if path.suffix != _REQUEST or not stat.S_ISREG(path.lstat().st_mode):
-        raise _NotARequestError(path.name)
-    with path.open("rb") as file:
-        content = file.read(_LONGEST_FILE + 1)
-    if len(content) > _LONGEST_FILE:
-        raise _NotARequestError(path.name)
+    if path.suffix != _REQUEST:
+        raise _NotARequestError("no request")
     try:
-        return _read_request(json.loads(content))
-    except (KeyError, TypeError, ValueError, RecursionError) as error:
-        raise _NotARequestError(path.name) from error
+        # Neither a link is followed nor a pipe waited for.
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        with os.fdopen(descriptor, "rb") as file:
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                raise _NotARequestError("not a file")
+            content = file.read(_LONGEST_FILE + 1)
+    except OSError as error:
+        raise _NotARequestError(f"cannot be read ({error.strerror})") from error
+    if len(content) > _LONGEST_FILE:
+        raise _NotARequestError(f"longer than {_LONGEST_FILE} bytes")
+    try:
+        return _FILES.validate_json(content)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+        where = ".".join(map(str, first["loc"]))
+        raise _NotARequestError(f"{where}: {first['msg']}" if where else first["msg"]) from error
 
 
-def _reject(path: Path) -> bool:
-    """Rename a file; `False` where that is not allowed, so that it is not reported each time."""
+def _set_aside(path: Path, why: str) -> tuple[str, ...]:
+    """Rename a file; nothing to report where that is not allowed, lest it be reported each time."""
     try:
         path.rename(path.with_name(path.name + _REJECTED))
     except OSError:
-        return False
-    return True
+        return ()
+    return (f"{path.name}: {why}",)
 
 
-def _read_request(fields: Any) -> Request:
-    """The request. Raises `KeyError`, `TypeError` or `ValueError` where the fields are not one."""
-    at = _read_time(fields["at"])
-    match fields["wish"]:
-        case "retry":
-            return RetryMessages(at, *_read_target(fields))
-        case "discard":
-            return DiscardMessages(at, *_read_target(fields))
-        case "forward":
-            return ForwardMessages(at, _read_text(fields["to"]), *_read_target(fields))
-        case "silence":
-            return AddSilence(_read_silence(fields, at))
-        case "end silence":
-            return EndSilence(at, _read_number(fields["number"]))
-        case "accept":
-            holds = fields["holds"]
-            return AcceptHolds(at, None if holds is None else tuple(map(_read_hold, holds)))
-        case "start over":
-            return StartOver(at)
-        case other:
-            raise ValueError(f"there is no request {other}")
-
-
-def _read_target(fields: Any) -> tuple[tuple[int, ...] | None, str | None]:
-    """Which messages are meant, and whose."""
-    ids, receiver = fields["messages"], fields["receiver"]
-    numbers = None if ids is None else tuple(map(_read_number, ids))
-    return numbers, None if receiver is None else _read_text(receiver)
-
-
-def _read_silence(fields: Any, at: datetime) -> StoredSilence:
-    spec = fields["match"]
-    if not isinstance(spec, dict):
-        raise TypeError("a matcher is a mapping")
-    return StoredSilence(
-        id=0,
-        spec=spec,
-        since_at=at,
-        until_at=_read_time(fields["until"]),
-        reason=_read_text(fields["reason"]),
-        dropping=fields["drop"] is True,
-    )
-
-
-def _read_hold(fields: Any) -> HoldKey:
-    model = fields["model"]
-    return HoldKey(
-        HoldReason(fields["reason"]),
-        None if model is None else _read_number(model),
-        _read_text(fields["subject"]),
-    )
-
-
-def _read_time(text: Any) -> datetime:
-    at = read_time(_read_text(text))
-    if at.tzinfo is None:
-        raise ValueError("a time names its time zone")
-    return at
-
-
-def _read_number(value: Any) -> int:
-    # Not isinstance: `true` is an int to Python.
-    if type(value) is not int:
-        raise TypeError("a number is whole")
-    return value
-
-
-def _read_text(value: Any) -> str:
-    if not isinstance(value, str):
-        raise TypeError("a text is a string")
-    return value
-
-
-async def _retry(db: aiosqlite.Connection, request: RetryMessages) -> int:
-    cursor = await db.execute(
+def _retry(db: sqlite3.Connection, request: RetryMessages) -> int:
+    return db.execute(
         "UPDATE messages SET state = 'open', settled_at = NULL, attempts = 0,"
         " opened_at = ?1, next_attempt_at = ?1"
         " WHERE state = 'dead' AND settled_at <= ?1"
         " AND (?2 IS NULL OR id IN (SELECT value FROM json_each(?2)))"
         " AND (?3 IS NULL OR receiver = ?3)",
         _target_columns(request),
-    )
-    return cursor.rowcount
+    ).rowcount
 
 
-async def _discard(db: aiosqlite.Connection, request: DiscardMessages) -> int:
-    messages = await db.execute(
+def _discard(db: sqlite3.Connection, request: DiscardMessages) -> int:
+    messages = db.execute(
         "UPDATE messages SET state = 'discarded', settled_at = ?1, picture = NULL"
         " WHERE state IN ('open', 'dead') AND created_at <= ?1"
         " AND (?2 IS NULL OR id IN (SELECT value FROM json_each(?2)))"
         " AND (?3 IS NULL OR receiver = ?3)",
         _target_columns(request),
     )
-    waiting = await db.execute(
+    waiting = db.execute(
         "UPDATE deliveries SET discarded_at = ?1"
         " WHERE id IN (SELECT id FROM waiting WHERE queued_at <= ?1)"
         " AND ?2 IS NULL AND (?3 IS NULL OR receiver = ?3)",
@@ -385,41 +297,41 @@ async def _discard(db: aiosqlite.Connection, request: DiscardMessages) -> int:
     return messages.rowcount + waiting.rowcount
 
 
-async def _forward(db: aiosqlite.Connection, request: ForwardMessages) -> int:
+def _forward(db: sqlite3.Connection, request: ForwardMessages) -> int:
     """Give messages, and what is in none yet, to another receiver.
 
     What that receiver was sent already is not sent to it again. The route is dropped: it may have
     a digest that the other receiver does not get.
     """
     target = (*_target_columns(request), request.to)
-    messages = await db.execute_fetchall(
+    messages = db.execute(
         "UPDATE messages SET receiver = ?4, state = 'open', settled_at = NULL, attempts = 0,"
         " opened_at = ?1, next_attempt_at = ?1"
         " WHERE state IN ('open', 'dead') AND created_at <= ?1 AND receiver <> ?4"
         " AND (?2 IS NULL OR id IN (SELECT value FROM json_each(?2)))"
         " AND (?3 IS NULL OR receiver = ?3) RETURNING id",
         target,
-    )
+    ).fetchall()
     moved = json_text([number for (number,) in messages])
-    deliveries = await db.execute_fetchall(
+    deliveries = db.execute(
         "SELECT id FROM waiting WHERE queued_at <= ?1 AND receiver <> ?4"
         " AND ?2 IS NULL AND (?3 IS NULL OR receiver = ?3)",
         target,
-    )
+    ).fetchall()
     waiting = json_text([number for (number,) in deliveries])
-    await db.execute(
+    db.execute(
         # OR IGNORE: a delivery of the same change to that receiver is there already.
         "UPDATE OR IGNORE deliveries SET receiver = ?1, route = ''"
         " WHERE message_id IN (SELECT value FROM json_each(?2))"
         " OR id IN (SELECT value FROM json_each(?3))",
         (request.to, moved, waiting),
     )
-    await db.execute(
+    db.execute(
         "UPDATE deliveries SET discarded_at = ?1"
         " WHERE id IN (SELECT value FROM json_each(?2)) AND receiver <> ?3",
         (time_text(request.at), waiting, request.to),
     )
-    return len(list(messages)) + len(list(deliveries))
+    return len(messages) + len(deliveries)
 
 
 def _target_columns(
@@ -429,39 +341,57 @@ def _target_columns(
     return time_text(request.at), ids, request.receiver
 
 
-async def _accept(db: aiosqlite.Connection, request: AcceptHolds) -> int:
+def _add_silence(db: sqlite3.Connection, request: AddSilence) -> int:
+    at = time_text(request.at)
+    return db.execute(
+        "INSERT INTO silences (matcher, since_at, until_at, reason, dropping)"
+        " SELECT ?1, ?2, ?3, ?4, ?5 WHERE NOT EXISTS"
+        " (SELECT 1 FROM silences WHERE matcher = ?1 AND since_at = ?2)",
+        (
+            *(json_text(request.spec), at, time_text(request.until_at)),
+            *(encodable(request.reason), int(request.dropping)),
+        ),
+    ).rowcount
+
+
+def _end_silence(db: sqlite3.Connection, request: EndSilence) -> int:
+    return db.execute(
+        "UPDATE silences SET ended_at = ?1 WHERE id = ?2 AND ended_at IS NULL AND until_at > ?1",
+        (time_text(request.at), request.number),
+    ).rowcount
+
+
+def _accept(db: sqlite3.Connection, request: AcceptHolds) -> int:
     """Move the end of holds to the time of the request, so that the next sweep may confirm them.
 
     A hold that began later is about something that the person has not seen.
     """
     at = time_text(request.at)
     if request.holds is None:
-        return await _end_holds(db, at, "1", ())
+        return _end_holds(db, at, "1", ())
     ended = 0
     for hold in request.holds:
         if hold.reason is HoldReason.COLLAPSE:
-            ended += await _end_holds(db, at, "reason IN ('collapse', 'removal')", ())
+            ended += _end_holds(db, at, "reason IN ('collapse', 'removal')", ())
         else:
             key = (hold.reason.value, hold.model_id, hold.subject)
-            ended += await _end_holds(db, at, "reason = ? AND model_id IS ? AND subject = ?", key)
+            ended += _end_holds(db, at, "reason = ? AND model_id IS ? AND subject = ?", key)
     return ended
 
 
-async def _end_holds(
-    db: aiosqlite.Connection, at: str, condition: str, parameters: tuple[object, ...]
+def _end_holds(
+    db: sqlite3.Connection, at: str, condition: str, parameters: tuple[object, ...]
 ) -> int:
-    cursor = await db.execute(
+    return db.execute(
         f"UPDATE holds SET until_at = min(until_at, ?) WHERE since_at <= ? AND {condition}",  # noqa: S608 - our own words
         (at, at, *parameters),
-    )
-    return cursor.rowcount
+    ).rowcount
 
 
-async def _start_over(db: aiosqlite.Connection, request: StartOver) -> int:
+def _start_over(db: sqlite3.Connection, request: StartOver) -> int:
     """Mark the state, unless a baseline was taken since the request was made: that fulfils it."""
-    cursor = await db.execute(
+    return db.execute(
         "UPDATE sweep SET start_over = 1 WHERE NOT EXISTS"
         " (SELECT 1 FROM notices WHERE kind = 'baseline' AND at > ?)",
         (time_text(request.at),),
-    )
-    return cursor.rowcount
+    ).rowcount

@@ -1,12 +1,13 @@
 """Removing rows that are older than the configured retention, a few at a time.
 
 Never removed: what is still to be sent, and the whole history of the models that it is about; dead
-messages; the interval in which a model was last seen; intervals that a stored change names. Nor
-the row with the highest number of a table: the next row would get the same number.
+messages; the last row of a model's history, and rows of it that a stored change, a delivery or an
+anchor names.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -14,15 +15,13 @@ import structlog
 
 from watcher.schedule import first_of
 from watcher.store.connection import StateError
-from watcher.store.rows import json_text, time_text
+from watcher.store.rows import time_text
 from watcher.store.values import Pruned, Retention
 
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable
     from datetime import datetime
-
-    import aiosqlite
 
     from watcher.config.settings import Settings
     from watcher.store.connection import Database
@@ -80,61 +79,22 @@ def _at_least(given: timedelta | None, least: timedelta) -> timedelta | None:
 
 
 async def prune(database: Database, retention: Retention, now: datetime, most: int) -> Pruned:
-    """Remove at most `most` rows of each sort, with their deliveries, one sort after another."""
-    messages = deliveries = changes = intervals = notices = polls = 0
-    if retention.messages is not None:
-        old = _Expired(now - retention.messages, most)
-        deliveries = await database.write(old.deliveries_of_messages)
-        deliveries += await database.write(old.deliveries_without_message)
-        messages = await database.write(old.messages)
-    if retention.history is not None:
-        old = _Expired(now - retention.history, most)
-        changes, notices = await database.write(old.changes), await database.write(old.notices)
-        intervals = await database.write(old.intervals)
-    if retention.polls is not None:
-        polls = await database.write(_Expired(now - retention.polls, most).polls)
-    return Pruned(messages, deliveries, changes, intervals, notices, polls)
-
-
-class _Expired:
-    """What is older than a time: each method removes a few rows of one sort, in one transaction."""
-
-    def __init__(self, before: datetime, most: int) -> None:
-        self._parameters = (time_text(before), most)
-
-    async def deliveries_of_messages(self, db: aiosqlite.Connection) -> int:
-        """Deliveries of messages that were sent or discarded."""
-        return (await db.execute(_DELIVERIES_OF_MESSAGES, self._parameters)).rowcount
-
-    async def deliveries_without_message(self, db: aiosqlite.Connection) -> int:
-        """Deliveries that were discarded or netted before they were in a message."""
-        return (await db.execute(_DELIVERIES_WITHOUT_MESSAGE, self._parameters)).rowcount
-
-    async def messages(self, db: aiosqlite.Connection) -> int:
-        """Messages that were sent or discarded and have no deliveries left."""
-        return (await db.execute(_MESSAGES, self._parameters)).rowcount
-
-    async def changes(self, db: aiosqlite.Connection) -> int:
-        return await self._with_deliveries(db, "changes", "change_id")
-
-    async def notices(self, db: aiosqlite.Connection) -> int:
-        return await self._with_deliveries(db, "notices", "notice_id")
-
-    async def intervals(self, db: aiosqlite.Connection) -> int:
-        """Intervals, with the labels that no other interval of their model shares."""
-        gone = list(await db.execute_fetchall(_INTERVALS, self._parameters))
-        await db.executemany(_LABELS, gone)
-        return len(gone)
-
-    async def polls(self, db: aiosqlite.Connection) -> int:
-        return (await db.execute(_POLLS, self._parameters)).rowcount
-
-    async def _with_deliveries(self, db: aiosqlite.Connection, table: str, key: str) -> int:
-        """Changes or notices of which nothing is to be sent any more, with their deliveries."""
-        found = await db.execute_fetchall(_SENT[table], self._parameters)
-        ids = json_text([number for (number,) in found])
-        await db.execute(_DELIVERIES_OF.format(key=key), (ids,))
-        return (await db.execute(_WITHOUT_DELIVERIES.format(table=table, key=key), (ids,))).rowcount
+    """Remove at most `most` rows of each sort, each in a transaction of its own."""
+    removed = Counter[str]()
+    for kept, sort, statement in (
+        (retention.messages, "deliveries", _DELIVERIES_OF_MESSAGES),
+        (retention.messages, "deliveries", _DELIVERIES_WITHOUT_MESSAGE),
+        (retention.messages, "messages", _MESSAGES),
+        (retention.history, "deliveries", _DELIVERIES_OF_CHANGES),
+        (retention.history, "changes", _CHANGES),
+        (retention.history, "deliveries", _DELIVERIES_OF_NOTICES),
+        (retention.history, "notices", _NOTICES),
+        (retention.history, "history", _HISTORY),
+        (retention.polls, "polls", _POLLS),
+    ):
+        if kept is not None:
+            removed[sort] += await database.execute(statement, (time_text(now - kept), most))
+    return Pruned(**removed)
 
 
 # Word for word the condition of the partial index on it.
@@ -143,9 +103,7 @@ _DONE = "state IN ('sent', 'discarded')"
 _DELIVERIES_OF_MESSAGES = f"""
     DELETE FROM deliveries WHERE id IN (
         SELECT deliveries.id FROM messages JOIN deliveries ON message_id = messages.id
-        WHERE {_DONE} AND settled_at < ?1
-            AND deliveries.id < (SELECT max(id) FROM deliveries)
-        ORDER BY settled_at LIMIT ?2
+        WHERE {_DONE} AND settled_at < ?1 ORDER BY settled_at LIMIT ?2
     )
 """  # noqa: S608 - our own words
 
@@ -154,7 +112,6 @@ _DELIVERIES_WITHOUT_MESSAGE = """
         SELECT id FROM deliveries
         WHERE message_id IS NULL AND (discarded_at IS NOT NULL OR netted_at IS NOT NULL)
             AND coalesce(discarded_at, netted_at) < ?1
-            AND id < (SELECT max(id) FROM deliveries)
         LIMIT ?2
     )
 """
@@ -162,7 +119,7 @@ _DELIVERIES_WITHOUT_MESSAGE = """
 _MESSAGES = f"""
     DELETE FROM messages WHERE id IN (
         SELECT id FROM messages
-        WHERE {_DONE} AND settled_at < ?1 AND id < (SELECT max(id) FROM messages)
+        WHERE {_DONE} AND settled_at < ?1
             AND NOT EXISTS (SELECT 1 FROM deliveries WHERE message_id = messages.id)
         ORDER BY settled_at LIMIT ?2
     )
@@ -174,66 +131,55 @@ _PENDING = """(
     SELECT model_id FROM waiting JOIN changes ON changes.id = change_id WHERE model_id IS NOT NULL
 )"""
 
-# Deliveries of a row that are neither netted, discarded nor in a message that is done.
-_NOT_DONE = """
-    SELECT 1 FROM deliveries LEFT JOIN messages ON messages.id = message_id
-    WHERE {key} = {table}.id
-        AND iif(message_id IS NULL, discarded_at IS NULL AND netted_at IS NULL, NOT {done})
-"""
+# Nothing is to be sent any more: every delivery is netted, discarded or in a message that is done.
+_ALL_DONE = f"""NOT EXISTS (
+    SELECT 1 FROM deliveries AS open LEFT JOIN messages ON messages.id = message_id
+    WHERE open.{{key}} = {{table}}.id
+        AND iif(message_id IS NULL, discarded_at IS NULL AND netted_at IS NULL, NOT {_DONE})
+)"""  # noqa: S608 - our own words
 
-_OF_TABLE = """
-    SELECT id FROM {table}
-    WHERE at < ?1 AND id < (SELECT max(id) FROM {table})
-        AND NOT EXISTS ({not_done}) {more}
-    ORDER BY id LIMIT ?2
+_OLD_CHANGES = f"""
+    changes.at < ?1 AND (model_id IS NULL OR model_id NOT IN {_PENDING})
+        AND {_ALL_DONE.format(table="changes", key="change_id")}
 """
-
-_SENT = {
-    "changes": _OF_TABLE.format(
-        table="changes",
-        not_done=_NOT_DONE.format(table="changes", key="change_id", done=_DONE),
-        more=f"AND (model_id IS NULL OR model_id NOT IN {_PENDING})",
-    ),
-    "notices": _OF_TABLE.format(
-        table="notices",
-        not_done=_NOT_DONE.format(table="notices", key="notice_id", done=_DONE),
-        more="",
-    ),
-}
+_OLD_NOTICES = f"notices.at < ?1 AND {_ALL_DONE.format(table='notices', key='notice_id')}"
 
 _DELIVERIES_OF = """
-    DELETE FROM deliveries WHERE {key} IN (SELECT value FROM json_each(?))
-        AND id < (SELECT max(id) FROM deliveries)
+    DELETE FROM deliveries WHERE id IN (
+        SELECT deliveries.id FROM {table} JOIN deliveries ON {key} = {table}.id
+        WHERE {old} ORDER BY {table}.id LIMIT ?2
+    )
 """
-
 _WITHOUT_DELIVERIES = """
-    DELETE FROM {table} WHERE id IN (SELECT value FROM json_each(?))
-        AND NOT EXISTS (SELECT 1 FROM deliveries WHERE {key} = {table}.id)
-"""
-
-# The last interval of each model stays, closed or not; a change names intervals of its own model.
-_INTERVALS = f"""
-    DELETE FROM intervals WHERE id IN (
-        SELECT id FROM intervals AS past
-        WHERE to_at < ?1 AND model_id NOT IN {_PENDING}
-            AND id < (SELECT max(id) FROM intervals WHERE model_id = past.model_id)
-            AND NOT EXISTS (
-                SELECT 1 FROM changes
-                WHERE changes.model_id = past.model_id AND past.id IN (before_id, after_id)
-            )
+    DELETE FROM {table} WHERE id IN (
+        SELECT id FROM {table}
+        WHERE {old} AND NOT EXISTS (SELECT 1 FROM deliveries WHERE {key} = {table}.id)
         ORDER BY id LIMIT ?2
-    ) RETURNING label_id, model_id
+    )
+"""
+_DELIVERIES_OF_CHANGES, _CHANGES = (
+    statement.format(table="changes", key="change_id", old=_OLD_CHANGES)
+    for statement in (_DELIVERIES_OF, _WITHOUT_DELIVERIES)
+)
+_DELIVERIES_OF_NOTICES, _NOTICES = (
+    statement.format(table="notices", key="notice_id", old=_OLD_NOTICES)
+    for statement in (_DELIVERIES_OF, _WITHOUT_DELIVERIES)
+)
+
+# The last row of each model stays, whether it ended or not.
+_HISTORY = f"""
+    DELETE FROM history WHERE id IN (
+        SELECT id FROM history AS past
+        WHERE valid_to < ?1 AND model_id NOT IN {_PENDING}
+            AND id < (SELECT max(id) FROM history WHERE model_id = past.model_id)
+            AND NOT EXISTS (SELECT 1 FROM changes WHERE before_id = past.id)
+            AND NOT EXISTS (SELECT 1 FROM changes WHERE after_id = past.id)
+            AND NOT EXISTS (SELECT 1 FROM deliveries WHERE since_id = past.id)
+            AND NOT EXISTS (SELECT 1 FROM anchors WHERE history_id = past.id)
+        ORDER BY id LIMIT ?2
+    )
 """  # noqa: S608 - our own words
 
-_LABELS = """
-    DELETE FROM labels WHERE id = ?1 AND NOT EXISTS (
-        SELECT 1 FROM intervals WHERE model_id = ?2 AND label_id = ?1
-    )
-"""
-
 _POLLS = """
-    DELETE FROM polls WHERE id IN (
-        SELECT id FROM polls WHERE at < ?1 AND id < (SELECT max(id) FROM polls)
-        ORDER BY id LIMIT ?2
-    )
+    DELETE FROM polls WHERE id IN (SELECT id FROM polls WHERE at < ?1 ORDER BY id LIMIT ?2)
 """

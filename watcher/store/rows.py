@@ -1,6 +1,6 @@
 """How values are written as columns of the database, and read back.
 
-Times are text of one width, amounts plain decimals, lists and records JSON.
+Times are text of one width, amounts plain decimals, lists JSON.
 """
 
 from __future__ import annotations
@@ -23,23 +23,53 @@ from watcher.catalog.changes import (
 from watcher.catalog.confirm import Hold, HoldReason
 from watcher.catalog.pricing import Unit
 from watcher.catalog.record import Model, Record
-from watcher.store.values import KnownModel, MessageState, StoredMessage
+from watcher.store.values import (
+    KnownModel,
+    MessageState,
+    PollOutcome,
+    PollStatus,
+    ReceiverStatus,
+    StoredMessage,
+    StoredSilence,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from watcher.catalog.changes import Change
-    from watcher.routing.plan import Dispatch
 
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 _decode = json.JSONDecoder().decode
 
-# A side of a change is the record of the interval that it names, or a record of its own.
-_SIDE = "coalesce({0}, (SELECT side.record FROM history AS side WHERE side.id = {0}_id))"
-_BEFORE, _AFTER = _SIDE.format("before"), _SIDE.format("after")
+# A record's own columns of `history`, in the order of `record_columns`.
+RECORD_COLUMNS = (
+    *("description", "identity_key", "interface", "provider", "credits"),
+    *("unit", "unit_quantity", "base_unit", "usd_listed", "fal", "rate", "anchor", "promotion"),
+)
+_WIDTH = len(RECORD_COLUMNS)
+
+
+def record_of(table: str) -> str:
+    """The columns that `read_record` reads, of `history` under this name."""
+    return ", ".join(f"{table}.{column}" for column in RECORD_COLUMNS)
+
+
+# The columns that the functions of the same names read, and the tables they are of.
+KNOWN_MODEL_COLUMNS = f"models.id, first_seen_at, last_changed_at, gone_at, {record_of('history')}"
+HOLD_COLUMNS = "reason, model_id, subject, since_at, until_at"
+MESSAGE_COLUMNS = (
+    "id, alert_id, receiver, title, body, markup, created_at, opened_at, attempts,"
+    " last_attempt_at, next_attempt_at, last_error, state,"
+    " (SELECT count(*) FROM deliveries WHERE message_id = messages.id)"
+)
 CHANGE_COLUMNS = (
-    f"changes.id, changes.at, model_id, kinds, causes, {_BEFORE}, before_usd_per_credit,"
-    f" {_AFTER}, after_usd_per_credit, first_seen_at"
+    "changes.id, changes.at, changes.model_id, kinds, causes, changes.first_seen_at,"
+    f" before_usd_per_credit, {record_of('before')}, after_usd_per_credit, {record_of('after')}"
+)
+CHANGE_WIDTH = 6 + 2 * (1 + _WIDTH)
+SIDES_OF_CHANGE = (
+    "LEFT JOIN history AS before ON before.id = before_id"
+    " LEFT JOIN history AS after ON after.id = after_id"
 )
 
 
@@ -71,116 +101,85 @@ def read_json(text: str) -> Any:
     return _decode(text)
 
 
-def record_text(record: Record) -> str:
-    """A record as a JSON list of its fields in their order, the unit as three of them.
-
-    A list, not an object: half the size, and half the time to read a hundred thousand of them at
-    each start. New fields go to the end. The view `history` builds the same text.
-    """
-    head, unit, anchor = label_columns(record)
-    credits_, listed, promotion = price_columns(record)
-    return f"{head},{credits_},{unit},{listed},{anchor},{promotion}]"
-
-
-def label_columns(record: Record) -> tuple[str, str, str]:
-    """The parts of a record's text that seldom change: head, unit, anchor."""
-    unit = record.unit
-    return (
-        _encode((record.description, record.identity_key, record.interface, record.provider))[:-1],
-        _encode((unit.label, money_text(unit.quantity), unit.base))[1:-1],
-        _encode(record.anchor),
-    )
-
-
-def price_columns(record: Record) -> tuple[str, str, str]:
-    """The parts of a record's text that change with the price: credits, listed, promotion."""
-    listed = (record.usd_listed, record.fal, record.rate)
-    return (
-        _encode(money_text(record.credits)),
-        _encode(tuple(map(money_text, listed)))[1:-1],
-        _encode(record.promotion),
-    )
-
-
-def read_record(text: str) -> Record:
-    fields = _decode(text)
-    description, identity_key, interface, provider, price, label, quantity, base = fields[:8]
-    usd_listed, fal, rate, anchor, promotion = fields[8:]
-    return Record(
-        description,
-        identity_key,
-        interface,
-        provider,
-        _read_money(price),
-        _read_unit(label, quantity, base),
-        _read_money(usd_listed),
-        _read_money(fal),
-        _read_money(rate),
-        anchor,
-        promotion,
-    )
-
-
 def money_text(amount: Decimal | None) -> str | None:
     """A decimal in plain digits, all of those it has."""
     return None if amount is None else f"{amount:f}"
 
 
+def record_columns(record: Record) -> tuple[Any, ...]:
+    """To the columns named in `RECORD_COLUMNS`."""
+    unit = record.unit
+    return (
+        record.description,
+        record.identity_key,
+        record.interface,
+        record.provider,
+        money_text(record.credits),
+        unit.label,
+        money_text(unit.quantity),
+        unit.base,
+        money_text(record.usd_listed),
+        money_text(record.fal),
+        money_text(record.rate),
+        record.anchor,
+        int(record.promotion),
+    )
+
+
+def read_record(columns: Sequence[Any]) -> Record:
+    """From the columns named in `RECORD_COLUMNS`."""
+    description, identity_key, interface, provider, credits_, unit, quantity, base = columns[:8]
+    usd_listed, fal, rate, anchor, promotion = columns[8:]
+    return Record(
+        description,
+        identity_key,
+        interface,
+        provider,
+        _read_money(credits_),
+        _read_unit(unit, quantity, base),
+        _read_money(usd_listed),
+        _read_money(fal),
+        _read_money(rate),
+        anchor,
+        bool(promotion),
+    )
+
+
+def read_model(columns: Sequence[Any]) -> Model | None:
+    """From what a credit is worth and the columns of a record; `None` where they are null."""
+    usd_per_credit, *record = columns
+    if usd_per_credit is None or record[0] is None:
+        return None
+    return Model(read_record(record), Decimal(usd_per_credit))
+
+
 def read_known_model(row: Sequence[Any]) -> KnownModel:
-    """From the columns id, first_seen_at, last_changed_at, gone_at, record."""
-    number, first_seen_at, last_changed_at, gone_at, record = row
+    number, first_seen_at, last_changed_at, gone_at = row[:4]
     return KnownModel(
         number,
-        read_record(record),
+        read_record(row[4:]),
         datetime.fromisoformat(first_seen_at),
         datetime.fromisoformat(last_changed_at),
         None if gone_at is None else datetime.fromisoformat(gone_at),
     )
 
 
-def change_row(recorded: RecordedChange) -> tuple[Any, ...]:
-    """To the columns that `read_change` reads, each side as a record of its own."""
-    change = recorded.change
-    start = (recorded.id, time_text(recorded.at))
-    kinds = json_text([kind.value for kind in change.kinds])
-    if isinstance(change, CreditValueChange):
-        values = (None, money_text(change.before), None, money_text(change.after))
-        return (*start, None, kinds, "{}", *values, None)
-    causes = json_text({kind.value: cause.value for kind, cause in change.causes.items()})
-    sides = (*model_columns(change.before), *model_columns(change.after))
-    seen_at = change.first_seen_at
-    return (
-        *start,
-        change.model_id,
-        kinds,
-        causes,
-        *sides,
-        None if seen_at is None else time_text(seen_at),
-    )
-
-
 def read_change(row: Sequence[Any]) -> RecordedChange:
-    """From the columns in `CHANGE_COLUMNS`."""
-    number, at, model_id, kinds, causes, before, before_value, after, after_value, seen_at = row
+    number, at, model_id, kinds, causes, seen_at = row[:6]
+    before, after = row[6 : 7 + _WIDTH], row[7 + _WIDTH :]
     change: Change
     if model_id is None:
-        change = CreditValueChange(Decimal(before_value), Decimal(after_value))
+        change = CreditValueChange(Decimal(before[0]), Decimal(after[0]))
     else:
         change = ModelChange(
             kinds=tuple(Kind(kind) for kind in _decode(kinds)),
-            before=read_model(before, before_value),
-            after=read_model(after, after_value),
+            before=read_model(before),
+            after=read_model(after),
             causes={Kind(kind): Cause(cause) for kind, cause in _decode(causes).items()},
             model_id=model_id,
             first_seen_at=read_time_or_none(seen_at),
         )
     return RecordedChange(number, read_time(at), change)
-
-
-def dispatch_columns(dispatch: Dispatch) -> tuple[Any, ...]:
-    """To the columns route, silence_id, flap, since, since_usd_per_credit."""
-    silence = dispatch.silence_id
-    return (dispatch.route, silence, dispatch.flap.value, *model_columns(dispatch.since))
 
 
 def read_notice(row: Sequence[Any]) -> Notice:
@@ -189,20 +188,17 @@ def read_notice(row: Sequence[Any]) -> Notice:
     return Notice(NoticeKind(kind), read_time(at), _decode(detail))
 
 
-def hold_row(hold: Hold) -> tuple[Any, ...]:
-    """To the columns that `read_hold` reads."""
+def hold_columns(hold: Hold) -> tuple[Any, ...]:
     times = (time_text(hold.since_at), time_text(hold.until_at))
     return (hold.reason.value, hold.model_id, hold.subject, *times)
 
 
 def read_hold(row: Sequence[Any]) -> Hold:
-    """From the columns reason, model_id, subject, since_at, until_at."""
     reason, model_id, subject, since_at, until_at = row
     return Hold(HoldReason(reason), model_id, subject, read_time(since_at), read_time(until_at))
 
 
 def read_message(row: Sequence[Any]) -> StoredMessage:
-    """From the columns in the order of the fields of `StoredMessage`."""
     number, alert_id, receiver, title, body, markup = row[:6]
     created_at, opened_at, attempts, last_at, next_at, last_error, state, items = row[6:]
     return StoredMessage(
@@ -223,16 +219,33 @@ def read_message(row: Sequence[Any]) -> StoredMessage:
     )
 
 
-def model_columns(model: Model | None) -> tuple[str | None, str | None]:
-    if model is None:
-        return None, None
-    return record_text(model.record), money_text(model.usd_per_credit)
+def read_silence(row: Sequence[Any]) -> StoredSilence:
+    """From the columns in the order of the fields of `StoredSilence`."""
+    number, matcher, since_at, until_at, reason, dropping, caught, ended_at = row
+    return StoredSilence(
+        id=number,
+        spec=_decode(matcher),
+        since_at=read_time(since_at),
+        until_at=read_time(until_at),
+        reason=reason,
+        dropping=bool(dropping),
+        caught=caught,
+        ended_at=read_time_or_none(ended_at),
+    )
 
 
-def read_model(record: str | None, usd_per_credit: str | None) -> Model | None:
-    if record is None or usd_per_credit is None:
-        return None
-    return Model(read_record(record), Decimal(usd_per_credit))
+def read_poll(row: Sequence[Any]) -> PollStatus:
+    """From the columns at, outcome, why, last_success_at, failures."""
+    at, outcome, why, last_success_at, failures = row
+    times = (read_time(at), read_time_or_none(last_success_at))
+    return PollStatus(times[0], PollOutcome(outcome), why, times[1], failures)
+
+
+def read_receiver(row: Sequence[Any]) -> ReceiverStatus:
+    """From the columns in the order of the fields of `ReceiverStatus`."""
+    receiver, waiting, open_, dead, oldest_at, next_attempt_at, last_error = row
+    times = (read_time_or_none(oldest_at), read_time_or_none(next_attempt_at))
+    return ReceiverStatus(receiver, waiting, open_, dead, *times, last_error)
 
 
 # Prices and units repeat across a catalogue: parsing each once is faster and takes less memory.

@@ -1,79 +1,106 @@
-"""The format of the database, as the list of migrations that led to it.
+"""The format of the database, as the list of steps that lead to it.
 
 Append one; never edit one that was released. Each runs once, in one transaction with the version
-number that says so.
+number that says so. What a table is for stands in its own text, which SQLite keeps: `.schema` in
+any SQLite tool shows it.
 
-Times are TEXT, ISO 8601 in UTC with six decimals: a person can read them in any SQLite tool, and
-being of one width they sort and compare as the times they are. Money is TEXT of a plain decimal,
-never a REAL. Records are JSON; so is everything that is a list.
+Times are TEXT, ISO 8601 in UTC with six decimals: a person can read them, and being of one width
+they sort and compare as the times they are. Money is TEXT of a plain decimal, never a REAL. What is
+a list is JSON. People note numbers, so none is given twice: tables whose last row may be removed
+have AUTOINCREMENT.
 """
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    import aiosqlite
+    import sqlite3
 
     from watcher.store.connection import Database
 
 Step = tuple[str, ...]
 
 _FIRST: Step = (
-    # What is or was on sale. The record itself is in `history`; these are for searching.
     """
     CREATE TABLE models (
+        -- What is or was on sale; what it is called and costs is in history. gone_at is null while
+        -- it is on sale. Before complete_since, rows of its history may have been removed by age.
         id INTEGER PRIMARY KEY,
-        folded TEXT NOT NULL,
-        description TEXT NOT NULL,
-        interface TEXT NOT NULL,
-        provider TEXT NOT NULL,
+        identity_key TEXT NOT NULL,
         first_seen_at TEXT NOT NULL,
         last_changed_at TEXT NOT NULL,
-        gone_at TEXT
+        gone_at TEXT,
+        complete_since TEXT NOT NULL
     ) STRICT
     """,
-    "CREATE INDEX models_gone ON models (folded) WHERE gone_at IS NOT NULL",
-    # A model's record from one time to another; `to_at` is null for the current one.
+    "CREATE INDEX models_gone ON models (identity_key) WHERE gone_at IS NOT NULL",
     """
     CREATE TABLE history (
+        -- A model as it was listed from one time to another; valid_to is null in its current row.
+        -- Prices are for one unit, as listed: credits in Kie credits, usd_listed and fal in USD,
+        -- rate in percent below Fal. Null is what the listing leaves empty.
         id INTEGER PRIMARY KEY,
         model_id INTEGER NOT NULL REFERENCES models (id),
-        from_at TEXT NOT NULL,
-        to_at TEXT,
-        record TEXT NOT NULL
+        valid_from TEXT NOT NULL,
+        valid_to TEXT,
+        description TEXT NOT NULL,
+        identity_key TEXT NOT NULL,
+        interface TEXT NOT NULL,
+        provider TEXT NOT NULL,
+        credits TEXT,
+        unit TEXT NOT NULL,
+        unit_quantity TEXT NOT NULL,
+        base_unit TEXT NOT NULL,
+        usd_listed TEXT,
+        fal TEXT,
+        rate TEXT,
+        anchor TEXT NOT NULL,
+        promotion INTEGER NOT NULL
     ) STRICT
     """,
-    "CREATE UNIQUE INDEX history_now ON history (model_id) WHERE to_at IS NULL",
+    """
+    CREATE TRIGGER history_pruned AFTER DELETE ON history BEGIN
+        UPDATE models SET complete_since = max(complete_since, OLD.valid_to)
+        WHERE id = OLD.model_id;
+    END
+    """,
+    "CREATE UNIQUE INDEX history_now ON history (model_id) WHERE valid_to IS NULL",
     "CREATE INDEX history_of_model ON history (model_id, id)",
-    # USD per credit from this time to the next row's.
     """
     CREATE TABLE credit_values (
+        -- What a credit is worth, from this time to the next row's.
         id INTEGER PRIMARY KEY,
-        from_at TEXT NOT NULL,
+        valid_from TEXT NOT NULL,
         usd_per_credit TEXT NOT NULL
     ) STRICT
     """,
-    # A change of a model has a record on either side or both; one of the credit value has none.
     """
     CREATE TABLE changes (
-        id INTEGER PRIMARY KEY,
+        -- What a sweep showed to be different about a model: the rows of its history that ended
+        -- and began. A change of the credit value is about no model. first_seen_at is the sweep
+        -- that first showed what had to be confirmed. Numbers are in the order of time.
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
         at TEXT NOT NULL,
         model_id INTEGER REFERENCES models (id),
         kinds TEXT NOT NULL,
         causes TEXT NOT NULL,
-        before TEXT,
+        before_id INTEGER REFERENCES history (id),
         before_usd_per_credit TEXT,
-        after TEXT,
+        after_id INTEGER REFERENCES history (id),
         after_usd_per_credit TEXT,
-        CHECK ((model_id IS NULL) = (before IS NULL AND after IS NULL))
+        first_seen_at TEXT,
+        CHECK ((model_id IS NULL) = (before_id IS NULL AND after_id IS NULL))
     ) STRICT
     """,
-    "CREATE INDEX changes_at ON changes (at)",
     "CREATE INDEX changes_of_model ON changes (model_id, id) WHERE model_id IS NOT NULL",
+    "CREATE INDEX changes_from ON changes (before_id) WHERE before_id IS NOT NULL",
+    "CREATE INDEX changes_to ON changes (after_id) WHERE after_id IS NOT NULL",
     """
     CREATE TABLE notices (
-        id INTEGER PRIMARY KEY,
+        -- What is reported besides changes: about the catalogue, and about the watcher itself.
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
         at TEXT NOT NULL,
         kind TEXT NOT NULL,
         detail TEXT NOT NULL
@@ -81,6 +108,7 @@ _FIRST: Step = (
     """,
     """
     CREATE TABLE holds (
+        -- What waits for confirmation.
         id INTEGER PRIMARY KEY,
         reason TEXT NOT NULL,
         model_id INTEGER REFERENCES models (id),
@@ -89,35 +117,52 @@ _FIRST: Step = (
         until_at TEXT NOT NULL
     ) STRICT
     """,
-    # The last accepted sweep: one row. Apart from `poll`, which changes more often and is smaller.
     """
     CREATE TABLE sweep (
+        -- The last accepted sweep: one row. start_over: the next one becomes a new baseline.
         id INTEGER PRIMARY KEY CHECK (id = 1),
         at TEXT NOT NULL,
         usd_per_credit TEXT NOT NULL,
-        sighting TEXT NOT NULL
+        probe TEXT NOT NULL,
+        start_over INTEGER NOT NULL DEFAULT 0
     ) STRICT
     """,
-    # The last poll: one row.
     """
     CREATE TABLE poll (
+        -- The last poll: one row, apart from sweep because it changes more often.
         id INTEGER PRIMARY KEY CHECK (id = 1),
         at TEXT NOT NULL,
         outcome TEXT NOT NULL,
-        reason TEXT,
+        why TEXT,
         last_success_at TEXT,
         failures INTEGER NOT NULL
     ) STRICT
     """,
-    # A message to one receiver. `opened_at`: since when it has been tried.
+    """
+    CREATE TABLE polls (
+        -- The log of polls. Quiet ones are not in it, only in poll.
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        at TEXT NOT NULL,
+        outcome TEXT NOT NULL,
+        why TEXT,
+        requests INTEGER NOT NULL,
+        bytes INTEGER NOT NULL,
+        changes INTEGER NOT NULL,
+        holds INTEGER NOT NULL,
+        took_ms INTEGER NOT NULL
+    ) STRICT
+    """,
     """
     CREATE TABLE messages (
-        id INTEGER PRIMARY KEY,
+        -- A message to one receiver. opened_at: since when it has been tried. The chart that goes
+        -- with it is kept until it was accepted.
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
         alert_id TEXT NOT NULL UNIQUE,
         receiver TEXT NOT NULL,
         title TEXT NOT NULL,
         body TEXT NOT NULL,
         markup TEXT NOT NULL,
+        picture BLOB,
         created_at TEXT NOT NULL,
         opened_at TEXT NOT NULL,
         attempts INTEGER NOT NULL DEFAULT 0,
@@ -132,21 +177,31 @@ _FIRST: Step = (
     """,
     "CREATE INDEX messages_open ON messages (receiver, id) WHERE state = 'open'",
     "CREATE INDEX messages_dead ON messages (receiver, id) WHERE state = 'dead'",
-    # One thing that one receiver is to get. `message_id` is null until it is in a message.
+    "CREATE INDEX messages_done ON messages (settled_at) WHERE state IN ('sent', 'discarded')",
     """
     CREATE TABLE deliveries (
-        id INTEGER PRIMARY KEY,
+        -- One thing that one receiver is to get. message_id is null until it is in a message,
+        -- which is never where it was discarded, or where deferred changes cancelled out
+        -- (netted_at). since_id is the model as a route with a threshold last announced it.
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
         receiver TEXT NOT NULL,
+        route TEXT NOT NULL DEFAULT '',
         change_id INTEGER REFERENCES changes (id),
         notice_id INTEGER REFERENCES notices (id),
         message_id INTEGER REFERENCES messages (id),
         queued_at TEXT NOT NULL,
         discarded_at TEXT,
-        CHECK ((change_id IS NULL) <> (notice_id IS NULL))
+        netted_at TEXT,
+        since_id INTEGER REFERENCES history (id),
+        since_usd_per_credit TEXT,
+        silence_id INTEGER,
+        flap TEXT NOT NULL DEFAULT '',
+        CHECK ((change_id IS NULL) <> (notice_id IS NULL)),
+        CHECK ((since_id IS NULL) = (since_usd_per_credit IS NULL))
     ) STRICT
     """,
     """
-    CREATE UNIQUE INDEX deliveries_of_change ON deliveries (change_id, receiver)
+    CREATE UNIQUE INDEX deliveries_of_change ON deliveries (change_id, receiver, route)
     WHERE change_id IS NOT NULL
     """,
     """
@@ -155,51 +210,35 @@ _FIRST: Step = (
     """,
     """
     CREATE INDEX deliveries_waiting ON deliveries (receiver, id)
-    WHERE message_id IS NULL AND discarded_at IS NULL
+    WHERE message_id IS NULL AND discarded_at IS NULL AND netted_at IS NULL
     """,
     """
     CREATE INDEX deliveries_of_message ON deliveries (message_id)
     WHERE message_id IS NOT NULL
     """,
-)
-
-# Routes, and what defers: see `watcher.routing`. No window and no schedule is stored, only what a
-# delivery needs to be decided when it is released.
-_SECOND: Step = (
-    "ALTER TABLE deliveries ADD COLUMN route TEXT NOT NULL DEFAULT ''",
-    # The model as the route last announced it, where the route has a threshold.
-    "ALTER TABLE deliveries ADD COLUMN since TEXT",
-    "ALTER TABLE deliveries ADD COLUMN since_usd_per_credit TEXT",
-    "ALTER TABLE deliveries ADD COLUMN silence_id INTEGER",
-    "ALTER TABLE deliveries ADD COLUMN flap TEXT NOT NULL DEFAULT ''",
-    # When deferred changes cancelled out, so that none is to be sent.
-    "ALTER TABLE deliveries ADD COLUMN netted_at TEXT",
-    "DROP INDEX deliveries_of_change",
     """
-    CREATE UNIQUE INDEX deliveries_of_change ON deliveries (change_id, receiver, route)
-    WHERE change_id IS NOT NULL
+    CREATE INDEX deliveries_done ON deliveries (coalesce(discarded_at, netted_at))
+    WHERE message_id IS NULL AND (discarded_at IS NOT NULL OR netted_at IS NOT NULL)
     """,
-    "DROP INDEX deliveries_waiting",
-    """
-    CREATE INDEX deliveries_waiting ON deliveries (receiver, id)
-    WHERE message_id IS NULL AND discarded_at IS NULL AND netted_at IS NULL
-    """,
+    "CREATE INDEX deliveries_since ON deliveries (since_id) WHERE since_id IS NOT NULL",
     """
     CREATE VIEW waiting AS SELECT * FROM deliveries
     WHERE message_id IS NULL AND discarded_at IS NULL AND netted_at IS NULL
     """,
-    # The model as a route with a threshold last announced it: the next move is measured from it.
     """
     CREATE TABLE anchors (
+        -- The model as a route with a threshold last announced it: the next move is measured
+        -- from there.
         model_id INTEGER NOT NULL REFERENCES models (id),
         route TEXT NOT NULL,
         receiver TEXT NOT NULL,
         at TEXT NOT NULL,
-        record TEXT NOT NULL,
+        history_id INTEGER NOT NULL REFERENCES history (id),
         usd_per_credit TEXT NOT NULL,
         PRIMARY KEY (model_id, route, receiver)
     ) STRICT, WITHOUT ROWID
     """,
+    "CREATE INDEX anchors_at ON anchors (history_id)",
     """
     CREATE TABLE silences (
         id INTEGER PRIMARY KEY,
@@ -212,177 +251,39 @@ _SECOND: Step = (
         ended_at TEXT
     ) STRICT
     """,
-    # When a route's digest was last sent to a receiver.
     """
     CREATE TABLE digests (
+        -- Up to when a route's digest was sent to a receiver.
         route TEXT NOT NULL,
         receiver TEXT NOT NULL,
         at TEXT NOT NULL,
         PRIMARY KEY (route, receiver)
     ) STRICT, WITHOUT ROWID
     """,
-    # The alarms that are raised: one row.
     """
     CREATE TABLE alarms (
+        -- The alarms that are raised: one row.
         id INTEGER PRIMARY KEY CHECK (id = 1),
         raised TEXT NOT NULL
     ) STRICT
     """,
-    # The sweep that first showed a change that had to be confirmed.
-    "ALTER TABLE changes ADD COLUMN first_seen_at TEXT",
-    # A person asked that the next sweep become a new baseline.
-    "ALTER TABLE sweep ADD COLUMN start_over INTEGER NOT NULL DEFAULT 0",
 )
 
-# The interval of a model that shows the same record as `{side}` of a change, where there is one.
-_SAME = """(
-    SELECT history.id FROM history
-    WHERE history.model_id = wordy.model_id AND history.record = wordy.{side} AND {when}
-    ORDER BY history.id DESC LIMIT 1
-)"""
-_BEFORE = _SAME.format(side="before", when="history.to_at <= wordy.at")
-_AFTER = _SAME.format(side="after", when="history.from_at = wordy.at")
-
-# A record is a list of thirteen: what seldom changes, in three columns, and what does.
-_PIECES = """
-    SELECT id, model_id, from_at, to_at,
-        rtrim(json_extract(record, '$[0]', '$[1]', '$[2]', '$[3]'), ']') AS head,
-        trim(json_extract(record, '$[5]', '$[6]', '$[7]'), '[]') AS unit,
-        json_quote(json_extract(record, '$[11]')) AS anchor,
-        json_quote(json_extract(record, '$[4]')) AS credits,
-        trim(json_extract(record, '$[8]', '$[9]', '$[10]'), '[]') AS listed,
-        iif(json_extract(record, '$[12]'), 'true', 'false') AS promotion
-    FROM history
-"""
-
-_THIRD: Step = (
-    # A change used to repeat both records that are in `history`: two thirds of a state that keeps
-    # everything. Now it names the intervals that ended and began, and repeats a record only where
-    # none shows the same. No index by time: numbers are in order of time, and reading all is quick.
-    # No foreign keys to intervals: each deletion would search every change. Pruning checks instead.
-    "PRAGMA defer_foreign_keys = ON",
-    "CREATE TABLE wordy AS SELECT * FROM changes",
-    "DROP TABLE changes",
-    """
-    CREATE TABLE changes (
-        id INTEGER PRIMARY KEY,
-        at TEXT NOT NULL,
-        model_id INTEGER REFERENCES models (id),
-        kinds TEXT NOT NULL,
-        causes TEXT NOT NULL,
-        before_id INTEGER,
-        before TEXT,
-        before_usd_per_credit TEXT,
-        after_id INTEGER,
-        after TEXT,
-        after_usd_per_credit TEXT,
-        first_seen_at TEXT,
-        CHECK (before_id IS NULL OR before IS NULL),
-        CHECK (after_id IS NULL OR after IS NULL),
-        CHECK ((model_id IS NULL) = (coalesce(before_id, before, after_id, after) IS NULL))
-    ) STRICT
-    """,
-    f"""
-    INSERT INTO changes
-    SELECT id, at, model_id, kinds, causes,
-        before_id, iif(before_id IS NULL, before, NULL), before_usd_per_credit,
-        after_id, iif(after_id IS NULL, after, NULL), after_usd_per_credit, first_seen_at
-    FROM (SELECT wordy.*, {_BEFORE} AS before_id, {_AFTER} AS after_id FROM wordy) ORDER BY id
-    """,  # noqa: S608 - our own words
-    "DROP TABLE wordy",
-    "CREATE INDEX changes_of_model ON changes (model_id, id) WHERE model_id IS NOT NULL",
-    # An interval used to repeat what a price does not change: now that is a label, stored once for
-    # all the intervals of a model that share it.
-    """
-    CREATE TABLE labels (
-        id INTEGER PRIMARY KEY,
-        head TEXT NOT NULL,
-        unit TEXT NOT NULL,
-        anchor TEXT NOT NULL
-    ) STRICT
-    """,
-    """
-    CREATE TABLE intervals (
-        id INTEGER PRIMARY KEY,
-        model_id INTEGER NOT NULL REFERENCES models (id),
-        from_at TEXT NOT NULL,
-        to_at TEXT,
-        label_id INTEGER NOT NULL,
-        credits TEXT NOT NULL,
-        listed TEXT NOT NULL,
-        promotion TEXT NOT NULL
-    ) STRICT
-    """,
-    f"CREATE TABLE pieces AS {_PIECES}",
-    """
-    INSERT INTO labels (id, head, unit, anchor)
-    SELECT min(id), head, unit, anchor FROM pieces GROUP BY model_id, head, unit, anchor
-    """,
-    """
-    INSERT INTO intervals SELECT id, model_id, from_at, to_at,
-        min(id) OVER (PARTITION BY model_id, head, unit, anchor), credits, listed, promotion
-    FROM pieces ORDER BY id
-    """,
-    "DROP TABLE pieces",
-    "DROP TABLE history",
-    "CREATE UNIQUE INDEX intervals_now ON intervals (model_id) WHERE to_at IS NULL",
-    "CREATE INDEX intervals_of_model ON intervals (model_id, id)",
-    # CROSS: from the interval to its label, and never the other way.
-    """
-    CREATE VIEW history AS
-    SELECT intervals.id AS id, model_id, from_at, to_at,
-        head || ',' || credits || ',' || unit || ',' || listed || ',' || anchor || ',' || promotion
-        || ']' AS record
-    FROM intervals CROSS JOIN labels ON labels.id = label_id
-    """,
-    # The log of polls. Quiet polls are not in it, only in `poll`.
-    """
-    CREATE TABLE polls (
-        id INTEGER PRIMARY KEY,
-        at TEXT NOT NULL,
-        outcome TEXT NOT NULL,
-        why TEXT,
-        requests INTEGER NOT NULL,
-        bytes INTEGER NOT NULL,
-        changes INTEGER NOT NULL,
-        holds INTEGER NOT NULL,
-        took_ms INTEGER NOT NULL
-    ) STRICT
-    """,
-    # What may be removed, found by its age: see `watcher.store.retention`.
-    """
-    CREATE INDEX messages_done ON messages (settled_at) WHERE state IN ('sent', 'discarded')
-    """,
-    """
-    CREATE INDEX deliveries_done ON deliveries (coalesce(discarded_at, netted_at))
-    WHERE message_id IS NULL AND (discarded_at IS NOT NULL OR netted_at IS NOT NULL)
-    """,
-)
-
-_FOURTH: Step = (
-    # The chart that goes with a message, until the message was accepted.
-    "ALTER TABLE messages ADD COLUMN picture BLOB",
-)
-
-MIGRATIONS: tuple[Step, ...] = (_FIRST, _SECOND, _THIRD, _FOURTH)
+MIGRATIONS: tuple[Step, ...] = (_FIRST,)
 NEWEST = len(MIGRATIONS)
 
 
 async def migrate(database: Database, migrations: tuple[Step, ...] = MIGRATIONS) -> None:
-    """Bring the database up to date; a migration that fails leaves it at the one before."""
-    for number, statements in enumerate(migrations, start=1):
+    """Bring the database up to date; a step that fails leaves it at the one before."""
+    for number, step in enumerate(migrations, start=1):
+        await database.write(partial(_apply, number=number, step=step))
 
-        async def step(
-            connection: aiosqlite.Connection,
-            number: int = number,
-            statements: Step = statements,
-        ) -> None:
-            version = await connection.execute_fetchall("PRAGMA user_version")
-            if next(iter(version))[0] >= number:
-                return
-            # One by one: executescript() would commit first, and a failed step be half done.
-            for statement in statements:
-                await connection.execute(statement)
-            await connection.execute(f"PRAGMA user_version = {number}")
 
-        await database.write(step)
+def _apply(db: sqlite3.Connection, number: int, step: Step) -> None:
+    (version,) = db.execute("PRAGMA user_version").fetchone()
+    if version >= number:
+        return
+    # One by one: executescript() would commit first, and a failed step be half done.
+    for statement in step:
+        db.execute(statement)
+    db.execute(f"PRAGMA user_version = {number}")

@@ -1,89 +1,186 @@
-"""The way in to the state: `open_store` for the process that writes, `open_reader` for the others.
+"""The state, open for writing: what the poller, the outbox and everybody else store in it.
 
 There is no clock here; the time comes in with what is stored.
 """
 
 from __future__ import annotations
 
+import sqlite3
 from contextlib import asynccontextmanager
-from decimal import Decimal
+from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from watcher.catalog.record import Model
 from watcher.store.backup import back_up
-from watcher.store.connection import companion, open_reading, open_writing
-from watcher.store.deliveries import AlarmQueries, OutboxQueries
-from watcher.store.queries import ON_SALE, PollQueries, StateReader
-from watcher.store.record import write_commit
-from watcher.store.requests import TakenRequests, read_requests, remove_requests
+from watcher.store.connection import ConflictError, companion, open_writing
+from watcher.store.queries import Reader
+from watcher.store.record import write_anchors, write_commit, write_notices
 from watcher.store.retention import ROWS_PER_STEP, prune
-from watcher.store.routing_state import RoutingQueries
-from watcher.store.rows import json_text, read_hold, read_json, read_known_model, read_time
-from watcher.store.schema import NEWEST, migrate
-from watcher.store.values import Commit, KnownModel, Pruned, Recorded, Retention, StoredSnapshot
+from watcher.store.rows import MESSAGE_COLUMNS, encodable, json_text, read_message, time_text
+from watcher.store.schema import MIGRATIONS, migrate
+from watcher.store.values import ReleaseEffects
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Collection
+    from collections.abc import AsyncIterator, Mapping, Sequence
     from datetime import datetime
     from pathlib import Path
 
-    import aiosqlite
+    from watcher.catalog.changes import Notice
+    from watcher.store.requests import Request, TakenRequests
+    from watcher.store.schema import Step
+    from watcher.store.values import (
+        Commit,
+        Draft,
+        PollCost,
+        PollOutcome,
+        Pruned,
+        Recorded,
+        Retention,
+        StoredMessage,
+    )
+
+_NO_EFFECTS = ReleaseEffects()
+# What called for a poll, or failed it, quotes the server's answer, which may be of any length.
+_LONGEST_WHY = 500
+_MILLISECOND = timedelta(milliseconds=1)
 
 
-class Store(StateReader, OutboxQueries, RoutingQueries, AlarmQueries, PollQueries):
+class Store(Reader):
     """The state, open for writing. Every method is one transaction, whole or not at all."""
 
-    async def snapshot(self) -> StoredSnapshot | None:
-        """The catalogue as of the last accepted sweep; `None` before the first one."""
-
-        async def ask(db: aiosqlite.Connection) -> tuple[list[Any], ...]:
-            sweep = await db.execute_fetchall(
-                "SELECT at, usd_per_credit, sighting, start_over FROM sweep"
-            )
-            holds = await db.execute_fetchall(
-                "SELECT reason, model_id, subject, since_at, until_at FROM holds ORDER BY id"
-            )
-            return list(sweep), list(holds), list(await db.execute_fetchall(ON_SALE))
-
-        sweep, holds, models = await self._database.read(ask)
-        if not sweep:
-            return None
-        at, usd_per_credit, probe, start_over = sweep[0]
-        return StoredSnapshot(
-            models=tuple(map(read_known_model, models)),
-            usd_per_credit=Decimal(usd_per_credit),
-            probe=read_json(probe),
-            swept_at=read_time(at),
-            holds=tuple(map(read_hold, holds)),
-            start_over=bool(start_over),
-        )
-
-    async def on_sale(self) -> tuple[Model, ...]:
-        """Every model on sale as of the last accepted sweep, with what a credit is worth."""
-        usd_per_credit, known = await self._on_sale()
-        if usd_per_credit is None:
-            return ()
-        return tuple(Model(model.record, usd_per_credit) for model in known)
-
-    async def removed_models(self, identity_keys: Collection[str]) -> tuple[KnownModel, ...]:
-        """Models that are no longer on sale and had one of these keys, as they were last seen."""
-        rows = await self._database.rows(
-            "SELECT models.id, first_seen_at, last_changed_at, gone_at, record FROM models"
-            " JOIN history ON history.id ="
-            " (SELECT max(id) FROM intervals WHERE model_id = models.id)"
-            " WHERE gone_at IS NOT NULL AND folded IN (SELECT value FROM json_each(?))"
-            " ORDER BY models.id",
-            (json_text(list(identity_keys)),),
-        )
-        return tuple(map(read_known_model, rows))
+    # The poller
 
     async def record(self, commit: Commit) -> Recorded:
-        """Store what an accepted sweep changes, with the deliveries that it makes."""
+        """Store what an accepted sweep changes, with the deliveries that it makes.
 
-        async def work(db: aiosqlite.Connection) -> Recorded:
-            return await write_commit(db, commit)
+        Raises `ConflictError` where what it was compared with has changed.
+        """
+        return await self._database.write(partial(write_commit, commit=commit))
+
+    async def note_poll(
+        self,
+        at: datetime,
+        outcome: PollOutcome,
+        why: str | None = None,
+        cost: PollCost | None = None,
+    ) -> None:
+        """Store when the last poll was and how it ended, in place of the one before.
+
+        With its `cost` it is also added to the log of polls; quiet polls, one every few minutes,
+        are not.
+        """
+        moment = time_text(at)
+        noted = (moment, outcome.value, None if why is None else encodable(why[:_LONGEST_WHY]))
+
+        def work(db: sqlite3.Connection) -> None:
+            db.execute(
+                "INSERT INTO poll (id, at, outcome, why, last_success_at, failures)"
+                " VALUES (1, ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET"
+                " at = excluded.at, outcome = excluded.outcome, why = excluded.why,"
+                " last_success_at = coalesce(excluded.last_success_at, last_success_at),"
+                " failures = iif(excluded.failures, failures + 1, 0)",
+                (*noted, moment if outcome.is_good else None, int(not outcome.is_good)),
+            )
+            if cost is not None:
+                db.execute(
+                    "INSERT INTO polls (at, outcome, why, requests, bytes, changes, holds, took_ms)"
+                    " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                    (
+                        *(*noted, cost.requests, cost.bytes, cost.changes, cost.holds),
+                        cost.took // _MILLISECOND,
+                    ),
+                )
+
+        await self._database.write(work)
+
+    # The outbox
+
+    async def create_messages(
+        self,
+        receiver: str,
+        drafts: Sequence[Draft],
+        at: datetime,
+        effects: ReleaseEffects = _NO_EFFECTS,
+    ) -> tuple[StoredMessage, ...]:
+        """Store messages and bind their deliveries to them; all are due at once, in that order.
+
+        Raises `ConflictError` where a delivery is no longer waiting, and where an alert id is
+        taken; nothing is stored then.
+        """
+
+        def work(db: sqlite3.Connection) -> tuple[StoredMessage, ...]:
+            messages = [_create_message(db, receiver, draft, at) for draft in drafts]
+            _write_effects(db, receiver, effects, at)
+            return tuple(messages)
 
         return await self._database.write(work)
+
+    async def record_release(self, receiver: str, effects: ReleaseEffects, at: datetime) -> None:
+        """Store what a release decided where it made no message."""
+        await self._database.write(lambda db: _write_effects(db, receiver, effects, at))
+
+    async def mark_sent(self, message_id: int, at: datetime) -> None:
+        """The service accepted it; stored even of a message that was discarded meanwhile."""
+        await self._database.execute(
+            "UPDATE messages SET state = 'sent', settled_at = ?1, attempts = attempts + 1,"
+            # Pictures are large, and this one is needed no more.
+            " picture = NULL,"
+            " last_attempt_at = ?1 WHERE id = ?2",
+            (time_text(at), message_id),
+        )
+
+    async def mark_failed(
+        self, message_id: int, error: str, at: datetime, next_attempt_at: datetime
+    ) -> None:
+        """It was not accepted and will be tried again."""
+        await self._database.execute(
+            "UPDATE messages SET last_error = ?, attempts = attempts + 1, last_attempt_at = ?,"
+            " next_attempt_at = ? WHERE id = ? AND state = 'open'",
+            (encodable(error), time_text(at), time_text(next_attempt_at), message_id),
+        )
+
+    async def mark_dead(self, message_id: int, error: str, at: datetime) -> None:
+        """It was not accepted and is given up. It is kept, with the deliveries in it."""
+        await self._database.execute(
+            "UPDATE messages SET state = 'dead', settled_at = ?1, last_error = ?2,"
+            " attempts = attempts + 1, last_attempt_at = ?1 WHERE id = ?3 AND state = 'open'",
+            (time_text(at), encodable(error), message_id),
+        )
+
+    # Everybody else
+
+    async def apply(self, request: Request) -> int:
+        """Apply a request; returns how many things it changed (messages, say)."""
+        from watcher.store.requests import apply_request  # noqa: PLC0415 - loads pydantic
+
+        return await self._database.write(partial(apply_request, request=request))
+
+    async def take_requests(self) -> TakenRequests:
+        """Apply the requests that commands left while this process owned the state.
+
+        One that cannot be applied is set aside. Raises `StateError` where none can be now.
+        """
+        from watcher.store.requests import take_requests  # noqa: PLC0415 - loads pydantic
+
+        return await take_requests(self._database.path, self.apply)
+
+    async def keep_alarms(
+        self,
+        alarms: Mapping[str, Any],
+        notices: Sequence[tuple[Notice, tuple[str, ...]]],
+        at: datetime,
+    ) -> None:
+        """Store the alarms in place of the last, and queue the notices."""
+
+        def work(db: sqlite3.Connection) -> None:
+            db.execute(
+                "INSERT INTO alarms (id, raised) VALUES (1, ?)"
+                " ON CONFLICT (id) DO UPDATE SET raised = excluded.raised",
+                (json_text(alarms),),
+            )
+            write_notices(db, notices, at)
+
+        await self._database.write(work)
 
     async def prune(self, retention: Retention, now: datetime, most: int = ROWS_PER_STEP) -> Pruned:
         """Remove a little of what is older than is kept; nothing that is still needed.
@@ -92,35 +189,62 @@ class Store(StateReader, OutboxQueries, RoutingQueries, AlarmQueries, PollQuerie
         """
         return await prune(self._database, retention, now, most)
 
-    async def take_requests(self) -> TakenRequests:
-        """Apply the requests that commands left while this process owned the state."""
-        spool = read_requests(self._database.path)
-        found = [request for _, request in spool.requests]
-        if not found:
-            return TakenRequests(rejected=spool.rejected)
-        counts = await self.apply_all(found)
-        remove_requests(spool)
-        return TakenRequests(tuple(zip(found, counts, strict=True)), spool.rejected)
-
 
 @asynccontextmanager
-async def open_store(path: Path) -> AsyncIterator[Store]:
+async def open_store(path: Path, migrations: tuple[Step, ...] = MIGRATIONS) -> AsyncIterator[Store]:
     """Open the state for writing; raises `InUseError` while another process does.
 
     Creates what is missing and brings an older format up to date. Raises `StateError`, and leaves
     the file alone, where it is not ours, damaged, or newer.
     """
-    async with open_writing(path, NEWEST) as database:
+    newest = len(migrations)
+    with open_writing(path, newest) as database:
         version = (await database.rows("PRAGMA user_version"))[0][0]
-        if 0 < version < NEWEST:
+        if 0 < version < newest:
             # A migration may go wrong in a way that its transaction cannot undo.
-            back_up(path, companion(path, f".before-format-{NEWEST}"))
-        await migrate(database)
+            back_up(path, companion(path, f".before-format-{newest}"))
+        await migrate(database, migrations)
         yield Store(database)
 
 
-@asynccontextmanager
-async def open_reader(path: Path) -> AsyncIterator[StateReader]:
-    """Open the state for reading, beside a daemon or without one. Raises `NoStateError`."""
-    async with open_reading(path, NEWEST) as database:
-        yield StateReader(database)
+def _create_message(
+    db: sqlite3.Connection, receiver: str, draft: Draft, at: datetime
+) -> StoredMessage:
+    text = (draft.alert_id, receiver, draft.title, draft.body, draft.markup)
+    try:
+        number = db.execute(
+            "INSERT INTO messages (alert_id, receiver, title, body, markup,"
+            " created_at, opened_at, next_attempt_at, picture)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (*text, *[time_text(at)] * 3, draft.picture),
+        ).lastrowid
+    except sqlite3.IntegrityError as error:
+        raise ConflictError(f"alert id {draft.alert_id} is taken; draw another") from error
+    bound = db.execute(
+        "UPDATE deliveries SET message_id = ? WHERE receiver = ? AND message_id IS NULL"
+        " AND discarded_at IS NULL AND id IN (SELECT value FROM json_each(?))",
+        (number, receiver, json_text(list(draft.deliveries))),
+    )
+    if bound.rowcount != len(draft.deliveries):
+        raise ConflictError(f"what waits for {receiver} has changed; batch it again")
+    row = db.execute(
+        f"SELECT {MESSAGE_COLUMNS} FROM messages WHERE id = ?",  # noqa: S608 - our own columns
+        (number,),
+    )
+    return read_message(row.fetchone())
+
+
+def _write_effects(
+    db: sqlite3.Connection, receiver: str, effects: ReleaseEffects, at: datetime
+) -> None:
+    db.execute(
+        "UPDATE deliveries SET netted_at = ? WHERE receiver = ?"
+        " AND id IN (SELECT value FROM json_each(?))",
+        (time_text(at), receiver, json_text(list(effects.netted))),
+    )
+    write_anchors(db, effects.anchors, at)
+    db.executemany(
+        "INSERT INTO digests (route, receiver, at) VALUES (?, ?, ?)"
+        " ON CONFLICT DO UPDATE SET at = excluded.at",
+        [(route, receiver, time_text(until)) for route, until in effects.digests.items()],
+    )

@@ -214,13 +214,37 @@ class OutboxView:
     waiting: tuple[WaitingDeliveries, ...]
 
 
+class PollOutcome(StrEnum):
+    """How a poll ended."""
+
+    QUIET = "quiet"  # the probe saw nothing new: two small requests
+    UNCHANGED = "unchanged"  # a sweep that shows nothing new
+    CHANGED = "changed"
+    BASELINE = "baseline"
+    INCONCLUSIVE = "inconclusive"  # the catalogue changed while it was read
+    FAILED = "failed"
+
+    @property
+    def is_good(self) -> bool:
+        """Whether the catalogue is known to be what the store says."""
+        return self not in {PollOutcome.INCONCLUSIVE, PollOutcome.FAILED}
+
+    @property
+    def is_sweep(self) -> bool:
+        """Whether the poll made a complete sweep."""
+        return self.is_good and self is not PollOutcome.QUIET
+
+
 @dataclass(frozen=True, slots=True)
 class PollStatus:
-    """The last poll. `failures` counts those in a row, and is 0 after a success."""
+    """The last poll. `failures` counts those in a row, and is 0 after a good one.
+
+    `why` is what called for a sweep, or what went wrong.
+    """
 
     at: datetime
-    outcome: str
-    reason: str | None
+    outcome: PollOutcome
+    why: str | None
     last_success_at: datetime | None
     failures: int
 
@@ -240,7 +264,7 @@ class PollCost:
 class Retention:
     """How long each sort of row is kept once it is needed no more; `None` is for ever.
 
-    `history` is of changes, the intervals of models and notices; `polls` of the log of polls;
+    `history` is of changes, the history of models and notices; `polls` of the log of polls;
     `messages` of those that were sent or discarded, with their deliveries.
     """
 
@@ -256,7 +280,7 @@ class Pruned:
     messages: int = 0
     deliveries: int = 0
     changes: int = 0
-    intervals: int = 0
+    history: int = 0
     notices: int = 0
     polls: int = 0
 
