@@ -6,6 +6,7 @@ import asyncio
 import json
 import stat
 import sys
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from email import message_from_bytes, policy
@@ -17,11 +18,12 @@ import pytest
 from command_line import CANARY, Place
 from stored import commit, edited, new, record, removed
 from watcher.app import message_rules, open_receivers
-from watcher.catalog.changes import Kind, Notice, NoticeKind
+from watcher.catalog.changes import Kind, ModelChange, Notice, NoticeKind
 from watcher.cli.simulate import PLACEHOLDER_ALERT_ID
 from watcher.config.loading import load_leniently
 from watcher.notify.wire import capture_sends
 from watcher.outbox import Batcher
+from watcher.routing.plan import plan
 from watcher.store.store import Store, open_store
 from watcher.store.values import Retention, StoredMessage
 
@@ -174,10 +176,12 @@ TEMPLATE = """
 async def outlast(place: Place, begun: datetime) -> list[StoredMessage]:
     """Sixty days with a price of which the beginning is pruned; every message of the outbox."""
     settings = load_leniently(place.path / "config.yaml", {})
+    # Nobody looks at its charts.
+    rules = replace(message_rules(settings), charts=frozenset())
     clock, messages = [begun], []
     (team,) = (it for it in open_receivers(settings, sys.stdout) if it.name == "team")
     async with open_store(place.state) as store:
-        batcher = Batcher(store, message_rules(settings), now=lambda: clock[0], rng=Random(1))
+        batcher = Batcher(store, rules, now=lambda: clock[0], rng=Random(1))
         await store.record(
             commit(begun, baseline=(record("Kling 2.6, 1080p", credits=Decimal(100)),))
         )
@@ -209,6 +213,75 @@ def test_what_is_replayed_is_worded_as_the_outbox_worded_it(place: Place, option
     assert {it["chart"] for it in replayed} == {"charts" in options}
     # It was lower before: nobody knows that any more.
     assert "lowest" not in replayed[0]["body"]
+
+
+EVERYTHING = """
+receivers:
+  team: {url: "ntfy://topic"}
+  mail: {url: "mailto://user:secret@localhost?to=you@example.org&from=me@example.org"}
+routes:
+  - {name: mine, match: {min_change: 15%}, receivers: [team, mail], continue: true}
+  - {name: letter, match: {}, receivers: [mail], digest: "0 9 * * *", continue: true}
+  - {name: gone, match: {kinds: [removed, new]}, receivers: [team]}
+quiet_hours:
+  - {name: nights, from: "22:00", to: "07:00", receivers: [team], urgent: {kinds: [removed]}}
+"""
+
+
+async def live_by_the_hour(place: Place, begun: datetime) -> list[tuple[str, datetime, str]]:
+    """Five days of a market through the real store, each hour; every message as it was made."""
+    settings, clock, told = load_leniently(place.path / "config.yaml", {}), [begun], []
+    rules = message_rules(settings)
+    rng = Random(5)
+    receivers = open_receivers(settings, sys.stdout)
+    async with open_store(place.state) as store:
+        batcher = Batcher(store, rules, now=lambda: clock[0], rng=Random(1))
+        names = ("Kling 2.6, 1080p", "Kling 2.6, 720p", "Sora 3, 720p", "Veo 4, 4K")
+        await store.record(commit(begun, baseline=tuple(record(name) for name in names)))
+        for hour in range(1, 120):
+            clock[0] = begun + timedelta(hours=hour)
+            changes = [some_change(it, rng) for it in await known(store) if rng.random() < 0.1]
+            histories = await store.histories({it.model_id for it in changes if it.model_id})
+            plans = [
+                plan(it, rules.routing, now=clock[0], history=histories[it.model_id or 0])
+                for it in changes
+            ]
+            made = [(it, planned.dispatches) for it, planned in zip(changes, plans, strict=True)]
+            anchors = tuple(anchor for planned in plans for anchor in planned.anchors)
+            await store.record(replace(commit(clock[0]), changes=tuple(made), anchors=anchors))
+            for receiver in receivers:
+                while message := (
+                    await store.open_message(receiver.name)
+                    or (await batcher.next_message(receiver))[0]
+                ):
+                    await store.mark_sent(message.id, clock[0])
+                    body = message.body.replace(message.alert_id, PLACEHOLDER_ALERT_ID)
+                    told.append((receiver.name, clock[0], body))
+    return told
+
+
+def some_change(known_model: Any, rng: Random) -> ModelChange:
+    if rng.random() < 0.15:
+        return removed(known_model)
+    before = known_model.record
+    factor = Decimal(rng.choice([85, 93, 96, 104, 108, 120])) / 100
+    after = replace(before, credits=round((before.credits or Decimal(1)) * factor, 2))
+    return edited(known_model, after, Kind.PRICE_UP if factor > 1 else Kind.PRICE_DOWN)
+
+
+def test_a_replay_makes_the_messages_that_were_made(place: Place) -> None:
+    place.configure(EVERYTHING)
+    begun = (datetime.now(UTC) - 8 * DAY).replace(hour=12, minute=0, second=0, microsecond=0)
+    told = asyncio.run(live_by_the_hour(place, begun))
+
+    replayed = [
+        (it["receiver"], datetime.fromisoformat(it["at"]), it["body"])
+        for it in place.json("replay", "--since", begun.isoformat())
+    ]
+    until = begun + timedelta(hours=119)
+    assert sorted(it for it in replayed if it[1] <= until) == sorted(told)
+    assert {it[0] for it in told} == {"team", "mail"}
+    assert len(told) > 10
 
 
 @pytest.mark.parametrize(
