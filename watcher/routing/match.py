@@ -215,9 +215,10 @@ class Matcher:
         return self.kinds.union(self._directions())
 
     def may_take(self, change: Change, announce: frozenset[Kind]) -> bool:
-        """Whether such a change of such a model can be asked for, amounts apart.
+        """Whether it takes such a change of such a model, amounts apart.
 
-        Where nothing is conditional, it is. A threshold follows the price in both directions.
+        Where it is not conditional, that is the answer. A threshold follows the price in both
+        directions: what it measures from may be on the other side.
         """
         wanted = self.wanted_kinds(announce)
         if self.has_threshold and wanted & PRICE_KINDS:
