@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from watcher.catalog.pricing import decimal_text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Collection, Mapping
     from datetime import datetime
     from decimal import Decimal
 
@@ -50,12 +50,10 @@ FAL_KINDS = frozenset({Kind.FAL_UP, Kind.FAL_DOWN})
 _NOT_ANNOUNCED = FAL_KINDS | {Kind.CORRECTED, Kind.RELABELLED}
 ANNOUNCED_BY_DEFAULT: frozenset[Kind] = frozenset(Kind) - _NOT_ANNOUNCED
 
-_KIND_ORDER = {kind: position for position, kind in enumerate(Kind)}
 
-
-def in_kind_order(kinds: Iterable[Kind]) -> tuple[Kind, ...]:
+def in_kind_order(kinds: Collection[Kind]) -> tuple[Kind, ...]:
     """Kinds in the order in which the enumeration lists them."""
-    return tuple(sorted(kinds, key=_KIND_ORDER.__getitem__))
+    return tuple(kind for kind in Kind if kind in kinds)
 
 
 class Cause(StrEnum):

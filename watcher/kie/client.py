@@ -164,13 +164,8 @@ class KieClient:
             async with asyncio.TaskGroup() as group:
                 for _ in range(min(self._source.concurrency, len(numbers))):
                     group.create_task(self._read_waiting(waiting, first, read))
-        except* SourceError as failures:
-            # Raised below: raised here it would be wrapped in a group again.
-            failed: BaseException | None = failures.exceptions[0]
-        else:
-            failed = None
-        if failed is not None:
-            raise failed
+        except ExceptionGroup as failures:
+            raise failures.exceptions[0] from None
         return sorted(read, key=lambda page: page.number)
 
     async def _read_waiting(self, waiting: deque[int], first: Page, read: list[Page]) -> None:
