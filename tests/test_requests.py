@@ -222,7 +222,7 @@ AT = '"at": "2026-11-22T07:30:00Z"'
         pytest.param(
             "1.json",
             '{"action": "retry", "at": "0001-01-01T00:00:00+14:00"}',
-            "cannot be done (OverflowError)",
+            "retry.at: Input should be greater than",
             id="a time before all others",
         ),
     ],
@@ -266,6 +266,24 @@ async def test_a_file_in_place_of_the_directory_is_set_aside(path: Path) -> None
 
     assert (await take(path))[1] == (f"{directory.name}: no request",)
     assert (await take(path))[1] == ()
+
+
+async def test_a_request_that_cannot_be_done_is_set_aside_and_stops_nothing(path: Path) -> None:
+    path.touch()
+    for minute in (1, 2):
+        requests.leave_request(path, RetryMessages(minutes(minute)))
+
+    async def breaks_at_the_first(request: Request) -> int:
+        if request.at == minutes(1):
+            raise OverflowError("a bug of ours")
+        return 1
+
+    taken = await requests.take_requests(path, breaks_at_the_first)
+    assert taken.applied == ((RetryMessages(minutes(2)), 1),)
+    (rejected,) = taken.rejected
+    assert rejected.endswith(": cannot be done (OverflowError)")
+    (kept,) = left(path)
+    assert kept.endswith(".json.rejected")
 
 
 async def test_requests_that_the_state_cannot_take_now_are_left_for_the_next_time(

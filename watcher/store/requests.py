@@ -16,6 +16,7 @@ import stat
 import tempfile
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, assert_never
 
@@ -34,6 +35,10 @@ _REQUEST, _PART, _REJECTED = ".json", ".part", ".rejected"
 
 # The number of a row, of as many bits as SQLite stores.
 Number = Annotated[int, Field(ge=1, lt=2**63)]
+# A time that is one in every zone.
+Moment = Annotated[
+    AwareDatetime, Field(ge=datetime(2000, 1, 1, tzinfo=UTC), lt=datetime(9000, 1, 1, tzinfo=UTC))
+]
 
 
 class _Strict:
@@ -51,7 +56,7 @@ class RetryMessages(_Strict):
     holds for `DiscardMessages` and `ForwardMessages`.
     """
 
-    at: AwareDatetime
+    at: Moment
     message_ids: tuple[Number, ...] | None = None
     receiver: str | None = None
     action: Literal["retry"] = "retry"
@@ -61,7 +66,7 @@ class RetryMessages(_Strict):
 class DiscardMessages(_Strict):
     """Give up messages, open or dead; and, unless `message_ids` names some, what is in none yet."""
 
-    at: AwareDatetime
+    at: Moment
     message_ids: tuple[Number, ...] | None = None
     receiver: str | None = None
     action: Literal["discard"] = "discard"
@@ -71,7 +76,7 @@ class DiscardMessages(_Strict):
 class ForwardMessages(_Strict):
     """Send to another receiver what `DiscardMessages` would give up."""
 
-    at: AwareDatetime
+    at: Moment
     to: str
     message_ids: tuple[Number, ...] | None = None
     receiver: str | None = None
@@ -82,8 +87,8 @@ class ForwardMessages(_Strict):
 class AddSilence(_Strict):
     """Add a silence that begins with the request; `spec` is its matcher, as in a configuration."""
 
-    at: AwareDatetime
-    until_at: AwareDatetime
+    at: Moment
+    until_at: Moment
     spec: dict[str, Any]
     reason: str = ""
     dropping: bool = False
@@ -94,7 +99,7 @@ class AddSilence(_Strict):
 class EndSilence(_Strict):
     """End a silence before its time."""
 
-    at: AwareDatetime
+    at: Moment
     number: Number
     action: Literal["end_silence"] = "end_silence"
 
@@ -115,7 +120,7 @@ class AcceptHolds(_Strict):
     Accepting the collapse of the catalogue accepts the removals that it holds.
     """
 
-    at: AwareDatetime
+    at: Moment
     holds: tuple[HoldKey, ...] | None = None
     action: Literal["accept_holds"] = "accept_holds"
 
@@ -124,7 +129,7 @@ class AcceptHolds(_Strict):
 class StartOver(_Strict):
     """Take the next complete sweep as a new baseline: store what differs, announce none of it."""
 
-    at: AwareDatetime
+    at: Moment
     action: Literal["start_over"] = "start_over"
 
 
