@@ -8,6 +8,7 @@ import shlex
 from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -197,6 +198,7 @@ def anchor_of(title: str) -> str:
     return "#" + re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-")
 
 
+@cache
 def events() -> set[str]:
     """Whatever the program logs: each text that `log.info` and its like, or `emit`, is given."""
     found = set()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -28,6 +29,7 @@ LOOSE_LIBRARIES = {"aiohttp", "apprise", "asyncio", "sqlite3", "structlog", "tim
 NO_ROOM_IS_CALLED = {"utils", "util", "helpers", "helper", "manager", "handler", "common", "misc"}
 
 
+@cache
 def modules() -> list[Path]:
     return sorted(PACKAGE.rglob("*.py"))
 
@@ -42,10 +44,16 @@ def is_in(path: Path, places: set[str]) -> bool:
     return any(f"{name}.".startswith(f"{place}.") for place in places)
 
 
+@cache
+def tree_of(path: Path) -> ast.Module:
+    return ast.parse(path.read_text("utf-8"))
+
+
+@cache
 def imported(path: Path) -> set[str]:
     """Every module a file names in an import, wherever it stands, under `TYPE_CHECKING` too."""
     names: set[str] = set()
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(tree_of(path)):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
@@ -98,7 +106,7 @@ def test_the_domain_knows_no_network_no_disk_no_loop_and_no_log(path: Path) -> N
 def test_the_domain_never_looks_at_a_clock_or_rolls_dice(path: Path) -> None:
     calls = {
         f"{node.func.value.id}.{node.func.attr}"
-        for node in ast.walk(ast.parse(path.read_text()))
+        for node in ast.walk(tree_of(path))
         if isinstance(node, ast.Call)
         and isinstance(node.func, ast.Attribute)
         and isinstance(node.func.value, ast.Name)
@@ -160,7 +168,7 @@ def test_no_room_is_named_for_nothing() -> None:
 
 @pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_every_room_says_what_it_knows(path: Path) -> None:
-    assert ast.get_docstring(ast.parse(path.read_text()))
+    assert ast.get_docstring(tree_of(path))
 
 
 @pytest.mark.parametrize("command", [[], ["changes"], ["run"], ["outbox", "list"]], ids=str)

@@ -349,7 +349,7 @@ def test_html_read_as_a_browser_reads_it_has_no_tags_but_ours(contents: list[Con
 
 
 @pytest.mark.parametrize("flood", FLOODS)
-@pytest.mark.parametrize("count", [1, 10, 574, 5000])
+@pytest.mark.parametrize("count", [1, 10, 574, 2000])
 def test_the_longest_and_ugliest_names_fit_every_service(count: int, flood: str) -> None:
     contents = FLOODS[flood](count)
     for service in SERVICES:

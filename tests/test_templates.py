@@ -286,8 +286,8 @@ def test_nothing_is_said_of_what_is_not_known() -> None:
         *((kind, 574) for kind in SERVICES),
         ("telegram", 1),
         ("slack", 10),
-        ("email", 5000),
-        ("text", 5000),
+        ("email", 2000),
+        ("text", 2000),
     ],
 )
 async def test_as_much_is_told_as_fits_and_the_rest_is_counted(kind: str, count: int) -> None:
