@@ -20,7 +20,6 @@ from build import row
 from watcher.config.errors import ConfigError, Place, Problem
 from watcher.config.settings import Settings
 from watcher.daemon import Reloads, run
-from watcher.notify.receiver import Outcome, TerminalReceiver, Verdict
 from watcher.simulator.faults import Envelope, Fault, Status
 from watcher.simulator.server import Simulator
 
@@ -190,36 +189,6 @@ async def test_what_waits_survives_a_reload(simulator: Simulator, tmp_path: Path
         await service.until(lambda: any("1 holds" in text for text in service.told))
         service.reloads.requested.set()
         await service.until(lambda: "is gone" in service.printed.getvalue())
-
-
-class Hanging(TerminalReceiver):
-    """A receiver that never answers."""
-
-    async def send(
-        self,
-        title: str,
-        body: str,
-        alert_id: str,
-        markup: str | None = None,
-        picture: bytes | None = None,
-    ) -> Outcome:
-        self.begun = True
-        await asyncio.Event().wait()
-        return Outcome(Verdict.ACCEPTED, "")
-
-
-async def test_it_stops_within_seconds_though_a_receiver_hangs(
-    simulator: Simulator, tmp_path: Path
-) -> None:
-    hanging = Hanging(StringIO())
-    hanging.begun = False
-    service = Service(settings(simulator, tmp_path), tmp_path)
-
-    async with service.running([hanging]):
-        await service.until(lambda: hanging.begun)
-        began = asyncio.get_running_loop().time()
-
-    assert asyncio.get_running_loop().time() - began < 5
 
 
 async def test_the_pages_say_how_it_is(simulator: Simulator, tmp_path: Path) -> None:

@@ -96,8 +96,8 @@ def test_a_backup_that_cannot_be_written_ends_in_one_line(place: Place) -> None:
 
 async def checked(place: Place, *options: str) -> tuple[int, str, str]:
     async with Simulator(generate(seed=3, size=20)) as simulator:
-        place.configure(f'source: {{url: "{simulator.url}"}}')
-        result = await asyncio.to_thread(place.run, "check", *options)
+        place.watch(simulator)
+        result = await place.run_aside("check", *options)
     return result.exit_code, result.stdout, result.stderr
 
 

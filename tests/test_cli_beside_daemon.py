@@ -3,34 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from command_line import Place
+from command_line import PATIENCE, Place
 from watcher.simulator.generator import generate
 from watcher.simulator.server import Simulator
-
-PATIENCE = 30
-TIMINGS = """
-poll: {interval: 0.2s, settle_delay: 0.05s}
-confirm: {removals: 6h, implausible: 6h}
-"""
 
 
 @asynccontextmanager
 async def daemon(place: Place, simulator: Simulator) -> AsyncIterator[asyncio.subprocess.Process]:
     """`kie-watcher run`, with alerts on its stdout; stopped at the end, with success."""
-    place.configure(f'source: {{url: "{simulator.url}"}}\n{TIMINGS}')
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "watcher", "run"),
-        cwd=place.path,
-        env={name: value for name, value in os.environ.items() if name != "KIE_WATCHER_CONFIG"},
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.DEVNULL,
-    )
+    place.watch(simulator, "confirm: {removals: 6h, implausible: 6h}")
+    process = await place.start("run", stderr=asyncio.subprocess.DEVNULL)
     try:
         yield process
         process.terminate()

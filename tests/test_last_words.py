@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import sqlite3
-import sys
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -15,11 +13,10 @@ from pathlib import Path
 from random import Random
 
 import pytest
-from click.testing import CliRunner
 
+from command_line import PATIENCE, Place, ended
 from stored import START, commit, record
 from torture.inboxes import HttpInbox
-from watcher.cli.main import cli
 from watcher.monitor.alarms import AlarmRules
 from watcher.monitor.direct import say_last_words, withdraw_last_words
 from watcher.notify.receiver import Outcome, Verdict
@@ -29,7 +26,6 @@ from watcher.simulator.server import Simulator
 from watcher.store.connection import StateError
 from watcher.store.store import open_store
 
-PATIENCE = 30
 DAMAGED = StateError("state.db: the database is damaged (page 3). It has been left as it is.")
 
 
@@ -57,104 +53,76 @@ def make_newer(path: Path) -> None:
 SPOILT = [cut, overwrite, make_foreign, make_newer]
 
 
-async def ended(place: Path, *arguments: str) -> tuple[int | None, str]:
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "watcher", *arguments),
-        cwd=place,
-        env={name: value for name, value in os.environ.items() if name != "KIE_WATCHER_CONFIG"},
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    async with asyncio.timeout(PATIENCE):
-        _, stderr = await process.communicate()
-    return process.returncode, stderr.decode()
-
-
-def configure(place: Path, simulator: Simulator, more: str = "") -> None:
-    (place / "config.yaml").write_text(
-        f'source: {{url: "{simulator.url}"}}\nstate: {{path: state.db}}\n{more}'
-    )
-
-
 # How it ends
 
 
 @pytest.mark.parametrize("spoil", SPOILT, ids=lambda spoil: spoil.__name__)
 def test_a_state_that_cannot_be_used_ends_a_command_with_78_and_one_line(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, spoil: Callable[[Path], None]
+    place: Place, spoil: Callable[[Path], None]
 ) -> None:
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "config.yaml").write_text("state: {path: state.db}\n")
-    asyncio.run(a_state(tmp_path))
-    spoil(tmp_path / "state.db")
+    asyncio.run(a_state(place))
+    spoil(place.state)
 
-    ended = CliRunner().invoke(cli, ["status"])
+    ended = place.run("status")
 
     assert ended.exit_code == 78
     assert ended.stderr.startswith("kie-watcher: ")
-    assert "state.db: " in ended.stderr
+    assert "kie-watcher.db: " in ended.stderr
     assert ended.stderr.count("\n") == 1
 
 
-async def a_state(place: Path) -> None:
-    async with open_store(place / "state.db") as store:
+async def a_state(place: Place) -> None:
+    async with open_store(place.state) as store:
         await store.record(commit(baseline=tuple(record(f"A {n}") for n in range(50))))
 
 
-async def test_what_does_the_work_ends_so_too(tmp_path: Path) -> None:
-    await a_state(tmp_path)
-    make_newer(tmp_path / "state.db")
+async def test_what_does_the_work_ends_so_too(place: Place) -> None:
+    await a_state(place)
+    make_newer(place.state)
     async with Simulator(generate(seed=1, size=20)) as simulator:
-        configure(tmp_path, simulator)
-        code, said = await ended(tmp_path, "check")
-    assert (code, said.count("\n")) == (78, 1)
-    assert "Upgrade kie-watcher" in said
-
-
-async def test_a_state_in_use_is_worth_trying_again_and_ends_with_1(tmp_path: Path) -> None:
-    async with Simulator(generate(seed=1, size=20)) as simulator:
-        configure(tmp_path, simulator)
-        async with open_store(tmp_path / "state.db"):
-            assert (await ended(tmp_path, "run"))[0] == 1
+        place.watch(simulator)
+        check = await place.run_aside("check")
+    assert (check.exit_code, check.stderr.count("\n")) == (78, 1)
+    assert "Upgrade kie-watcher" in check.stderr
 
 
 async def test_an_address_that_cannot_be_listened_at_ends_with_2_and_one_line(
-    tmp_path: Path,
+    place: Place,
 ) -> None:
     async with Simulator(generate(seed=1, size=20)) as simulator:
         port = simulator.url.split(":")[2].split("/")[0]
-        configure(tmp_path, simulator, f"web: {{listen: 127.0.0.1:{port}}}\nlog: {{level: error}}")
-        code, said = await ended(tmp_path, "run")
-    assert code == 2
-    assert said.startswith("kie-watcher: web.listen: the address cannot be listened at (")
-    assert said.count("\n") == 1
+        place.watch(simulator, f"web: {{listen: 127.0.0.1:{port}}}\nlog: {{level: error}}")
+        run = await ended(await place.start("run"))
+    assert run.exit_code == 2
+    assert run.stderr.startswith("kie-watcher: web.listen: the address cannot be listened at (")
+    assert run.stderr.count("\n") == 1
 
 
 # Who is told
 
 
-async def test_operators_are_told_once_and_of_the_end_as_well(tmp_path: Path) -> None:
+async def test_operators_are_told_once_and_of_the_end_as_well(place: Place) -> None:
     async with (
         Simulator(generate(seed=1, size=20)) as simulator,
         HttpInbox("team") as team,
         HttpInbox("me") as me,
     ):
         receivers = f'receivers: {{team: {{url: "{team.url}"}}, me: {{url: "{me.url}"}}}}\n'
-        configure(tmp_path, simulator, f"{receivers}operator: [me]\nlog: {{level: error}}\n")
-        await a_state(tmp_path)
-        sound = (tmp_path / "state.db").read_bytes()
-        overwrite(tmp_path / "state.db")
+        place.watch(simulator, f"{receivers}operator: [me]\nlog: {{level: error}}\n")
+        await a_state(place)
+        sound = place.state.read_bytes()
+        overwrite(place.state)
 
         for _ in range(2):
-            assert (await ended(tmp_path, "run"))[0] == 78
+            assert (await ended(await place.start("run"))).exit_code == 78
 
         (message,) = me.received
         assert "state" in message.text
         assert "damaged" in message.text
-        marker = tmp_path / "state.db.notified"
+        marker = place.path / "kie-watcher.db.notified"
         assert marker.stat().st_mode & 0o777 == 0o600
 
-        (tmp_path / "state.db").write_bytes(sound)
+        place.state.write_bytes(sound)
         # As if it had been so for a while: a state is well after ten minutes.
         kept = json.loads(marker.read_text())
         kept["last_at"] = "2020-01-01T00:00:00+00:00"
@@ -166,13 +134,11 @@ async def test_operators_are_told_once_and_of_the_end_as_well(tmp_path: Path) ->
                 over.set()
 
         me.on_message = note
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "watcher", "run"), cwd=tmp_path
-        )
+        process = await place.start("run")
         async with asyncio.timeout(PATIENCE):
             await over.wait()
-            process.terminate()
-            await process.wait()
+        process.terminate()
+        await ended(process)
     assert not any("state" in it.text for it in team.received)
     assert not marker.exists()
 

@@ -145,7 +145,7 @@ class HttpInbox(Inbox):
 
     async def __aenter__(self) -> Self:
         app = web.Application()
-        app.router.add_post("/", self._post)
+        app.router.add_post("/{path:.*}", self._post)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1)
         await self._runner.setup()
         await web.TCPSite(self._runner, "127.0.0.1", 0).start()
