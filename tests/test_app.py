@@ -17,6 +17,7 @@ from aiohttp import web
 from structlog.testing import capture_logs
 
 from build import row
+from torture.loopback import serve_http
 from watcher.config.errors import ConfigError, Place, Problem
 from watcher.config.settings import Settings
 from watcher.daemon import Reloads, run
@@ -221,22 +222,11 @@ async def test_a_monitor_hears_of_each_complete_sweep(simulator: Simulator, tmp_
         pings.append(request.path)
         return web.Response()
 
-    application = web.Application()
-    application.router.add_get("/ping/abc", pinged)
-    runner = web.AppRunner(application)
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    assert site._server is not None
-    port = site._server.sockets[0].getsockname()[1]  # type: ignore[attr-defined]
-    heartbeat = {"url": f"http://127.0.0.1:{port}/ping/abc", "every": "sweep"}
-    service = Service(settings(simulator, tmp_path, heartbeat=heartbeat), tmp_path)
-
-    try:
+    async with serve_http(pinged) as host:
+        heartbeat = {"url": f"http://{host}/ping/abc", "every": "sweep"}
+        service = Service(settings(simulator, tmp_path, heartbeat=heartbeat), tmp_path)
         async with service.running():
             await service.until(lambda: len(pings) >= 2)
-    finally:
-        await runner.cleanup()
 
     assert set(pings) == {"/ping/abc"}
 

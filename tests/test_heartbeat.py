@@ -12,6 +12,7 @@ import pytest
 import structlog
 from aiohttp import web
 
+from torture.loopback import serve_http
 from watcher.catalog.changes import Notice, NoticeKind
 from watcher.monitor.heartbeat import Heartbeat, Signal, open_heartbeat, ping_url
 from watcher.observer import Observer, PollReport
@@ -63,7 +64,7 @@ class Listener:
     url: str = ""
     location: str = ""
 
-    async def answer(self, request: web.BaseRequest) -> web.Response:
+    async def answer(self, request: web.Request) -> web.Response:
         self.asked.append(request.path_qs)
         status = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
         headers = {"Location": self.location} if self.location else {}
@@ -73,16 +74,9 @@ class Listener:
 @asynccontextmanager
 async def listening(*answers: int) -> AsyncIterator[Listener]:
     listener = Listener(list(answers) or [200])
-    server = web.Server(listener.answer)
-    runner = web.ServerRunner(server)
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    listener.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
-    try:
+    async with serve_http(listener.answer) as host:
+        listener.url = f"http://{host}"
         yield listener
-    finally:
-        await runner.cleanup()
 
 
 @asynccontextmanager

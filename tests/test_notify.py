@@ -3,32 +3,28 @@
 from __future__ import annotations
 
 import asyncio
-import email
 import html
 import io
 import json
 import logging
 import re
-import socket
 import sys
 from collections import deque
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from email.message import Message as Mail
-from email.policy import default as modern
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from aiohttp import web
-from aiosmtpd.controller import Controller
-from aiosmtpd.smtp import SMTP, AuthResult
 from apprise.plugins.discord import NotifyDiscord
 from apprise.plugins.slack import NotifySlack
 from apprise.plugins.telegram import NotifyTelegram
 from requests.adapters import HTTPAdapter
 
 from build import model
+from mail_server import Mailbox, free_port, login_with, mail_server
+from torture.loopback import serve_http
 from watcher.catalog.changes import Kind, ModelChange, RecordedChange
 from watcher.log import configure
 from watcher.notify.addresses import check_url
@@ -96,15 +92,10 @@ class Hook:
 @asynccontextmanager
 async def a_hook() -> AsyncIterator[Hook]:
     hook = Hook()
-    app = web.Application()
-    app.router.add_route("*", "/{anywhere:.*}", hook.answer)
-    runner = web.AppRunner(app)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    hook.url = "http://{}:{}".format(*runner.addresses[0][:2])
-    yield hook
-    hook.closing.set()
-    await runner.cleanup()
+    async with serve_http(hook.answer) as host:
+        hook.url = f"http://{host}"
+        yield hook
+        hook.closing.set()
 
 
 @pytest.fixture
@@ -124,63 +115,13 @@ def services_on_loopback(monkeypatch: pytest.MonkeyPatch, request: pytest.Fixtur
     monkeypatch.setattr(NotifyTelegram, "notify_url", f"{url}/bot")
 
 
-@dataclass(slots=True)
-class Mailbox:
-    """What a mail server does at each step: a reply line, or `drop` to hang up."""
-
-    at_mail: str = ""
-    at_recipient: str = ""
-    at_data: str = ""
-    login_works: bool = True
-    mails: list[Mail] = field(default_factory=list)
-
-    async def handle_MAIL(  # noqa: N802
-        self, server: SMTP, session: Any, envelope: Any, address: str, options: list[str]
-    ) -> str:
-        envelope.mail_from = address
-        return self.at_mail or "250 OK"
-
-    async def handle_RCPT(  # noqa: N802
-        self, server: SMTP, session: Any, envelope: Any, address: str, options: list[str]
-    ) -> str:
-        if not self.at_recipient:
-            envelope.rcpt_tos.append(address)
-        return self.at_recipient or "250 OK"
-
-    async def handle_DATA(self, server: SMTP, session: Any, envelope: Any) -> str:  # noqa: N802
-        self.mails.append(email.message_from_bytes(envelope.content, policy=modern))
-        if self.at_data == "drop":
-            assert isinstance(server.transport, asyncio.Transport)
-            server.transport.abort()
-        return self.at_data or "250 OK"
-
-    def authenticate(self, server: SMTP, *_: Any) -> AuthResult:
-        return AuthResult(success=self.login_works, handled=self.login_works)
-
-
 @contextmanager
 def a_mail_server(mailbox: Mailbox) -> Iterator[str]:
-    controller = Controller(
-        mailbox,
-        hostname="127.0.0.1",
-        port=free_port(),
-        authenticator=mailbox.authenticate,
-        auth_require_tls=False,
-    )
-    controller.start()
-    try:
-        yield f"mailto://canaryuser:canarypassword@127.0.0.1:{controller.port}?{MAIL_OPTIONS}"
-    finally:
-        controller.stop()
+    with mail_server(mailbox, **login_with(mailbox.authenticate)) as port:
+        yield f"mailto://canaryuser:canarypassword@127.0.0.1:{port}?{MAIL_OPTIONS}"
 
 
 MAIL_OPTIONS = "smtp=127.0.0.1&mode=insecure&from=watcher@example.org&to=canary@example.net"
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 async def sent(

@@ -9,21 +9,17 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import socket
 import ssl
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
-from email import message_from_bytes
 from email.message import EmailMessage
-from email.policy import default as modern
 from pathlib import Path
 from typing import Any
 
 import pytest
 import trustme
-from aiosmtpd.controller import Controller
-from aiosmtpd.smtp import SMTP
 
+from mail_server import Mailbox, mail_server
 from samples import ALERT, flood, flood_of_shared_lines
 from watcher.notify.receiver import Verdict, open_receiver
 from watcher.render.message import render
@@ -121,49 +117,20 @@ async def test_a_certificate_of_somebody_else_is_not_accepted(
     assert not internet.bodies
 
 
-class Mailbox:
-    def __init__(self) -> None:
-        self.mails: list[EmailMessage] = []
-
-    async def handle_DATA(self, _server: SMTP, session: Any, envelope: Any) -> str:  # noqa: N802
-        assert session.ssl, "only after STARTTLS"
-        mail = message_from_bytes(envelope.content, policy=modern)
-        assert isinstance(mail, EmailMessage)
-        self.mails.append(mail)
-        return "250 OK"
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-@contextlib.contextmanager
-def a_mail_server(mailbox: Mailbox, authority: trustme.CA) -> Iterator[int]:
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    authority.issue_cert("localhost").configure_cert(context)
-    controller = Controller(
-        mailbox, hostname="127.0.0.1", port=free_port(), tls_context=context, require_starttls=True
-    )
-    controller.start()
-    try:
-        yield controller.port
-    finally:
-        controller.stop()
-
-
 async def test_a_letter_of_hostile_models_arrives_encrypted_and_harmless(
     internet: StandIn,
 ) -> None:
     mailbox = Mailbox()
-    with a_mail_server(mailbox, internet.authority) as port:
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    internet.authority.issue_cert("localhost").configure_cert(context)
+    with mail_server(mailbox, tls_context=context, require_starttls=True) as port:
         url = f"mailtos://localhost:{port}?smtp=localhost&mode=starttls&from=a@example.org&to=b@example.net"
         receiver = open_receiver("team", url)
         alert = render(flood(574), receiver.service, ALERT)
         outcome = await receiver.send(alert.title, alert.body, ALERT)
     assert outcome.verdict is Verdict.ACCEPTED, outcome
     [mail] = mailbox.mails
+    assert isinstance(mail, EmailMessage)
     text, page = mail.iter_parts()
     assert text.get_content().split() == json.loads(alert.body)["text"].split()
     assert "<script" not in page.get_content()

@@ -15,6 +15,7 @@ from structlog.testing import capture_logs
 
 from build import row
 from test_notify import DISCORD, Mailbox, a_mail_server
+from torture.loopback import serve_http
 from watcher import app
 from watcher.config.settings import Settings
 from watcher.notify.receiver import Verdict, open_receiver
@@ -39,15 +40,11 @@ class Chat:
 
 @pytest.fixture
 async def chat(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Chat]:
-    chat, app = Chat(), web.Application()
-    app.router.add_route("*", "/{anywhere:.*}", chat.answer)
-    runner = web.AppRunner(app)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    chat.url = "http://{}:{}".format(*runner.addresses[0][:2])
-    monkeypatch.setattr(NotifyDiscord, "notify_url", f"{chat.url}/api/webhooks")
-    yield chat
-    await runner.cleanup()
+    chat = Chat()
+    async with serve_http(chat.answer) as host:
+        chat.url = f"http://{host}"
+        monkeypatch.setattr(NotifyDiscord, "notify_url", f"{chat.url}/api/webhooks")
+        yield chat
 
 
 async def test_a_chat_gets_the_text_and_then_the_picture(chat: Chat) -> None:

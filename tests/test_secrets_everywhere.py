@@ -11,11 +11,10 @@ import os
 import re
 import resource
 import signal
-import socket
 import ssl
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AbstractContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,9 +23,10 @@ import aiohttp
 import pytest
 import trustme
 from aiohttp import web
-from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, AuthResult
 
+from mail_server import free_port, login_with, mail_server
+from torture.loopback import serve_http
 from watcher.simulator.faults import Status
 from watcher.simulator.generator import generate
 from watcher.simulator.server import Simulator
@@ -89,12 +89,6 @@ def must_not_tell(where: str, text: str) -> None:
         assert token not in text, where
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 @dataclass
 class Stranger:
     """A server that repeats to everybody all that it was told, and refuses in many ways."""
@@ -124,16 +118,8 @@ class Stranger:
 @asynccontextmanager
 async def a_stranger(context: ssl.SSLContext | None = None) -> AsyncIterator[Stranger]:
     stranger = Stranger()
-    app = web.Application()
-    app.router.add_route("*", "/{anywhere:.*}", stranger.answer)
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=1)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0, ssl_context=context).start()
-    stranger.host = "{}:{}".format(*runner.addresses[0][:2])
-    try:
+    async with serve_http(stranger.answer, context) as stranger.host:
         yield stranger
-    finally:
-        await runner.cleanup()
 
 
 class PostOffice:
@@ -152,21 +138,9 @@ class PostOffice:
         return AuthResult(success=self._login_works, handled=False, message=said)
 
 
-@contextmanager
-def a_post_office(login_works: bool) -> Iterator[int]:
+def a_post_office(login_works: bool) -> AbstractContextManager[int]:
     office = PostOffice(login_works)
-    controller = Controller(
-        office,
-        hostname="127.0.0.1",
-        port=free_port(),
-        authenticator=office.authenticate,
-        auth_require_tls=False,
-    )
-    controller.start()
-    try:
-        yield controller.port
-    finally:
-        controller.stop()
+    return mail_server(office, **login_with(office.authenticate))
 
 
 class World:

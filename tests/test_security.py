@@ -16,6 +16,7 @@ import trustme
 from aiohttp import web
 
 from build import row
+from torture.loopback import serve_http
 from watcher.catalog.record import MAX_TEXT_LENGTH, parse_row
 from watcher.config.settings import PollSettings, SourceSettings
 from watcher.kie.client import MAX_PAGES, open_client
@@ -81,15 +82,8 @@ async def an_impostor() -> AsyncIterator[tuple[str, list[str]]]:
         asked.append(request.path)
         return web.json_response({"code": 200, "data": {"all": 1}})
 
-    app = web.Application()
-    app.router.add_route("*", "/{anywhere:.*}", answer)
-    runner = web.AppRunner(app, access_log=None)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0, ssl_context=context).start()
-    try:
-        yield f"https://127.0.0.1:{runner.addresses[0][1]}/client/v1/", asked
-    finally:
-        await runner.cleanup()
+    async with serve_http(answer, context) as host:
+        yield f"https://{host}/client/v1/", asked
 
 
 async def at_once(_: timedelta) -> None:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Self
 
 from aiohttp import web
 
+from torture.loopback import serve_http
 from watcher.notify.receiver import Outcome, Verdict
 from watcher.render.markup import Markup, Service
 
@@ -136,24 +137,20 @@ class HttpInbox(Inbox):
 
     def __init__(self, name: str = "team") -> None:
         super().__init__(name)
-        self._port = 0
+        self._host = ""
 
     @property
     def url(self) -> str:
         """Where Apprise posts to."""
-        return f"json://127.0.0.1:{self._port}/"
+        return f"json://{self._host}/"
 
     async def __aenter__(self) -> Self:
-        app = web.Application()
-        app.router.add_post("/{path:.*}", self._post)
-        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1)
-        await self._runner.setup()
-        await web.TCPSite(self._runner, "127.0.0.1", 0).start()
-        self._port = self._runner.addresses[0][1]
+        self._server = serve_http(self._post)
+        self._host = await self._server.__aenter__()
         return self
 
-    async def __aexit__(self, *_: object) -> None:
-        await self._runner.cleanup()
+    async def __aexit__(self, *error: object) -> None:
+        await self._server.__aexit__(*error)
 
     async def _post(self, request: web.Request) -> web.Response:
         text = await request.text()
