@@ -19,27 +19,24 @@ from build import row
 from stored import query
 from torture.checkers import describe
 from torture.client import InMemoryClient
+from torture.inboxes import MemoryInbox
 from torture.ledger import parse_row
+from watcher.app import parse_silence
 from watcher.catalog.changes import ModelChange, RecordedChange
 from watcher.catalog.confirm import ConfirmRules
 from watcher.config.settings import PollSettings, SourceSettings
-from watcher.notify.receiver import Outcome, Verdict
 from watcher.outbox import Batcher, MessageRules, Outbox
 from watcher.poller import Poller, PollRules
-from watcher.render.markup import Markup, Service
-from watcher.routing.match import Matcher
-from watcher.routing.rules import RoutingRules, Silence
+from watcher.routing.rules import RoutingRules
 from watcher.simulator.catalogue import Catalogue, Edit, Insert, Promotion, Remove, Rename, Reprice
 from watcher.store.store import Store, open_store
 from watcher.store.values import StoredSnapshot
 
 START = datetime(2026, 11, 22, 7, 0, tzinfo=UTC)
-INBOX = Service("inbox", Markup.TEXT, 10_000, 200, None)
 SOURCE = SourceSettings(page_size=10, probe_size=2)
 ROUTING = RoutingRules(("team",))
-NO_SILENCE = Silence(1, Matcher(), START, START)
-RULES = PollRules(ConfirmRules(), ROUTING, parse_silence=lambda _: NO_SILENCE)
-TELLING = MessageRules(ROUTING, parse_silence=lambda _: NO_SILENCE)
+RULES = PollRules(ConfirmRules(), ROUTING, parse_silence)
+TELLING = MessageRules(ROUTING, parse_silence)
 # No further: a fuse this long outlives every scene.
 FOREVER = 10**9
 
@@ -119,33 +116,13 @@ class Fused:
 
 
 @dataclass
-class Inbox:
-    """A receiver that takes everything and outlives the watcher."""
-
-    name: str = "team"
-    service: Service = INBOX
-    accepted: list[tuple[str, str]] = field(default_factory=list)
-
-    async def send(
-        self,
-        title: str,
-        body: str,
-        alert_id: str,
-        markup: str | None = None,
-        picture: bytes | None = None,
-    ) -> Outcome:
-        self.accepted.append((alert_id, f"{title}\n{body}"))
-        return Outcome(Verdict.ACCEPTED, "")
-
-
-@dataclass
 class Play:
     """The scenes, played to a watcher that starts anew whenever its fuse has burnt down."""
 
     path: Path
     fuses: Callable[[], Fuse]
     catalogue: Catalogue = field(default_factory=lambda: Catalogue(rows()))
-    inbox: Inbox = field(default_factory=Inbox)
+    inbox: MemoryInbox = field(default_factory=MemoryInbox)
     ends: list[str] = field(default_factory=list)
     minute: float = -1
     changes: tuple[RecordedChange, ...] = ()
@@ -214,22 +191,21 @@ def everything_arrived(play: Play, case: str) -> None:
         play.path,
         "SELECT alert_id, state FROM deliveries LEFT JOIN messages ON messages.id = message_id",
     )
-    accepted = [alert_id for alert_id, _ in play.inbox.accepted]
+    accepted = [message.alert_id for message in play.inbox.received]
     assert len(due) == 1 + sum(len(scene) for *_, scene in SCENES), case
     assert all(state == "sent" and alert_id in accepted for alert_id, state in due), case
-    texts = "\n".join(text for _, text in play.inbox.accepted)
+    texts = "\n".join(message.text for message in play.inbox.received)
     for name in ("Reel A", "Reel B", "Reel C", "Reel D", "Aria 4k", "6 models"):
         assert name in texts, f"{case}: {name} is in no message:\n{texts}"
 
 
 def nothing_came_twice_but_for_a_reason(play: Play, case: str) -> None:
     """A repeated message has the same id and text, and the crash fell between accept and mark."""
-    distinct = dict(play.inbox.accepted)
-    assert set(distinct.items()) == set(play.inbox.accepted), case
-    assert len(set(distinct.values())) == len(distinct), case
-    repeated = len(play.inbox.accepted) - len(distinct)
+    distinct = {(message.alert_id, message.text) for message in play.inbox.received}
+    ids, texts = ({each[part] for each in distinct} for part in (0, 1))
+    assert len(ids) == len(texts) == len(distinct), case
     between = {"after send", "before mark_sent"}
-    assert repeated == sum(end in between for end in play.ends), case
+    assert play.inbox.repeated == sum(end in between for end in play.ends), case
 
 
 def fuses(*lengths: int) -> Callable[[], Fuse]:

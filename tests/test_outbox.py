@@ -16,13 +16,13 @@ from structlog.testing import capture_logs
 
 from build import model, record
 from stored import due_to, receivers_due
+from watcher.app import parse_silence
 from watcher.catalog.changes import Kind, ModelChange
 from watcher.notify.receiver import Outcome, Verdict
 from watcher.outbox import Batcher, MessageRules, Outbox, new_alert_id
 from watcher.render.markup import Markup, Service
 from watcher.routing.calendar import QuietWindow
-from watcher.routing.match import Matcher
-from watcher.routing.rules import RoutingRules, Silence
+from watcher.routing.rules import RoutingRules
 from watcher.store import requests
 from watcher.store.connection import StateError
 from watcher.store.requests import DiscardMessages, Request, RetryMessages
@@ -31,11 +31,7 @@ from watcher.store.values import Commit, MessageState
 
 INBOX = Service("inbox", Markup.TEXT, 10_000, 200, None)
 START = datetime(2026, 11, 22, 7, 0, tzinfo=UTC)
-NO_SILENCE = Silence(1, Matcher(), START, START)
-TELLING = MessageRules(
-    RoutingRules(("team", "mail")),
-    parse_silence=lambda _: Silence(1, Matcher(), START, START),
-)
+TELLING = MessageRules(RoutingRules(("team", "mail")), parse_silence)
 ACCEPTED = Outcome(Verdict.ACCEPTED, "")
 BUSY = Outcome(Verdict.RETRY, "the service failed (503)")
 GONE = Outcome(Verdict.REFUSED, "refused with 404: the address is gone or wrong")
@@ -240,7 +236,7 @@ async def test_an_answer_that_could_not_be_noted_is_not_asked_for_again(
 
 async def test_a_message_that_failed_in_the_evening_wakes_nobody_at_night(tmp_path: Path) -> None:
     night = QuietWindow("nights", time(22), time(7))
-    rules = MessageRules(RoutingRules(("team",), quiet=(night,)), lambda _: NO_SILENCE)
+    rules = MessageRules(RoutingRules(("team",), quiet=(night,)), parse_silence)
     tried = []
     async with open_store(tmp_path / "state.db") as store:
         team = Inbox("team", [BUSY])

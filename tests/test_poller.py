@@ -17,6 +17,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from build import row
+from watcher.app import parse_silence
 from watcher.catalog.changes import ModelChange
 from watcher.catalog.confirm import ConfirmRules
 from watcher.config.settings import PollSettings, SourceSettings
@@ -32,7 +33,6 @@ from watcher.store.store import Store, open_store
 from watcher.store.values import PollOutcome, StoredSilence
 
 START = datetime(2026, 11, 22, 7, 0, tzinfo=UTC)
-NO_SILENCE = Silence(1, Matcher(), START, START)
 
 
 def rows(number: int = 30, **wire: Any) -> list[dict[str, Any]]:
@@ -92,7 +92,7 @@ class World:
             open_store(self.path) as self.store,
             open_client(source, self.poll, at_once) as client,
         ):
-            rules = PollRules(ConfirmRules(), RoutingRules(("team",)), lambda _: NO_SILENCE)
+            rules = PollRules(ConfirmRules(), RoutingRules(("team",)), parse_silence)
             self.poller = Poller(
                 *(client, self.store, self.poll, rules),
                 now=self.now,
