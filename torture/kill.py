@@ -130,17 +130,17 @@ class KillWorld:
             self.kills += 1
 
     async def run_to_rest(self) -> None:
-        """Start the daemon, let it finish everything, and end it with SIGTERM."""
+        """Start the daemon, let it finish everything, and end it with SIGTERM.
+
+        Then there is one more edit: it may have been killed each time before its baseline.
+        """
         self.market_moves = False
         self._requests.start(1)
         async with self._daemon() as process:
             await self._requests.wait(process)
-            try:
-                async with asyncio.timeout(PATIENCE):
-                    while not await self._at_rest():  # noqa: ASYNC110 - another process, no event
-                        await asyncio.sleep(0.05)
-            except TimeoutError:
-                raise BrokenPromise(f"it never came to rest: {self._end_of_log()}") from None
+            await self._wait_for_rest()
+            self.ledger.play(random_edit(self.rng, self.ledger.catalogue).edit)
+            await self._wait_for_rest()
             process.terminate()
             if status := await process.wait():
                 raise BrokenPromise(f"stopped with {status}: {self._end_of_log()}")
@@ -185,6 +185,14 @@ class KillWorld:
                 if process.returncode is None:
                     process.kill()
                 await process.wait()
+
+    async def _wait_for_rest(self) -> None:
+        try:
+            async with asyncio.timeout(PATIENCE):
+                while not await self._at_rest():  # noqa: ASYNC110 - another process, no event
+                    await asyncio.sleep(0.05)
+        except TimeoutError:
+            raise BrokenPromise(f"it never came to rest: {self._end_of_log()}") from None
 
     async def _at_rest(self) -> bool:
         try:
