@@ -294,8 +294,6 @@ async def test_a_torn_attempt_asks_for_no_more_pages_than_it_must(sim: Simulator
     ("fault", "why"),
     [
         pytest.param(TotalOff(page=4, by=-1), "different totals (573, 574)", id="another total"),
-        pytest.param(TotalOff(), "574 records were read where the pages give 575", id="a total too high"),
-        pytest.param(TotalOff(by=-1), "574 records were read where the pages give 573", id="a total too low"),
         pytest.param(Shift(page=6, by=-1), "573 records were read where the pages give 574", id="one missing"),
         pytest.param(Empty(page=4), "different totals (0, 574)", id="a page of nothing"),
     ],
@@ -350,39 +348,6 @@ async def test_a_count_that_was_wrong_once_costs_one_more_attempt(
     sweep = await client.sweep(UNLIKE)
     assert sweep.disagreement is None or "moved" not in sweep.disagreement
     assert len(pages_asked(sim)) == 12
-
-
-@pytest.mark.parametrize("seed", range(40))
-async def test_whatever_moves_while_pages_are_read_a_record_on_sale_throughout_is_seen(
-    seed: int,
-) -> None:
-    chance = Random(seed)
-    rows = [a_row(f"Orbit {number}") for number in range(40)]
-    touched: set[str] = set()
-
-    def move(catalogue: Catalogue, _: int) -> None:
-        # Insertions only, or removals only: nothing that could cancel out.
-        while chance.random() < 0.25:
-            if seed % 2:
-                catalogue.insert(
-                    a_row(f"New {len(catalogue)}"), at=chance.randrange(len(catalogue))
-                )
-            else:
-                touched.add(
-                    catalogue.remove(chance.choice(catalogue.rows)["modelDescription"])[
-                        "modelDescription"
-                    ]
-                )
-
-    async with Simulator(rows) as sim, client_of(sim, page_size=10, attempts=10) as client:
-        sim.between_pages(move)
-        try:
-            sweep = await client.sweep(UNLIKE)
-        except SourceError as error:
-            assert error.reason is SourceReason.TORN  # noqa: PT017
-            return
-        always = {row["modelDescription"] for row in rows} - touched
-        assert always <= {record.description for record in sweep.records}
 
 
 # The probe
@@ -483,27 +448,17 @@ async def test_a_client_that_has_read_before_reads_what_a_new_one_reads() -> Non
                 assert await old.sweep(UNLIKE) == await new.sweep(UNLIKE)
 
 
-# Errors: each one on each call, and never an empty catalogue
+# Errors: each sort on each call, and never an empty catalogue. What a reply may be is tested with
+# what reads replies.
 
 
 LATER = datetime.now(UTC) + timedelta(hours=2)
 BAD_REPLIES = [
     pytest.param(Status(status=500), SourceReason.STATUS, "status 500", id="500"),
-    pytest.param(Status(status=404), SourceReason.STATUS, "status 404", id="404"),
-    pytest.param(Status(status=204), SourceReason.STATUS, "status 204", id="204"),
     pytest.param(Html(status=502), SourceReason.STATUS, "status 502", id="502 with a page"),
     pytest.param(Envelope(), SourceReason.ENVELOPE, "code 4030, 'Not supported in the current region.'", id="envelope"),
-    pytest.param(Envelope(code=404, msg="\x1b[2J"), SourceReason.ENVELOPE, r"code 404, '\x1b[2J'", id="envelope with an escape"),
     pytest.param(HalfJson(), SourceReason.BODY, "not JSON", id="half a JSON"),
-    pytest.param(Html(), SourceReason.BODY, "not JSON", id="a web page"),
-    pytest.param(Raw(body=b""), SourceReason.BODY, "empty", id="nothing"),
-    pytest.param(Raw(body=b'{"code": \xff}'), SourceReason.BODY, "not UTF-8", id="not UTF-8"),
-    pytest.param(Raw(body=b'{"code": NaN}'), SourceReason.BODY, "cannot be read", id="NaN"),
-    pytest.param(Raw(body=b"[" * 10**6), SourceReason.BODY, "cannot be read", id="deep nesting"),
-    pytest.param(Raw(body=b"{}", content_encoding="gzip"), SourceReason.BODY, "damaged", id="not gzip"),
     pytest.param(Raw(body=gzip.compress(b"{}" * 99)[:-9], content_encoding="gzip"), SourceReason.BODY, "is incomplete", id="half a gzip"),
-    pytest.param(Raw(body=b"{}", content_encoding="br"), SourceReason.BODY, "not asked for", id="brotli"),
-    pytest.param(Huge(), SourceReason.CAP, "larger than 16 MiB", id="huge"),
     pytest.param(Huge(size=None), SourceReason.CAP, "larger than 16 MiB", id="endless"),
     pytest.param(Bomb(), SourceReason.CAP, "larger than 16 MiB", id="a bomb"),
     pytest.param(Redirect(), SourceReason.REDIRECT, "not followed", id="redirect to another host"),
@@ -566,8 +521,6 @@ async def test_an_error_in_a_probe_is_an_error_and_not_a_difference(
         pytest.param(Status(status=429, retry_after=timedelta(minutes=7)), 420, 420, id="429, seconds"),
         pytest.param(Status(status=503, retry_after=LATER), 5000, 7200, id="503, a date"),
         pytest.param(Envelope(code=429, msg="slow down", retry_after=timedelta(minutes=7)), 420, 420, id="in the envelope"),
-        pytest.param(Status(status=429, retry_after="999999999"), 86400, 86400, id="at most a day"),
-        pytest.param(Status(status=429, retry_after="soon"), None, None, id="nonsense"),
         pytest.param(Status(status=429), None, None, id="not said"),
         pytest.param(Envelope(code=429), None, None, id="not said in the envelope"),
     ],
