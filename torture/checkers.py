@@ -22,12 +22,19 @@ if TYPE_CHECKING:
     from watcher.catalog.changes import RecordedChange
     from watcher.catalog.record import Record
     from watcher.simulator.catalogue import Catalogue
+    from watcher.store.store import Store
     from watcher.store.values import KnownModel
 
-__all__ = ["ConsistencyChecker", "LedgerChecker", "describe"]
+__all__ = ["ConsistencyChecker", "LedgerChecker", "describe", "on_sale"]
 
 _PRICE_KINDS = {Kind.PRICE_UP, Kind.PRICE_DOWN, Kind.UNIT}
 _ANY_UNIT = parse_row({"modelDescription": "any"}).unit
+
+
+async def on_sale(store: Store) -> tuple[KnownModel, ...]:
+    """The models on sale as of the last accepted sweep; none before the first."""
+    stored = await store.snapshot()
+    return stored.models if stored else ()
 
 
 def describe(change: ModelChange) -> str:
@@ -59,9 +66,9 @@ class ConsistencyChecker:
             self._take_in(change)
             self.checked += 1
 
-    def check_end(self, stored: Iterable[Record], catalogue: Catalogue) -> None:
+    def check_end(self, models: Iterable[KnownModel], catalogue: Catalogue) -> None:
         """At the end the state is the truth, and the announced changes lead to it."""
-        truth, stored = set(parse_catalogue(catalogue)), set(stored)
+        truth, stored = set(parse_catalogue(catalogue)), {model.record for model in models}
         if stored != truth:
             raise BrokenPromise(
                 f"the state is not the truth: missing {truth - stored}, wrong {stored - truth}"

@@ -19,10 +19,10 @@ from torture.checkers import LedgerChecker
 from torture.inboxes import Answer, HttpInbox, Inbox
 from torture.ledger import Ledger, parse_catalogue
 from torture.machine import temporary_directory
+from torture.market import Market
 from torture.state_checks import check_deliveries, check_integrity, check_order, query
 from torture.trial import BrokenPromise, Tally, Trial
 from watcher.simulator.generator import generate
-from watcher.simulator.random_edits import random_edit
 from watcher.simulator.server import Simulator
 from watcher.store.connection import NoStateError
 from watcher.store.queries import open_reader
@@ -79,6 +79,7 @@ class KillWorld:
     def __init__(self, seed: int, place: Path, simulator: Simulator) -> None:
         self.rng = Random(seed)
         self.ledger = Ledger(simulator.catalogue)
+        self.market = Market(self.ledger, self.rng)
         self.state = place / "state.db"
         self.inboxes: tuple[Inbox, ...] = ()
         self.kills = 0
@@ -106,10 +107,6 @@ class KillWorld:
         for inbox in inboxes:
             inbox.on_message = self._messages.count
         inboxes[-1].next_answer = self._choose_answer
-
-    def edit_at_random(self, probability: float) -> None:
-        while self.rng.random() < probability:
-            self.ledger.play(random_edit(self.rng, self.ledger.catalogue).edit)
 
     async def run_and_kill(self) -> None:
         """Start the daemon, and kill it while it starts, while it reads, or while it sends."""
@@ -139,7 +136,7 @@ class KillWorld:
         async with self._daemon() as process:
             await self._requests.wait(process)
             await self._wait_for_rest()
-            self.ledger.play(random_edit(self.rng, self.ledger.catalogue).edit)
+            self.market.edit_a_row()
             await self._wait_for_rest()
             process.terminate()
             if status := await process.wait():
@@ -153,7 +150,7 @@ class KillWorld:
         checker = LedgerChecker(self.ledger)
         checker.begin(self._baseline())
         checker.check(changes, since=0)
-        checker.check_end((known.record for known, _ in models), self.ledger.catalogue)
+        checker.check_end((known for known, _ in models), self.ledger.catalogue)
         check_integrity(self.state)
         check_deliveries(self.state, self.inboxes)
         check_order(self.state, self.inboxes)
@@ -209,7 +206,7 @@ class KillWorld:
         """A page was asked for: the market moves while the daemon reads it."""
         self._requests.count()
         if self.market_moves:
-            self.edit_at_random(0.25)
+            self.market.edit_at_random(0.25)
 
     def _choose_answer(self) -> Answer:
         bad = [
@@ -236,7 +233,7 @@ async def _run_seed(seed: int, budget: Budget) -> Tally:
             world.configure(simulator.url, team, rough)
             # Where the time is up, the same seed does the same, only less of it.
             while world.kills < min(KILLS_EACH, budget.runs) and not budget.over:
-                world.edit_at_random(0.5)
+                world.market.edit_at_random(0.5)
                 await world.run_and_kill()
             await world.run_to_rest()
             announced = await world.check()

@@ -31,7 +31,7 @@ class Market:
         """Make no edit, one or several, each with `probability` after the one before."""
         while self._rng.random() < probability:
             makers = [
-                self._edit_a_row,
+                self._edit_one,
                 self._replace,
                 self._replace_far_away,
                 self._move,
@@ -47,7 +47,11 @@ class Market:
         if self._rng.random() < probability:
             self._ledger.play(*self._replace_far_away())
 
-    def _edit_a_row(self) -> tuple[Edit, ...]:
+    def edit_a_row(self) -> None:
+        """Make one edit of one row."""
+        self._ledger.play(*self._edit_one())
+
+    def _edit_one(self) -> tuple[Edit, ...]:
         return (random_edit(self._rng, self._ledger.catalogue).edit,)
 
     def _replace(self) -> tuple[Edit, ...]:

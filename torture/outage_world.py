@@ -8,7 +8,7 @@ from datetime import timedelta
 from random import Random
 from typing import TYPE_CHECKING
 
-from torture.checkers import LedgerChecker
+from torture.checkers import LedgerChecker, on_sale
 from torture.daemon import Clock, SimulatedDaemon
 from torture.failures import FailingClient
 from torture.inboxes import Inbox, MemoryInbox
@@ -77,8 +77,7 @@ class OutageWorld:
             daemon.on_poll = self._on_poll
             if await store.snapshot() is None:
                 await daemon.poll()
-                baseline = await store.snapshot()
-                self.checker.begin(baseline.models if baseline else ())
+                self.checker.begin(await on_sale(store))
             yield store, daemon
 
     async def pass_time(self, daemon: SimulatedDaemon, time: timedelta) -> None:
@@ -101,9 +100,7 @@ class OutageWorld:
 
     async def check(self, store: Store) -> None:
         """Check the state and all messages, once the daemon is at rest."""
-        stored = await store.snapshot()
-        models = stored.models if stored else ()
-        self.checker.check_end((model.record for model in models), self.ledger.catalogue)
+        self.checker.check_end(await on_sale(store), self.ledger.catalogue)
         check_integrity(self.path)
         check_deliveries(self.path, self.inboxes)
 

@@ -15,7 +15,7 @@ from statistics import mean
 from time import perf_counter
 from typing import TYPE_CHECKING
 
-from torture.checkers import ConsistencyChecker
+from torture.checkers import ConsistencyChecker, on_sale
 from torture.client import InMemoryClient
 from torture.daemon import Clock, SimulatedDaemon
 from torture.inboxes import Answer, MemoryInbox
@@ -136,8 +136,7 @@ class _SoakWorld:
 
     async def begin(self) -> None:
         await self.daemon.poll()
-        baseline = await self.store.snapshot()
-        self.checker.begin(baseline.models if baseline else ())
+        self.checker.begin(await on_sale(self.store))
 
     async def run(self, polls: int, budget: Budget) -> None:
         """Run for so many polls, or as many as there is time for."""
@@ -163,9 +162,7 @@ class _SoakWorld:
             if self.clock.passed > until:
                 raise BrokenPromise(f"after three days without edits: {await self.store.status()}")
             await self.daemon.run(HOUR)
-        stored = await self.store.snapshot()
-        models = stored.models if stored else ()
-        self.checker.check_end((model.record for model in models), self.catalogue)
+        self.checker.check_end(await on_sale(self.store), self.catalogue)
         self.times_checked += 1
         self._next_edit = self.clock.passed
 
