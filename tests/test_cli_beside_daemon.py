@@ -37,10 +37,10 @@ async def wait_for_output(process: asyncio.subprocess.Process, what: str) -> Non
 
 
 async def listed(place: Place, *command: str) -> list[Any]:
-    """Wait until a command lists something; it takes its time to ask."""
+    """Wait until a command lists something."""
     async with asyncio.timeout(PATIENCE):
         while not (found := await asyncio.to_thread(place.json, *command)):
-            continue
+            await asyncio.sleep(0.05)  # another process, no event
     return found
 
 
