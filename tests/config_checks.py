@@ -1,4 +1,4 @@
-"""Loading wrong configurations: their problems, line by line."""
+"""Loading configurations, right ones and wrong ones: their problems, line by line."""
 
 from __future__ import annotations
 
@@ -9,11 +9,18 @@ import pytest
 
 from watcher.config.errors import ConfigError
 from watcher.config.loading import load
+from watcher.config.settings import Settings
 
 
 def check_url(url: str, _format: str) -> list[str]:
     """In place of the check by Apprise; repeats the URL, which a real check must not."""
     return [] if url.startswith("json://") else [f"is no Apprise URL: {url}; copy it again"]
+
+
+def read(file: Path, text: str, environment: dict[str, str] | None = None) -> Settings:
+    """The settings that a text is, once written to the file."""
+    file.write_text(text)
+    return load(file, environment or {}, check_url)
 
 
 def problems_in(

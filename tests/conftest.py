@@ -54,6 +54,12 @@ def golden(request: pytest.FixtureRequest) -> Callable[[str, str], None]:
 
 
 @pytest.fixture
+def file(tmp_path: Path) -> Path:
+    """A configuration to write."""
+    return tmp_path / "config.yaml"
+
+
+@pytest.fixture
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
     """A directory with one receiver configured, to run commands in."""
     monkeypatch.chdir(tmp_path)

@@ -39,8 +39,8 @@ async def wait_for_output(process: asyncio.subprocess.Process, what: str) -> Non
 async def listed(place: Place, *command: str) -> list[Any]:
     """Wait until a command lists something."""
     async with asyncio.timeout(PATIENCE):
-        while not (found := await asyncio.to_thread(place.json, *command)):
-            await asyncio.sleep(0.05)  # another process, no event
+        while not (found := await asyncio.to_thread(place.json, *command)):  # noqa: ASYNC110 - another process, no event
+            await asyncio.sleep(0.05)
     return found
 
 

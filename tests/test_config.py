@@ -43,11 +43,6 @@ def accepts(_url: str, _format: str) -> list[str]:
     return []
 
 
-@pytest.fixture
-def file(tmp_path: Path) -> Path:
-    return tmp_path / "config.yaml"
-
-
 @pytest.mark.parametrize(
     "text", ["", "\n\n", "# nothing\n", "---\n", "poll:\nlog:\nreceivers:\n", "{}", "\ufeff# BOM"]
 )

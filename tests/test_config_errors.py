@@ -35,11 +35,6 @@ UNCLOSED = (
 )
 
 
-@pytest.fixture
-def file(tmp_path: Path) -> Path:
-    return tmp_path / "config.yaml"
-
-
 # One row for each mistake: the file, and the error without the file's name.
 # fmt: off
 ERRORS = [

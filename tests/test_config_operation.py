@@ -9,7 +9,7 @@ import pytest
 import yaml
 from pydantic import BaseModel
 
-from config_checks import check_url, problems_in
+from config_checks import check_url, problems_in, read
 from watcher.config.addresses import TcpAddress, UnixAddress
 from watcher.config.loading import load
 from watcher.config.routes import MatchSettings
@@ -21,16 +21,6 @@ EMPTY = "is empty; give it a value or remove the line"
 NO_ADDRESS = "is not an address; write 127.0.0.1:9178 or unix:/run/kie-watcher/web"
 OPEN = "can be reached from other machines; write 127.0.0.1 for the host, or allow_remote: true beside it"
 NO_BEAT = "is not an http(s) URL; copy it again from the monitor"
-
-
-@pytest.fixture
-def file(tmp_path: Path) -> Path:
-    return tmp_path / "config.yaml"
-
-
-def read(file: Path, text: str, environment: dict[str, str] | None = None) -> Settings:
-    file.write_text(text)
-    return load(file, environment or {}, check_url)
 
 
 def test_every_word_about_operation_is_read_as_people_write_it(file: Path) -> None:

@@ -12,9 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from config_checks import check_url, problems_in
+from config_checks import problems_in, read
 from watcher.catalog.changes import ANNOUNCED_BY_DEFAULT, Kind
-from watcher.config.loading import load
 from watcher.config.routes import MatchSettings, MinChangeSettings, RouteSettings, parse_pattern
 from watcher.config.rules import routing_rules
 from watcher.config.settings import Settings
@@ -55,16 +54,6 @@ usage:
   - {model: "bytedance/seedance-2-5, 1080p no video", per_month: 12000}
 flap: {changes: 6, within: 12h}
 """
-
-
-@pytest.fixture
-def file(tmp_path: Path) -> Path:
-    return tmp_path / "config.yaml"
-
-
-def read(file: Path, text: str) -> Settings:
-    file.write_text(text)
-    return load(file, {}, check_url)
 
 
 def patterns(*texts: str) -> tuple[Pattern, ...]:
