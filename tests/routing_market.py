@@ -112,6 +112,33 @@ class Market:
         }
         return self._happens(CreditValueChange(before, self.worth))
 
+    def plays(self, what: str, number: int, to: int) -> Market:
+        """One thing of all that can happen, chosen by hypothesis; nothing where it makes no sense."""
+        here = self.on_sale.get(number)
+        match what:
+            case "credit":
+                worth = Decimal(to) / 1000
+                return self if worth == self.worth else self.credit_is_worth(str(worth))
+            case "back" | "new" if here is None:
+                if what == "back" and number in self.gone:
+                    return self.returns(f"{to}0", number)
+                if what == "new" and number not in self.gone:
+                    return self.launches(number, f"{to}0")
+            case "gone" if here is not None:
+                return self.drops(number)
+            case "price" | "promotion" | "name" | "fal" if here is not None:
+                record = here.record
+                return self.costs(
+                    f"{to}0" if what == "price" else str(record.credits),
+                    number=number,
+                    name=f"Reel {number}, {'ABC'[to - 1]}"
+                    if what == "name"
+                    else record.description,
+                    discountPrice=to > 1 if what == "promotion" else record.promotion,
+                    falPrice=f"0.{to}" if what == "fal" else str(record.fal),
+                )
+        return self
+
     def says(self, kind: NoticeKind) -> Market:
         self.news.append(Notice(kind, self.now, {}))
         return self.wait(self.step)

@@ -120,32 +120,9 @@ def played(happenings: list[Event]) -> tuple[dict[int, Model], Market]:
     """The state before the first event, and the market after the last."""
     market = Market().opens_with("10", 1).opens_with("20", 2)
     start = dict(market.on_sale)
-    for what, number, to in happenings:
-        _happen(market, what, number, to)
+    for happening in happenings:
+        market.plays(*happening)
     return start, market
-
-
-def _happen(market: Market, what: str, number: int, to: int) -> None:
-    here = market.on_sale.get(number)
-    if what == "credit":
-        if Decimal(to) / 1000 != market.worth:
-            market.credit_is_worth(f"0.00{to}")
-    elif here is None:
-        if what == "back" and number in market.gone:
-            market.returns(f"{to}0", number)
-        elif what == "new" and number not in market.gone:
-            market.launches(number, f"{to}0")
-    elif what == "gone":
-        market.drops(number)
-    else:
-        record = here.record
-        market.costs(
-            f"{to}0" if what == "price" else str(record.credits),
-            number=number,
-            name=f"Reel {number}, {'ABC'[to - 1]}" if what == "name" else record.description,
-            discountPrice=to > 1 if what == "promotion" else record.promotion,
-            falPrice=f"0.{to}" if what == "fal" else str(record.fal),
-        )
 
 
 def replayed(state: dict[int, Model], worth: Decimal, changes: list[RecordedChange]) -> object:

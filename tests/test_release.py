@@ -643,22 +643,7 @@ happenings = st.lists(
 def happened(events: list[Happening]) -> Market:
     market = Market(step=timedelta(minutes=20)).opens_with("10", 1).opens_with("20", 2)
     for what, number, to, hours in events:
-        market.wait(hours * HOUR)
-        here = market.on_sale.get(number)
-        if what == "credit":
-            if Decimal(to) / 1000 != market.worth:
-                market.credit_is_worth(f"0.00{to}")
-        elif here is None:
-            if what == "back" and number in market.gone:
-                market.returns(f"{to}0", number)
-            elif what == "new" and number not in market.gone:
-                market.launches(number, f"{to}0")
-        elif what == "gone":
-            market.drops(number)
-        else:
-            price = f"{to}0" if what == "price" else str(here.record.credits)
-            flag = to > 2 if what == "promotion" else here.record.promotion
-            market.costs(price, number=number, discountPrice=flag)
+        market.wait(hours * HOUR).plays(what, number, to)
     return market
 
 
