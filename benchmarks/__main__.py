@@ -6,14 +6,13 @@ import argparse
 import asyncio
 import json
 import os
-import platform
-import sqlite3
 import sys
 from time import perf_counter
 from typing import TYPE_CHECKING
 
 from benchmarks import latency, messages, quiet, start, sweep
 from benchmarks.figures import Figure, fields, table
+from torture.machine import machine
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping
@@ -39,7 +38,7 @@ def main() -> int:
     chosen = parser.parse_args()
     if unknown := set(chosen.names) - set(MEASURES):
         parser.error(f"no such measure: {', '.join(sorted(unknown))}")
-    where = machine()
+    where = describe_machine()
     say(where)
     figures, failed = asyncio.run(_all(chosen.names or list(MEASURES)))
     if chosen.json:
@@ -64,16 +63,11 @@ async def _all(names: list[str]) -> tuple[list[Figure], bool]:
     return figures, failed
 
 
-def machine() -> str:
+def describe_machine() -> str:
     """The machine, and whether it has other work."""
-    versions = f"Python {platform.python_version()}, SQLite {sqlite3.sqlite_version}"
-    text = f"{os.cpu_count()} cores, {platform.system()} {platform.machine()}, {versions}"
     load = os.getloadavg()[0]
-    if load < BUSY:
-        return text
-    return (
-        f"{text}; BUSY with other work (load {load:.1f}): times are longer than the program's own"
-    )
+    busy = f"; BUSY with other work (load {load:.1f}): times are longer than the program's own"
+    return f"{machine()}{busy if load >= BUSY else ''}"
 
 
 def say(text: str) -> None:

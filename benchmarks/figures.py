@@ -6,8 +6,10 @@ from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
+from torture.report import markdown_table
+
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable
 
 __all__ = ["Figure", "Unit", "fields", "table"]
 
@@ -62,10 +64,7 @@ def fields(figure: Figure) -> dict[str, Any]:
 
 def table(figures: Iterable[Figure]) -> str:
     """All figures for people, as a Markdown table."""
-    rows = [HEADINGS, *(_row(figure) for figure in figures)]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    ruler = ["-" * width for width in widths]
-    return "\n".join(_lines([rows[0], ruler, *rows[1:]], widths))
+    return markdown_table([HEADINGS, *map(_row, figures)])
 
 
 def _row(figure: Figure) -> tuple[str, ...]:
@@ -73,12 +72,6 @@ def _row(figure: Figure) -> tuple[str, ...]:
     target = "" if figure.target is None else f"≤ {_shown(figure.target, figure.unit)}"
     value = "–" if figure.value is None else _shown(figure.value, figure.unit)
     return figure.name, value, target, figure.verdict, what
-
-
-def _lines(rows: Iterable[Sequence[str]], widths: Sequence[int]) -> Iterator[str]:
-    for row in rows:
-        cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
-        yield f"| {' | '.join(cells)} |"
 
 
 def _shown(value: float, unit: Unit) -> str:

@@ -1,4 +1,4 @@
-"""Temporary directories for states, and the memory that a process uses.
+"""The machine: its name for reports, temporary directories, and the memory that a process uses.
 
 The directories are in memory where the machine has /dev/shm: a trial need not wait for a disk.
 """
@@ -6,6 +6,8 @@ The directories are in memory where the machine has /dev/shm: a trial need not w
 from __future__ import annotations
 
 import os
+import platform
+import sqlite3
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -14,10 +16,16 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["peak_memory", "resident_memory", "temporary_directory"]
+__all__ = ["machine", "peak_memory", "resident_memory", "temporary_directory"]
 
 _IN_MEMORY = Path("/dev/shm")
 _KIB_IN_MIB = 1024
+
+
+def machine() -> str:
+    """The processors, the operating system, and the versions of what matters most."""
+    versions = f"Python {platform.python_version()}, SQLite {sqlite3.sqlite_version}"
+    return f"{os.cpu_count()} cores, {platform.system()} {platform.machine()}, {versions}"
 
 
 @contextmanager

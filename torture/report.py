@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import os
-import platform
-import sqlite3
 from typing import TYPE_CHECKING, Any
 
+from torture.machine import machine
 from torture.trial import Finding, Result
 
 if TYPE_CHECKING:
@@ -15,7 +14,7 @@ if TYPE_CHECKING:
 
     from torture.trial import Trial
 
-__all__ = ["fields", "from_fields", "machine", "report", "table"]
+__all__ = ["fields", "from_fields", "markdown_table", "report", "table"]
 
 HEADINGS = ("trial", "runs", "of", "seeds", "took", "findings")
 _HEAD = """# Proof: trials for bad days
@@ -76,7 +75,11 @@ _WHAT = {
 
 def table(results: Iterable[Result]) -> str:
     """All results for a person, as a table that is Markdown too."""
-    rows = [HEADINGS, *map(_row, results)]
+    return markdown_table([HEADINGS, *map(_row, results)])
+
+
+def markdown_table(rows: Sequence[Sequence[str]]) -> str:
+    """Rows of cells, the first row being the headings."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     ruler = tuple("-" * width for width in widths)
     lines = (*rows[:1], ruler, *rows[1:])
@@ -88,15 +91,9 @@ def table(results: Iterable[Result]) -> str:
 
 def report(results: Sequence[Result], at: datetime, seconds: float, jobs: int) -> str:
     """The page: what was run, when and on which machine, the results, and what each trial is."""
-    head = _HEAD.format(at=at, machine=machine(), seconds=seconds, jobs=jobs, table=table(results))
+    where = f"{machine()}, load {os.getloadavg()[0]:.1f} at the end"
+    head = _HEAD.format(at=at, machine=where, seconds=seconds, jobs=jobs, table=table(results))
     return "\n".join([head, *(line for result in results for line in _section(result)), ""])
-
-
-def machine() -> str:
-    """The machine, and how busy it was."""
-    versions = f"Python {platform.python_version()}, SQLite {sqlite3.sqlite_version}"
-    load = f"load {os.getloadavg()[0]:.1f} at the end"
-    return f"{os.cpu_count()} cores, {platform.system()} {platform.machine()}, {versions}, {load}"
 
 
 def fields(result: Result) -> dict[str, Any]:
