@@ -21,9 +21,9 @@ from torture.checkers import describe
 from torture.client import InMemoryClient
 from torture.inboxes import MemoryInbox
 from torture.ledger import parse_row
-from watcher.app import parse_silence
 from watcher.catalog.changes import ModelChange, RecordedChange
 from watcher.catalog.confirm import ConfirmRules
+from watcher.config.rules import parse_silence
 from watcher.config.settings import PollSettings, SourceSettings
 from watcher.outbox import Batcher, MessageRules, Outbox
 from watcher.poller import Poller, PollRules

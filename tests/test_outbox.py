@@ -16,8 +16,8 @@ from structlog.testing import capture_logs
 
 from build import model, record
 from stored import due_to, receivers_due
-from watcher.app import parse_silence
 from watcher.catalog.changes import Kind, ModelChange
+from watcher.config.rules import parse_silence
 from watcher.notify.receiver import Outcome, Verdict
 from watcher.outbox import Batcher, MessageRules, Outbox, new_alert_id
 from watcher.render.markup import Markup, Service

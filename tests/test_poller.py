@@ -17,9 +17,9 @@ import pytest
 from structlog.testing import capture_logs
 
 from build import row
-from watcher.app import parse_silence
 from watcher.catalog.changes import ModelChange
 from watcher.catalog.confirm import ConfirmRules
+from watcher.config.rules import parse_silence
 from watcher.config.settings import PollSettings, SourceSettings
 from watcher.kie.client import open_client
 from watcher.observer import Observer, PollReport

@@ -19,9 +19,9 @@ from torture.soak import Scale, soak
 from torture.torn import TORN, TornWorld
 from torture.trial import BrokenPromise, Budget, Result, Tally, Trial, run_trial
 from watcher.config.settings import PollSettings
-from watcher.store.values import PollOutcome
 from watcher.simulator.generator import generate
 from watcher.store.store import open_store
+from watcher.store.values import PollOutcome
 
 LONG_ENOUGH = 3600.0
 # A fast seed of each scenario.
