@@ -60,6 +60,12 @@ def file(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """Where a state will be."""
+    return tmp_path / "kie-watcher.db"
+
+
+@pytest.fixture
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
     """A directory with one receiver configured, to run commands in."""
     monkeypatch.chdir(tmp_path)

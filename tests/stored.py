@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
-from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
@@ -17,7 +15,6 @@ from watcher.store.values import Commit, Draft, KnownModel, MessageState
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from pathlib import Path
 
     from watcher.store.store import Store
     from watcher.store.values import StoredMessage
@@ -46,6 +43,15 @@ def record(description: str = "Kling 2.6, text-to-video", **differences: Any) ->
         "promotion": False,
     }
     return Record(**{**fields, **differences})
+
+
+KLING = record()
+SUNO = record("Suno v5", interface="music", provider="Suno", credits=None)
+
+
+async def began(store: Store, *records: Record) -> tuple[KnownModel, ...]:
+    """The models of a baseline: of these records, or of two."""
+    return (await store.record(commit(baseline=records or (KLING, SUNO)))).models
 
 
 def model(of: Record, value: Decimal = VALUE) -> Model:
@@ -89,9 +95,3 @@ def draft(alert_id: str = "7KQ2M9XA", deliveries: Iterable[int] = ()) -> Draft:
 async def create_message(store: Store, receiver: str, text: Draft, at: datetime) -> StoredMessage:
     (message,) = await store.create_messages(receiver, [text], at)
     return message
-
-
-def query(path: Path, sql: str, *parameters: Any) -> list[Any]:
-    """Rows of the database, read directly and not through the store."""
-    with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as connection:
-        return connection.execute(sql, parameters).fetchall()

@@ -40,10 +40,7 @@ async def fill(path: Path) -> None:
         names = ("Kling 2.6, 1080p", "Nano banana, 2K", NASTY)
         first = [record(name) for name in names]
         first[1] = record("Nano banana, 2K", interface="image", provider="Google")
-        await store.record(commit(START, baseline=tuple(first)))
-        snapshot = await store.snapshot()
-        assert snapshot is not None
-        kling, banana, _ = snapshot.models
+        kling, banana, _ = (await store.record(commit(START, baseline=tuple(first)))).models
         hold = Hold(HoldReason.REMOVAL, kling.id, "", minutes(5), minutes(15))
         after = record("Kling 2.6, 1080p", credits=Decimal(96))
         await store.record(

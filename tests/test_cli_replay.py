@@ -11,12 +11,12 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from email import message_from_bytes, policy
 from random import Random
-from typing import Any
 
 import pytest
 
 from command_line import CANARY, Place
 from stored import commit, edited, new, record, removed
+from torture.checkers import on_sale
 from watcher.app import message_rules, open_receivers
 from watcher.catalog.changes import Kind, ModelChange, Notice, NoticeKind
 from watcher.cli.simulate import PLACEHOLDER_ALERT_ID
@@ -61,19 +61,13 @@ async def live(place: Place, begun: datetime) -> None:
         await store.record(commit(begun, baseline=models, notices=((baseline, ("team",)),)))
         for day in range(1, 5):
             await drift(store, begun + day * DAY, 100 + 10 * day)
-        snapshot = await known(store)
+        snapshot = await on_sale(store)
         gone = next(it for it in snapshot if "720p" in it.record.description)
         await store.record(commit(begun + 5 * DAY, removed(gone), new(record("Sora 3, 720p"))))
 
 
-async def known(store: Store) -> tuple[Any, ...]:
-    snapshot = await store.snapshot()
-    assert snapshot is not None
-    return snapshot.models
-
-
 async def drift(store: Store, at: datetime, credits_: int) -> None:
-    kling = next(it for it in await known(store) if "1080p" in it.record.description)
+    kling = next(it for it in await on_sale(store) if "1080p" in it.record.description)
     other = record("Kling 2.6, 1080p", credits=Decimal(credits_))
     kind = Kind.PRICE_UP if credits_ > (kling.record.credits or 0) else Kind.PRICE_DOWN
     await store.record(commit(at, (edited(kling, other, kind), ("team",))))
@@ -134,7 +128,7 @@ def test_what_was_taken_as_a_new_baseline_was_told_to_nobody(lived: Place, begun
         when = begun + 6 * DAY
         notice = Notice(NoticeKind.BASELINE, when, {"models": 2, "categories": {"video": 2}})
         async with open_store(lived.state) as store:
-            kling = next(it for it in await known(store) if "1080p" in it.record.description)
+            kling = next(it for it in await on_sale(store) if "1080p" in it.record.description)
             other = edited(kling, record("Kling 2.6, 1080p", credits=Decimal(900)))
             await store.record(commit(when, other, notices=((notice, ()),), starts_over=True))
 

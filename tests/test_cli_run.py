@@ -15,6 +15,7 @@ import pytest
 
 from command_line import CANARY, Ended, Place, ended, first_line
 from stored import START, commit, edited, minutes, record
+from torture.checkers import on_sale
 from torture.inboxes import Answer, HttpInbox
 from watcher.simulator.faults import Status
 from watcher.simulator.generator import generate
@@ -211,10 +212,9 @@ async def fill(path: Path, description: str, times: int) -> None:
         before = record(description)
         await store.record(commit(START, baseline=(before,)))
         for number in range(1, times):
-            snapshot = await store.snapshot()
-            assert snapshot is not None
+            (known,) = await on_sale(store)
             after = record(description, credits=Decimal(84 + number))
-            await store.record(commit(minutes(number), edited(snapshot.models[0], after)))
+            await store.record(commit(minutes(number), edited(known, after)))
 
 
 async def test_a_reader_that_has_seen_enough_ends_it_quietly(place: Place) -> None:

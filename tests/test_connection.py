@@ -12,17 +12,13 @@ from pathlib import Path
 
 import pytest
 
-from stored import START, VALUE, commit, query, record
+from stored import START, VALUE, commit, record
+from torture.state_checks import query
 from watcher.store.connection import InUseError, NoStateError, StateError, open_reading
 from watcher.store.queries import open_reader
 from watcher.store.schema import NEWEST
 from watcher.store.store import open_store
 from watcher.store.values import PollOutcome
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "kie-watcher.db"
 
 
 async def fill(path: Path, models: int = 400) -> None:

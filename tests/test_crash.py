@@ -16,11 +16,11 @@ import pytest
 from structlog.testing import capture_logs
 
 from build import row
-from stored import query
 from torture.checkers import describe
 from torture.client import InMemoryClient
 from torture.inboxes import MemoryInbox
 from torture.ledger import parse_row
+from torture.state_checks import query
 from watcher.catalog.changes import ModelChange, RecordedChange
 from watcher.catalog.confirm import ConfirmRules
 from watcher.config.rules import parse_silence

@@ -17,7 +17,8 @@ import pytest
 import yaml
 from pydantic import BaseModel
 
-from stored import START, commit, edited, query, record
+from stored import START, commit, edited, record
+from torture.state_checks import query
 from watcher.catalog.changes import Kind
 from watcher.cli.main import cli
 from watcher.config.loading import load

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from stored import PROBE, START, commit, minutes, query, record
+from stored import PROBE, START, commit, minutes, record
+from torture.state_checks import query
 from watcher.store.connection import APPLICATION_ID, UnusableError, open_writing
 from watcher.store.schema import MIGRATIONS, NEWEST, Step
 from watcher.store.store import open_store

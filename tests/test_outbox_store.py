@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from stored import START, commit, create_message, draft, edited, minutes, new, receivers_due, record
+from torture.checkers import on_sale
 from watcher.catalog.changes import Notice, NoticeKind, RecordedChange
 from watcher.store.connection import ConflictError
 from watcher.store.requests import DiscardMessages, RetryMessages
@@ -21,17 +22,15 @@ BASELINE = Notice(NoticeKind.BASELINE, START, {"models": 1, "categories": {"vide
 
 
 @pytest.fixture
-async def store(tmp_path: Path) -> AsyncIterator[Store]:
+async def store(path: Path) -> AsyncIterator[Store]:
     """A watched catalogue of one model; the team has been sent nothing yet."""
-    async with open_store(tmp_path / "kie-watcher.db") as store:
+    async with open_store(path) as store:
         await store.record(commit(baseline=(record(),), notices=((BASELINE, ("team",)),)))
         yield store
 
 
 async def dearer(store: Store, minute: float, *receivers: str) -> None:
-    snapshot = await store.snapshot()
-    assert snapshot is not None
-    known = snapshot.models[0]
+    (known,) = await on_sale(store)
     assert known.record.credits is not None
     after = record(credits=known.record.credits + 1)
     await store.record(commit(minutes(minute), (edited(known, after), receivers)))

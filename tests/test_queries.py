@@ -50,8 +50,8 @@ SUNO = record("Suno v5", interface="music", provider="Suno")
 
 
 @pytest.fixture
-async def store(tmp_path: Path) -> AsyncIterator[Store]:
-    async with open_store(tmp_path / "kie-watcher.db") as store:
+async def store(path: Path) -> AsyncIterator[Store]:
+    async with open_store(path) as store:
         yield store
 
 

@@ -47,11 +47,6 @@ SILENCE = AddSilence(
 EVERYTHING = DiscardMessages(minutes(5))
 
 
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "kie-watcher.db"
-
-
 def left(path: Path) -> list[str]:
     return sorted(file.name for file in spool(path).iterdir())
 

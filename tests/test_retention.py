@@ -21,10 +21,11 @@ from stored import (
     minutes,
     model,
     new,
-    query,
     record,
     removed,
 )
+from torture.checkers import on_sale
+from torture.state_checks import query
 from watcher.catalog.changes import Kind, ModelChange, Notice, NoticeKind
 from watcher.catalog.confirm import Hold, HoldReason
 from watcher.config.settings import Settings
@@ -50,11 +51,6 @@ COST = PollCost(requests=8, bytes=40_000, changes=0, holds=0, took=timedelta(mil
 
 
 @pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "kie-watcher.db"
-
-
-@pytest.fixture
 async def store(path: Path) -> AsyncIterator[Store]:
     async with open_store(path) as store:
         await store.record(commit(baseline=(record("A 1"), record("B 1"))))
@@ -66,9 +62,7 @@ def count(path: Path, table: str) -> int:
 
 
 async def first(store: Store) -> KnownModel:
-    snapshot = await store.snapshot()
-    assert snapshot is not None
-    return snapshot.models[0]
+    return (await on_sale(store))[0]
 
 
 async def dearer(store: Store, at: datetime, *receivers: str) -> None:
@@ -372,9 +366,8 @@ class Life:
                     await self.batch(receiver)
 
     async def sweep(self) -> None:
-        snapshot = await self.store.snapshot()
-        assert snapshot is not None
-        chosen = self.rng.sample(snapshot.models, k=min(3, len(snapshot.models)))
+        models = await on_sale(self.store)
+        chosen = self.rng.sample(models, k=min(3, len(models)))
         gone = await self.store.removed_models(
             [f"new {number}" for number in range(self.alerts + 1)]
         )

@@ -10,47 +10,33 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from stored import (
+    KLING,
     PROBE,
     START,
+    SUNO,
     VALUE,
+    began,
     commit,
     edited,
     minutes,
     model,
     new,
-    query,
     receivers_due,
     record,
     removed,
 )
+from torture.checkers import on_sale
+from torture.state_checks import query
 from watcher.catalog.changes import CreditValueChange, Kind, ModelChange
 from watcher.catalog.confirm import Hold, HoldReason
 from watcher.store.rows import read_record, record_columns, record_of, time_text
-from watcher.store.store import Store, open_store
+from watcher.store.store import open_store
 from watcher.store.values import PollOutcome, StoredSnapshot, snapshot_after
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from watcher.store.values import KnownModel
-
-KLING = record("Kling 2.6, text-to-video")
-SUNO = record("Suno v5", interface="music", provider="Suno", credits=None, unit=record().unit)
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "state" / "kie-watcher.db"
-
-
-async def began(store: Store, *records: Any) -> tuple[KnownModel, ...]:
-    return (await store.record(commit(baseline=records or (KLING, SUNO)))).models
-
-
-async def on_sale(store: Store) -> tuple[KnownModel, ...]:
-    snapshot = await store.snapshot()
-    assert snapshot is not None
-    return snapshot.models
 
 
 async def test_before_the_first_sweep_nothing_is_believed(path: Path) -> None:

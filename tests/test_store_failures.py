@@ -9,7 +9,21 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from stored import START, commit, edited, minutes, new, query, receivers_due, record, removed
+from stored import (
+    KLING,
+    START,
+    SUNO,
+    began,
+    commit,
+    edited,
+    minutes,
+    new,
+    receivers_due,
+    record,
+    removed,
+)
+from torture.checkers import on_sale
+from torture.state_checks import query
 from watcher.catalog.changes import Notice, NoticeKind
 from watcher.catalog.confirm import Hold, HoldReason
 from watcher.store.connection import ConflictError, StateError
@@ -18,25 +32,6 @@ from watcher.store.values import PollOutcome
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    from watcher.store.values import KnownModel
-
-KLING, SUNO = record("Kling 2.6, text-to-video"), record("Suno v5", interface="music")
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "kie-watcher.db"
-
-
-async def began(store: Store, *records: Any) -> tuple[KnownModel, ...]:
-    return (await store.record(commit(baseline=records or (KLING, SUNO)))).models
-
-
-async def on_sale(store: Store) -> tuple[KnownModel, ...]:
-    snapshot = await store.snapshot()
-    assert snapshot is not None
-    return snapshot.models
 
 
 def everything(path: Path) -> list[Any]:
