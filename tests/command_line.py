@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import sys
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from click.testing import CliRunner, Result
 
 from watcher.cli.main import cli
 from watcher.simulator.server import Simulator
+from watcher.store.store import Store, open_store
 
 CANARY = "c4n4ry-t0k3n-9d8f7a6b"
 CONFIG = f"""
@@ -56,6 +58,15 @@ class Place:
 
     def json(self, *arguments: str) -> list[Any]:
         return [json.loads(line) for line in self.run_ok(*arguments, "--json").splitlines()]
+
+    def ask(self, question: Callable[[Store], Awaitable[Any]]) -> Any:
+        """Whatever is to be asked of the state, or done to it, while no process has it open."""
+
+        async def ask() -> Any:
+            async with open_store(self.state) as store:
+                return await question(store)
+
+        return asyncio.run(ask())
 
     async def run_aside(self, *arguments: str) -> Result:
         """Run a command beside the loop of the test, in which its servers are."""

@@ -7,7 +7,7 @@ import stat
 from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -17,48 +17,46 @@ from watcher import __version__
 from watcher.catalog.changes import CreditValueChange, Kind, public_fields
 from watcher.catalog.confirm import Hold, HoldReason
 from watcher.config.loading import example_text
-from watcher.store.queries import open_reader
 from watcher.store.requests import RetryMessages
 from watcher.store.store import Store, open_store
 from watcher.store.values import PollOutcome
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    pass
 
 NASTY = "Evil [red]\x1b]0;owned\x07\x9b31m\u202e <b>, 1080p"
 
 
 @pytest.fixture
 def filled(place: Place) -> Place:
-    asyncio.run(fill(place.state))
+    place.ask(fill)
     return place
 
 
-async def fill(path: Path) -> None:
+async def fill(store: Store) -> None:
     """Four models; then a price up, one new, one gone, another credit value; one dead message."""
-    async with open_store(path) as store:
-        names = ("Kling 2.6, 1080p", "Nano banana, 2K", NASTY)
-        first = [record(name) for name in names]
-        first[1] = record("Nano banana, 2K", interface="image", provider="Google")
-        kling, banana, _ = (await store.record(commit(START, baseline=tuple(first)))).models
-        hold = Hold(HoldReason.REMOVAL, kling.id, "", minutes(5), minutes(15))
-        after = record("Kling 2.6, 1080p", credits=Decimal(96))
-        await store.record(
-            commit(minutes(5), (edited(kling, after), ("team", "old-team")), holds=(hold,))
+    names = ("Kling 2.6, 1080p", "Nano banana, 2K", NASTY)
+    first = [record(name) for name in names]
+    first[1] = record("Nano banana, 2K", interface="image", provider="Google")
+    kling, banana, _ = (await store.record(commit(START, baseline=tuple(first)))).models
+    hold = Hold(HoldReason.REMOVAL, kling.id, "", minutes(5), minutes(15))
+    after = record("Kling 2.6, 1080p", credits=Decimal(96))
+    await store.record(
+        commit(minutes(5), (edited(kling, after), ("team", "old-team")), holds=(hold,))
+    )
+    await store.record(
+        commit(
+            minutes(10),
+            (new(record("Sora 3, 720p")), ("team",)),
+            removed(banana),
+            holds=(hold,),
         )
-        await store.record(
-            commit(
-                minutes(10),
-                (new(record("Sora 3, 720p")), ("team",)),
-                removed(banana),
-                holds=(hold,),
-            )
-        )
-        value = CreditValueChange(Decimal("0.005"), Decimal("0.006"))
-        await store.record(commit(minutes(15), value, holds=(hold,)))
-        await store.note_poll(minutes(15), PollOutcome.CHANGED)
-        await store.note_poll(minutes(20), PollOutcome.FAILED, "HTTP 503")
-        await tell(store)
+    )
+    value = CreditValueChange(Decimal("0.005"), Decimal("0.006"))
+    await store.record(commit(minutes(15), value, holds=(hold,)))
+    await store.note_poll(minutes(15), PollOutcome.CHANGED)
+    await store.note_poll(minutes(20), PollOutcome.FAILED, "HTTP 503")
+    await tell(store)
 
 
 async def tell(store: Store) -> None:
@@ -70,14 +68,6 @@ async def tell(store: Store) -> None:
     messages = {message.receiver: message for message in (await store.outbox()).messages}
     await store.mark_dead(messages["old-team"].id, "the address is gone", minutes(12))
     await store.mark_failed(messages["team"].id, "HTTP 500", minutes(12), minutes(14))
-
-
-def asked(path: Path, question: Callable[[Any], Awaitable[Any]]) -> Any:
-    async def ask() -> Any:
-        async with open_reader(path) as views:
-            return await question(views)
-
-    return asyncio.run(ask())
 
 
 LOOKING = [["models"], ["changes"], ["status"], ["outbox"], ["outbox", "list"]]
@@ -104,16 +94,22 @@ def test_bad_usage_ends_with_2_and_says_so_on_stderr(place: Place, arguments: li
 
 @pytest.mark.parametrize(
     "arguments",
-    [*LOOKING, *([*command, "--json"] for command in LOOKING if command != ["outbox"])],
+    [
+        *(*LOOKING, *([*command, "--json"] for command in LOOKING if command != ["outbox"])),
+        *(["accept"], ["baseline"], ["backup", "copy.db"]),
+        ["silence", "add", "--all", "--for", "3d", "--reason", "they try prices"],
+    ],
     ids=" ".join,
 )
-def test_without_a_state_looking_says_where_it_looked(place: Place, arguments: list[str]) -> None:
+def test_without_a_state_every_command_says_where_it_looked(
+    place: Place, arguments: list[str]
+) -> None:
     result = place.run(*arguments)
     assert result.exit_code == 1
     assert result.stdout == ""
     assert result.stderr.startswith(f"kie-watcher: {place.state}: there is no state yet")
     assert result.stderr.count("\n") == 1
-    assert not place.state.exists()
+    assert [path.name for path in place.path.iterdir()] == ["config.yaml"]
 
 
 @pytest.mark.parametrize("arguments", LOOKING, ids=" ".join)
@@ -254,7 +250,7 @@ def test_changes_come_newest_first_for_people_and_oldest_first_for_programs(fill
 
 
 def test_changes_json_is_the_public_form(filled: Place) -> None:
-    stored = asked(filled.state, lambda views: views.changes(newest_first=False))
+    stored = filled.ask(lambda store: store.changes(newest_first=False))
     assert filled.json("changes") == [public_fields(change) for change in stored]
 
 
@@ -323,7 +319,7 @@ def test_status_json_is_one_object_with_times_in_utc(filled: Place) -> None:
 
 
 def test_status_names_the_terminal_where_no_receiver_is_configured(place: Place) -> None:
-    asyncio.run(fill(place.state))
+    place.ask(fill)
     place.configure("{}")
     assert "terminal: nothing pending" in place.run("status").stdout
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from command_line import Place
-from stored import commit, record
+from stored import began, record
 from watcher.simulator.generator import generate
 from watcher.simulator.server import Simulator
 from watcher.store.store import open_store
@@ -17,13 +17,12 @@ from watcher.store.store import open_store
 
 @pytest.fixture
 def place(place: Place) -> Place:
-    asyncio.run(remember(place.state, "Reel"))
+    remember(place, "Reel")
     return place
 
 
-async def remember(state: Path, *names: str) -> None:
-    async with open_store(state) as store:
-        await store.record(commit(baseline=tuple(map(record, names))))
+def remember(place: Place, name: str) -> None:
+    place.ask(lambda store: began(store, record(name)))
 
 
 def known(place: Place) -> list[str]:
@@ -42,7 +41,7 @@ def test_a_backup_can_be_put_back_and_the_old_memory_is_kept(place: Place) -> No
     assert stat.S_IMODE(copy.stat().st_mode) == 0o600
 
     place.state.unlink()
-    asyncio.run(remember(place.state, "Aria"))
+    remember(place, "Aria")
     restored, kept = place.run_ok("restore", "copy.db").splitlines()
     assert restored == f"Restored {place.state} from copy.db."
     assert known(place) == ["Reel"]
@@ -77,13 +76,6 @@ def test_a_damaged_backup_is_refused_and_changes_nothing(place: Place) -> None:
 
     assert "is not a sound backup. Nothing was changed" in place.run("restore", "copy.db").stderr
     assert known(place) == ["Reel"]
-
-
-def test_without_a_memory_there_is_nothing_to_back_up(place: Place) -> None:
-    place.state.unlink()
-
-    assert "there is no state yet" in place.run("backup", "copy.db").stderr
-    assert not (place.path / "copy.db").exists()
 
 
 def test_a_backup_that_cannot_be_written_ends_in_one_line(place: Place) -> None:

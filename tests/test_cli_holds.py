@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -11,8 +12,8 @@ from command_line import Place
 from stored import START, commit, minutes, record
 from watcher.catalog.confirm import Hold, HoldReason
 from watcher.store.requests import AcceptHolds, HoldKey, StartOver
-from watcher.store.store import open_store
-from watcher.store.values import PollOutcome, StoredSnapshot
+from watcher.store.store import Store, open_store
+from watcher.store.values import PollOutcome
 
 COLLAPSE = Hold(HoldReason.COLLAPSE, None, "", START, minutes(360))
 REMOVALS = tuple(Hold(HoldReason.REMOVAL, n, "", START, minutes(360)) for n in (1, 2))
@@ -23,43 +24,27 @@ HOLDS = (COLLAPSE, *REMOVALS, PRICE)
 @pytest.fixture
 def held(place: Place) -> Place:
     """A catalogue that is held, with two removals, and a price."""
-    asyncio.run(fill(place, HOLDS))
+    fill(place, HOLDS)
     return place
 
 
-async def fill(place: Place, holds: tuple[Hold, ...]) -> None:
+def fill(place: Place, holds: tuple[Hold, ...]) -> None:
     names = ("Reel, 1080p", "Aria", "Kling 2.6, 1080p")
-    async with open_store(place.state) as store:
-        await store.record(commit(baseline=tuple(map(record, names)), holds=holds))
-
-
-def snapshot(place: Place) -> StoredSnapshot:
-    async def ask() -> StoredSnapshot | None:
-        async with open_store(place.state) as store:
-            return await store.snapshot()
-
-    found = asyncio.run(ask())
-    assert found is not None
-    return found
+    baseline = commit(baseline=tuple(map(record, names)), holds=holds)
+    place.ask(lambda store: store.record(baseline))
 
 
 def still_held(place: Place) -> list[int | None]:
     now = datetime.now(UTC)
-    return [hold.model_id for hold in snapshot(place).holds if hold.until_at > now]
-
-
-async def fill_for_long(place: Place) -> None:
-    """Holds that end in the future of the clock on the wall."""
-    now = datetime.now(UTC)
-    later = tuple(
-        Hold(h.reason, h.model_id, h.subject, now, now.replace(year=now.year + 1)) for h in HOLDS
-    )
-    await fill(place, later)
+    return [hold.model_id for hold in place.ask(Store.snapshot).holds if hold.until_at > now]
 
 
 @pytest.fixture
 def waiting(place: Place) -> Place:
-    asyncio.run(fill_for_long(place))
+    """The same, with holds that end in the future of the clock on the wall."""
+    now = datetime.now(UTC)
+    later = now.replace(year=now.year + 1)
+    fill(place, tuple(replace(hold, since_at=now, until_at=later) for hold in HOLDS))
     return place
 
 
@@ -93,7 +78,7 @@ def test_accept_lists_for_programs_too(held: Place) -> None:
 
 
 def test_where_nothing_waits_it_says_so(place: Place) -> None:
-    asyncio.run(fill(place, ()))
+    fill(place, ())
 
     assert place.run_ok("accept") == "Nothing waits for confirmation.\n"
     assert place.run_ok("accept", "--all") == "Nothing waits for confirmation.\n"
@@ -149,24 +134,11 @@ async def test_beside_a_running_daemon_the_wish_names_what_was_seen(held: Place)
 def test_starting_over_is_left_to_the_next_sweep(held: Place) -> None:
     assert "The next complete sweep" in held.run_ok("baseline")
 
-    found = snapshot(held)
+    found = held.ask(Store.snapshot)
     assert found.start_over
     assert len(found.holds) == 4
 
 
 def test_before_the_first_baseline_there_is_nothing_to_start_over(place: Place) -> None:
-    async def poll_in_vain() -> None:
-        async with open_store(place.state) as store:
-            await store.note_poll(START, PollOutcome.FAILED, "HTTP 503")
-
-    asyncio.run(poll_in_vain())
+    place.ask(lambda store: store.note_poll(START, PollOutcome.FAILED, "HTTP 503"))
     assert "There is no baseline yet" in place.run_ok("baseline")
-
-
-@pytest.mark.parametrize("command", ["accept", "baseline"])
-def test_without_a_state_there_is_nothing_to_settle(place: Place, command: str) -> None:
-    result = place.run(command)
-
-    assert result.exit_code == 1
-    assert "there is no state yet" in result.stderr
-    assert not place.state.exists()

@@ -50,20 +50,19 @@ def begun() -> datetime:
 def lived(place: Place, begun: datetime) -> Place:
     """Ten days in which a price drifts by 10 % a day, one model comes and another goes."""
     place.configure(RECEIVERS)
-    asyncio.run(live(place, begun))
+    place.ask(lambda store: live(store, begun))
     return place
 
 
-async def live(place: Place, begun: datetime) -> None:
-    async with open_store(place.state) as store:
-        baseline = Notice(NoticeKind.BASELINE, begun, {"models": 2, "categories": {"video": 2}})
-        models = (record("Kling 2.6, 1080p", credits=Decimal(100)), record("Kling 2.6, 720p"))
-        await store.record(commit(begun, baseline=models, notices=((baseline, ("team",)),)))
-        for day in range(1, 5):
-            await drift(store, begun + day * DAY, 100 + 10 * day)
-        snapshot = await on_sale(store)
-        gone = next(it for it in snapshot if "720p" in it.record.description)
-        await store.record(commit(begun + 5 * DAY, removed(gone), new(record("Sora 3, 720p"))))
+async def live(store: Store, begun: datetime) -> None:
+    baseline = Notice(NoticeKind.BASELINE, begun, {"models": 2, "categories": {"video": 2}})
+    models = (record("Kling 2.6, 1080p", credits=Decimal(100)), record("Kling 2.6, 720p"))
+    await store.record(commit(begun, baseline=models, notices=((baseline, ("team",)),)))
+    for day in range(1, 5):
+        await drift(store, begun + day * DAY, 100 + 10 * day)
+    snapshot = await on_sale(store)
+    gone = next(it for it in snapshot if "720p" in it.record.description)
+    await store.record(commit(begun + 5 * DAY, removed(gone), new(record("Sora 3, 720p"))))
 
 
 async def drift(store: Store, at: datetime, credits_: int) -> None:
@@ -124,15 +123,14 @@ def test_only_what_happened_since_is_replayed(lived: Place, begun: datetime) -> 
 
 
 def test_what_was_taken_as_a_new_baseline_was_told_to_nobody(lived: Place, begun: datetime) -> None:
-    async def start_over() -> None:
+    async def start_over(store: Store) -> None:
         when = begun + 6 * DAY
         notice = Notice(NoticeKind.BASELINE, when, {"models": 2, "categories": {"video": 2}})
-        async with open_store(lived.state) as store:
-            kling = next(it for it in await on_sale(store) if "1080p" in it.record.description)
-            other = edited(kling, record("Kling 2.6, 1080p", credits=Decimal(900)))
-            await store.record(commit(when, other, notices=((notice, ()),), starts_over=True))
+        kling = next(it for it in await on_sale(store) if "1080p" in it.record.description)
+        other = edited(kling, record("Kling 2.6, 1080p", credits=Decimal(900)))
+        await store.record(commit(when, other, notices=((notice, ()),), starts_over=True))
 
-    asyncio.run(start_over())
+    lived.ask(start_over)
     messages = lived.json("replay", "--since", at(begun, 5, hour=13))
 
     assert {(*it["notices"], *it["changes"]) for it in messages} == {("baseline",)}

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from command_line import CANARY, Place
-from stored import commit, record
+from stored import began
 from watcher.store.requests import AddSilence
-from watcher.store.store import open_store
 
 ROUTES = f"""
 receivers:
@@ -138,14 +136,6 @@ quiet_hours:
     assert urgent == "  team: sent now"
 
 
-async def silenced(place: Place, *, drop: bool) -> None:
-    now = datetime.now(UTC)
-    ours = AddSilence(now, now + timedelta(days=9), {"kinds": ["price"]}, "party", drop)
-    async with open_store(place.state) as store:
-        await store.record(commit(baseline=(record(),)))
-        await store.apply(ours)
-
-
 @pytest.mark.parametrize(
     ("drop", "fate"),
     [
@@ -155,7 +145,10 @@ async def silenced(place: Place, *, drop: bool) -> None:
     ids=["held", "dropped"],
 )
 def test_a_silence_would_hold_it_back_or_drop_it(place: Place, drop: bool, fate: str) -> None:
-    asyncio.run(silenced(place, drop=drop))
+    now = datetime.now(UTC)
+    place.ask(began)
+    ours = AddSilence(now, now + timedelta(days=9), {"kinds": ["price"]}, "party", drop)
+    place.ask(lambda store: store.apply(ours))
 
     assert place.run_ok("routes", "test", *RISE).splitlines()[-1].startswith(fate)
     assert place.run_ok("routes", "test", "--kind", "new").splitlines()[-1] == "  team: sent now"

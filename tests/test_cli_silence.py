@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from command_line import CANARY, Place
-from stored import commit, record
+from stored import began
 from watcher.config.routes import MatchSettings
 from watcher.config.rules import parse_silence
 from watcher.store.requests import AddSilence, EndSilence
-from watcher.store.store import open_store
+from watcher.store.store import Store, open_store
 from watcher.store.values import StoredSilence
 
 WHY = ("--for", "3d", "--reason", "they try prices")
@@ -21,21 +21,8 @@ WHY = ("--for", "3d", "--reason", "they try prices")
 
 @pytest.fixture
 def place(place: Place) -> Place:
-    asyncio.run(remember(place))
+    place.ask(began)
     return place
-
-
-async def remember(place: Place) -> None:
-    async with open_store(place.state) as store:
-        await store.record(commit(baseline=(record(),)))
-
-
-def stored(place: Place) -> tuple[StoredSilence, ...]:
-    async def ask() -> tuple[StoredSilence, ...]:
-        async with open_store(place.state) as store:
-            return await store.silences()
-
-    return asyncio.run(ask())
 
 
 @pytest.mark.parametrize(
@@ -61,7 +48,7 @@ def test_a_silence_is_stored_as_a_configuration_would_write_it(
 ) -> None:
     said = place.run_ok("silence", "add", *asked, *WHY)
 
-    (silence,) = stored(place)
+    (silence,) = place.ask(Store.silences)
     assert silence.spec == match
     assert silence.until_at - silence.since_at == timedelta(days=3)
     assert (silence.reason, silence.dropping) == ("they try prices", False)
@@ -72,7 +59,7 @@ def test_a_silence_is_stored_as_a_configuration_would_write_it(
 
 def test_a_silence_that_drops_says_so(place: Place) -> None:
     assert "is dropped" in place.run_ok("silence", "add", "--model", "*", "--drop", *WHY)
-    assert stored(place)[0].dropping
+    assert place.ask(Store.silences)[0].dropping
 
 
 @pytest.mark.parametrize(
@@ -100,7 +87,7 @@ def test_what_makes_no_sense_is_said_in_the_words_of_the_configuration(
 
     assert (result.exit_code, result.stdout) == (2, "")
     assert complaint in result.stderr
-    assert stored(place) == ()
+    assert place.ask(Store.silences) == ()
 
 
 def test_several_mistakes_are_said_at_once(place: Place) -> None:
@@ -111,15 +98,6 @@ def test_several_mistakes_are_said_at_once(place: Place) -> None:
         "--kind",
         "--model",
     ]
-
-
-def test_without_a_memory_there_is_nothing_to_silence(place: Place) -> None:
-    place.state.unlink()
-
-    result = place.run("silence", "add", "--all", *WHY)
-    assert result.exit_code == 1
-    assert "there is no state yet" in result.stderr
-    assert not place.state.exists()
 
 
 def test_silences_are_listed_until_they_are_over(place: Place) -> None:
@@ -202,5 +180,5 @@ def test_a_silence_of_another_version_that_is_not_understood_holds_nothing_back(
 def test_the_matcher_that_is_stored_is_one_that_a_route_may_have(place: Place) -> None:
     place.run_ok("silence", "add", "--kind", "price", "--min-change", "5%", *WHY)
 
-    spec = stored(place)[0].spec
+    spec = place.ask(Store.silences)[0].spec
     assert MatchSettings.model_validate(spec).model_dump(exclude_defaults=True).keys() == set(spec)
