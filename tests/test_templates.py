@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
 from build import row
+from samples import flood
 from watcher.catalog.changes import Kind, ModelChange, RecordedChange
 from watcher.catalog.record import DOCUMENTED_USD_PER_CREDIT, Model, parse_record
 from watcher.render.email import html_to_text
@@ -82,16 +83,6 @@ def moved(name: str, price: str = "95", **wire: Any) -> ModelChange:
         for p in ("68.5", price)
     )
     return ModelChange((Kind.PRICE_UP,), before, after)
-
-
-def flood(count: int) -> list[Content]:
-    ugly = ["@everyone ", "<b>&amp;", "\U0001f600", "a_b*c~d|`[x](y)", "中", "{{ title }}{% raw %}"]
-    return [
-        RecordedChange(
-            n, AT, moved(f"{ugly[n % 6] * 30}{n % 97}, {n} {ugly[n % 5] * 9}", f"{70 + n}")
-        )
-        for n in range(1, count + 1)
-    ]
 
 
 # What a template cannot do
