@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from email import message_from_bytes, policy
 from random import Random
+from typing import Any
 
 import pytest
 
@@ -232,7 +233,7 @@ async def live_by_the_hour(place: Place, begun: datetime) -> list[tuple[str, dat
         await store.record(commit(begun, baseline=tuple(record(name) for name in names)))
         for hour in range(1, 120):
             clock[0] = begun + timedelta(hours=hour)
-            changes = [some_change(it, rng) for it in await known(store) if rng.random() < 0.1]
+            changes = [some_change(it, rng) for it in await on_sale(store) if rng.random() < 0.1]
             histories = await store.histories({it.model_id for it in changes if it.model_id})
             plans = [
                 plan(it, rules.routing, now=clock[0], history=histories[it.model_id or 0])
