@@ -1,5 +1,5 @@
-"""Apprise: one receiver, one send, one outcome.
+"""Receivers: one send, one outcome, by a process of its own.
 
-Apprise is imported inside functions: loading all of its some 180 services takes 9 MiB and a quarter
-of a second, which `--help` and a watcher without receivers need not spend.
+The watcher itself uses `receiver`, `client`, `outcome` and what is pure of `formats`. The rest
+loads Apprise and is imported in the sender alone.
 """

@@ -1,6 +1,7 @@
 """What a service shows: its formats, its size limits, and plain text where a markup fits no more.
 
-Apprise says only some of this. A message is fixed before it is first tried, and its receiver may be
+Apprise says only some of this. What takes a plugin is called where Apprise is loaded, in a fork of
+the sender; the rest, anywhere. A message is fixed before it is first tried, and its receiver may be
 another service by the time of a later try, or the program another version: `plain_text` therefore
 never fails, and gives the body as it is in the worst case.
 """
@@ -10,6 +11,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass
+from datetime import timedelta
 from enum import StrEnum
 from html import unescape
 from typing import Any, TypeAlias
@@ -25,8 +27,6 @@ LONGEST_TITLE = 150
 SLACK_BLOCKS = 9000
 DISCORD_DESCRIPTION = 4096
 DISCORD_TITLE = 256
-# What empty lines need at Telegram; see `wire.adapted`.
-TELEGRAM_EMPTY_LINES = 128
 # Gmail cuts a mail off at 102 kB.
 LONGEST_MAIL = 95_000
 # What servers take in one request unless configured otherwise.
@@ -63,6 +63,14 @@ class Format(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Preview:
+    """What would go out: the body of a request, a whole mail, or what Apprise would be handed."""
+
+    content: bytes
+    content_type: str
+
+
+@dataclass(frozen=True, slots=True)
 class _MaxSizes:
     """The most characters of a title, a body, and a section of the body."""
 
@@ -71,15 +79,11 @@ class _MaxSizes:
     section: int | None = None
 
 
-def choose_format(plugin: Plugin, wanted: Format) -> Format:
+def choose_format(plugin: Plugin, wanted: Format, in_url: str | None) -> Format:
     """What the configuration asks for, otherwise what the URL does where the service takes it."""
-    if wanted is not Format.AUTO:
+    if wanted is not Format.AUTO or in_url not in set(Format):
         return wanted
-    asked = plugin._format_override  # noqa: SLF001 - where Apprise keeps `?format=`
-    if asked is None and plugin.notify_format != type(plugin).notify_format:
-        asked = plugin.notify_format
-    in_url = Format.AUTO if asked is None else Format(asked.value)
-    return Format.AUTO if format_problem(plugin, in_url) else in_url
+    return Format.AUTO if format_problem(plugin, Format(in_url)) else Format(in_url)
 
 
 def format_problem(plugin: Plugin, wanted: Format) -> str | None:
@@ -92,15 +96,15 @@ def format_problem(plugin: Plugin, wanted: Format) -> str | None:
     return f"is of a service that takes no {wanted} (format: auto, {taken})"
 
 
-def prepare_service(plugin: Plugin, wanted: Format) -> Service:
-    """Set the plugin's format, and give what rendering must know of its service.
+def describe_service(plugin: Plugin, wanted: Format) -> Service:
+    """What rendering must know of a plugin's service.
 
     A body and a title within these limits fit together: nothing is cut on the way.
     """
     markup = _markup(plugin, wanted)
-    _set_format(plugin, markup)
     sizes = _max_sizes(plugin, markup)
-    return Service(service_name(plugin), markup, sizes.body, sizes.title, sizes.section)
+    pace = timedelta(seconds=type(plugin).request_rate_per_sec)
+    return Service(service_name(plugin), markup, sizes.body, sizes.title, sizes.section, pace)
 
 
 def service_name(plugin: Plugin) -> str:
@@ -117,15 +121,20 @@ def is_mail(plugin: Plugin) -> bool:
     return service_name(plugin) in _MAIL_SERVICES
 
 
-def text_limit(plugin: Plugin) -> int:
-    """How long a plain text may be."""
-    return _max_text_sizes(plugin).body
+def fitted_text(plugin: Plugin, title: str, text: str) -> str:
+    """As much of a plain text as the service takes beside a title."""
+    sizes = _max_text_sizes(plugin)
+    # Where there are no titles, what was stored with one has it as its first line.
+    heading = len(f"{title}\n") if title and not sizes.title else 0
+    return shorten_text(text, sizes.body - heading)
 
 
 def _shown_formats(plugin: Plugin) -> frozenset[str]:
     """The formats beside plain text that a service shows as such."""
     name = service_name(plugin)
-    declared = {form.value for form in plugin._formats()} - {"text"}  # noqa: SLF001 - no other way
+    of_class = type(plugin).notify_format
+    forms = of_class if isinstance(of_class, tuple) else (of_class,)
+    declared = {str(getattr(form, "value", form)) for form in forms} - {"text"}
     if name in _RENDER_MARKDOWN:
         declared.add("markdown")
     return frozenset(declared)
@@ -167,11 +176,10 @@ def _best_markup(plugin: Plugin) -> Markup:
     return Markup.MARKDOWN if "markdown" in shown else Markup.TEXT
 
 
-def _set_format(plugin: Plugin, markup: Markup) -> None:
-    """Let only the text that is sent decide which of its formats a plugin uses."""
-    from apprise import NotifyFormat  # noqa: PLC0415 - see the package's docstring
+def set_markdown(plugin: Plugin, markup: Markup) -> None:
+    """Let a service that only renders Markdown where it is told so know what it gets."""
+    from apprise import NotifyFormat  # noqa: PLC0415 - loaded in a fork of the sender alone
 
-    plugin._format_override = None  # noqa: SLF001
     if service_name(plugin) in _RENDER_MARKDOWN:
         is_marked = markup is Markup.MARKDOWN
         plugin.notify_format = NotifyFormat.MARKDOWN if is_marked else NotifyFormat.TEXT
@@ -209,12 +217,10 @@ def _max_text_sizes(plugin: Plugin) -> _MaxSizes:
 
 def _reserved_length(plugin: Plugin) -> int:
     """How much of the body is needed for more than the text."""
-    if plugin.schema == "tgram":
-        return TELEGRAM_EMPTY_LINES
-    if plugin.schema == "discord" and plugin.ping:
-        # Apprise adds those whom the receiver's owner wants mentioned.
-        return len(plugin.ping_payload(" ".join(plugin.ping)).get("content", ""))
-    return 0
+    if plugin.schema != "discord" or not plugin.ping:
+        return 0
+    # A line that mentions those whom the receiver's owner names.
+    return len(plugin.ping_payload(" ".join(plugin.ping)).get("content", "")) + 1
 
 
 def parse_markup(name: str) -> Markup:

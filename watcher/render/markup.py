@@ -11,6 +11,7 @@ import html
 import re
 import unicodedata
 from dataclasses import dataclass
+from datetime import timedelta
 from enum import StrEnum
 from functools import lru_cache
 from urllib.parse import urlsplit
@@ -189,10 +190,11 @@ SLACK_SECTIONS = 40
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """What the service of one receiver takes: its markup, and how many characters of it.
+    """What the service of one receiver takes: its markup, how many characters of it, and how often.
 
     `body_limit` is for the body alone. A service without titles has a `title_limit` of 0: the body
-    then begins with the headline. A section is what stands between two blank lines.
+    then begins with the headline. A section is what stands between two blank lines. `pace` is the
+    shortest time between two messages.
     """
 
     name: str
@@ -200,6 +202,7 @@ class Service:
     body_limit: int
     title_limit: int
     section_limit: int | None
+    pace: timedelta = timedelta(0)
 
 
 @dataclass(frozen=True, slots=True)
