@@ -16,6 +16,7 @@ from benchmarks.figures import Figure, Unit
 from watcher.catalog.changes import Kind, ModelChange, RecordedChange
 from watcher.catalog.diff import diff_model
 from watcher.catalog.record import DOCUMENTED_USD_PER_CREDIT, Model, parse_record
+from watcher.notify.client import Sender
 from watcher.notify.receiver import TERMINAL, open_receiver
 from watcher.render.message import render
 from watcher.routing.match import Matcher, Pattern
@@ -54,7 +55,7 @@ ADDRESSES = (
 async def measure() -> AsyncIterator[Figure]:
     """One figure for each service, one for the routes, one for the year."""
     day = changes(MODELS)
-    for service in _services():
+    for service in await _services():
         spent = _cpu_of(lambda service=service: render(day, service, "7f3k2m9q"))
         what = f"rendering {MODELS} changes for {service.name}"
         yield Figure(NAME, what, spent * 1e3, Unit.MILLISECONDS, 50)
@@ -67,9 +68,11 @@ async def measure() -> AsyncIterator[Figure]:
     yield Figure(NAME, "replaying a year", spent, Unit.SECONDS, 2, note=note)
 
 
-def _services() -> tuple[Service, ...]:
-    named = (open_receiver(f"r{n}", url).service for n, url in enumerate(ADDRESSES))
-    return (*named, open_receiver("events", "json://localhost", "json").service, TERMINAL)
+async def _services() -> tuple[Service, ...]:
+    async with Sender() as sender:
+        wanted = [*((url, "auto") for url in ADDRESSES), ("json://localhost", "json")]
+        opened = [await open_receiver(sender, url, url, form) for url, form in wanted]
+        return (*(receiver.service for receiver in opened), TERMINAL)
 
 
 def _cpu_of(work: Callable[[], object]) -> float:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Self
 from aiohttp import web
 
 from torture.loopback import serve_http
-from watcher.notify.receiver import Outcome, Verdict
+from watcher.notify.outcome import Outcome, Verdict
 from watcher.render.markup import Markup, Service
 
 if TYPE_CHECKING:

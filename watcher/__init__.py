@@ -24,7 +24,9 @@ Where to look:
 - a key of the configuration: `config.settings`, for routes `config.routes`; `app` hands it to
   whoever uses it; a receiver's option: `config.settings` and `notify`
 - a service's own format: `render.markup` and `notify.formats` (its limits), `render.message`,
-  `render.email`
+  `render.email`; its request, where it is ours: its module in `notify`
+- sending: `notify.receiver` → `notify.client` (in the watcher) → `notify.sender` (a process) →
+  `notify.job` (a fork of it); what came of it: `notify.outcome`
 - a table of the database, a query: `store`; a command: its module in `cli`; a column of `models`
   or `changes`, a line of `status`: `cli.query`
 - an alarm: `monitor.alarms` (when), `render.words` (its words); what else an operator sees: the

@@ -7,7 +7,7 @@ What uses them once stands here, too: a poll with a round of sending, a sample t
 from __future__ import annotations
 
 import asyncio
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import chain
@@ -18,7 +18,9 @@ from typing import TYPE_CHECKING, TextIO
 from watcher.catalog.changes import Notice, NoticeKind, RecordedChange
 from watcher.config.rules import confirm_rules, parse_silence, routing_rules
 from watcher.kie.client import open_client
-from watcher.notify.receiver import Outcome, TerminalReceiver, Verdict, open_receiver
+from watcher.notify.client import Sender
+from watcher.notify.outcome import Outcome, Verdict
+from watcher.notify.receiver import TerminalReceiver, open_receiver
 from watcher.observer import NOBODY, Observer
 from watcher.outbox import Batcher, MessageRules, Outbox, new_alert_id
 from watcher.poller import Poller, PollRules
@@ -71,16 +73,24 @@ async def check(
     settings: Settings,
     *,
     terminal: TextIO,
+    sender: Sender | None = None,
     now: Callable[[], datetime] = utc_now,
     rng: Random | None = None,
 ) -> CheckReport:
-    """One poll and one round of delivery. Raises `StateError` where the state cannot be used."""
-    receivers = open_receivers(settings, terminal)
+    """One poll and one round of delivery.
+
+    `sender` is one that is open. Raises `StateError` where the state cannot be used, and
+    `SenderError` where no receiver can be opened.
+    """
     rng = rng or SystemRandom()
-    async with (
-        open_store(settings.state.path) as store,
-        open_parts(settings, store, receivers, now=now, rng=rng) as parts,
-    ):
+    async with AsyncExitStack() as stack:
+        if sender is None:
+            sender = await stack.enter_async_context(Sender())
+        receivers = await open_receivers(settings, terminal, sender)
+        store = await stack.enter_async_context(open_store(settings.state.path))
+        parts = await stack.enter_async_context(
+            open_parts(settings, store, receivers, now=now, rng=rng)
+        )
         # Left while another command held the state; no daemon may come to take them.
         await parts.outbox.take_requests()
         report = await parts.poller.poll()
@@ -94,6 +104,7 @@ async def try_receivers(
     names: Collection[str],
     *,
     terminal: TextIO,
+    sender: Sender,
     now: Callable[[], datetime] = utc_now,
     rng: Random | None = None,
 ) -> list[tuple[str, Outcome, timedelta]]:
@@ -103,7 +114,8 @@ async def try_receivers(
     """
     from watcher.wording import Known, word  # noqa: PLC0415 - loads what only messages need
 
-    wanted = [r for r in open_receivers(settings, terminal) if not names or r.name in names]
+    opened = await open_receivers(settings, terminal, sender)
+    wanted = [receiver for receiver in opened if not names or receiver.name in names]
     alert_id = new_alert_id(rng or SystemRandom())
     rules, at = message_rules(settings), now()
     sample = Batch((), (Notice(NoticeKind.SAMPLE, at, {}),))
@@ -184,15 +196,19 @@ async def open_parts(
         yield Parts(poller, outbox)
 
 
-def open_receivers(settings: Settings, terminal: TextIO) -> tuple[Receiver, ...]:
-    """The receivers configured; with none, the terminal."""
+async def open_receivers(
+    settings: Settings, terminal: TextIO, sender: Sender
+) -> tuple[Receiver, ...]:
+    """The receivers configured; with none, the terminal. Raises `SenderError`."""
     # From here on their secrets are in memory.
     forbid_core_dumps()
     if not settings.receivers:
         return (TerminalReceiver(terminal),)
     return tuple(
-        open_receiver(name, receiver.address.get_secret_value(), receiver.format)
-        for name, receiver in settings.receivers.items()
+        [
+            await open_receiver(sender, name, receiver.address.get_secret_value(), receiver.format)
+            for name, receiver in settings.receivers.items()
+        ]
     )
 
 

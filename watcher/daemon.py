@@ -24,6 +24,7 @@ from watcher.monitor.alarms import AlarmKind
 from watcher.monitor.direct import say_last_words, withdraw_last_words
 from watcher.monitor.heartbeat import open_heartbeat
 from watcher.monitor.monitor import Monitor
+from watcher.notify.client import Sender, SenderError
 from watcher.render.figures import counted
 from watcher.schedule import first_of
 from watcher.store.connection import UnusableError
@@ -77,20 +78,25 @@ async def run(
     reloads: Reloads | None = None,
     environment: Mapping[str, str] = MappingProxyType({}),
     receivers: tuple[Receiver, ...] | None = None,
+    sender: Sender | None = None,
     clock: Clock | None = None,
     rng: Random | None = None,
 ) -> None:
     """Poll, record and send until `stop` is set; what is under way then is finished or undone.
 
     `environment` says who supervises (`NOTIFY_SOCKET`, `WATCHDOG_USEC`); `receivers` stand in for
-    those of the settings. Raises `StateError` where the state cannot be used, and `ListenError`
-    where it cannot listen on `web.listen`.
+    those of the settings, and `sender` is one that is open. Raises `StateError` where the state
+    cannot be used, `SenderError` where no receiver can be opened, and `ListenError` where it cannot
+    listen on `web.listen`.
     """
     clock, rng = clock or Clock(), rng or SystemRandom()
     path = settings.state.path
-    # Before the state is locked: what is wrong with a receiver must not affect it.
-    first = Generation(settings, receivers or open_receivers(settings, terminal))
     async with AsyncExitStack() as stack:
+        if sender is None:
+            sender = await stack.enter_async_context(Sender())
+        # Before the state is locked: what is wrong with a receiver must not affect it.
+        opened = receivers or await open_receivers(settings, terminal, sender)
+        first = Generation(settings, opened)
         try:
             store = await stack.enter_async_context(open_store(path))
         except UnusableError as error:
@@ -102,7 +108,7 @@ async def run(
         )
         await monitor.restore(withdraw_last_words(path))
         await _open_pages(stack, monitor)
-        daemon = _Daemon(store, monitor, stop, reloads or Reloads(), terminal, clock, rng)
+        daemon = _Daemon(store, monitor, stop, reloads or Reloads(), terminal, sender, clock, rng)
         await daemon.run(first)
 
 
@@ -142,6 +148,7 @@ class _Daemon:
     stop: asyncio.Event
     reloads: Reloads
     terminal: TextIO
+    sender: Sender
     clock: Clock
     rng: Random
 
@@ -231,15 +238,19 @@ class _Daemon:
         """The next generation; `None` where the new configuration is refused."""
         self.monitor.supervisor.reloading()
         try:
-            # Reading, checking and opening receivers takes a moment that the loop need not wait.
+            # Reading and checking takes a moment that the loop need not wait.
             loaded = await asyncio.to_thread(self.reloads.load)
             change = compare(current.settings, loaded)
-            receivers = await asyncio.to_thread(open_receivers, change.settings, self.terminal)
+            receivers = await open_receivers(change.settings, self.terminal, self.sender)
         except ConfigError as error:
             mistakes = counted(len(error.problems), "mistake", "mistakes")
             problem = f"{mistakes}, the first: {error.problems[0]}"
             log.warning("config.refused", problems=[str(each) for each in error.problems])
             self.monitor.configured(problem)
+            return None
+        except SenderError as error:
+            log.warning("config.refused", problems=[str(error)])
+            self.monitor.configured(str(error))
             return None
         finally:
             self.monitor.supervisor.ready()

@@ -28,7 +28,7 @@ from watcher.store.values import MessageState
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from watcher.notify.receiver import Outcome
+    from watcher.notify.outcome import Outcome
 
 MODELS = 570
 SEED = 11

@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 
     from watcher.safe_text import Redactor
 
-# They log every failed send, with addresses in it; the outbox logs the same once, without them.
-_ONLY_AT_DEBUG = ("apprise", "urllib3", "requests")
 _FROM_WARNINGS_ON = ("asyncio", "aiohttp")
 _COLOURS = {"debug": "2", "warning": "33", "error": "31", "critical": "31"}
 
@@ -78,12 +76,9 @@ def _route_standard_logging(level: int) -> None:
     lowest = logging.DEBUG if level == logging.DEBUG else logging.WARNING
     relay = _ToStructlog(lowest)
     root = logging.getLogger()
-    # Apprise's logger does not pass on to the root: its DEBUG records are kept for outcomes.
-    for logger in (root, logging.getLogger("apprise")):
-        for old in [handler for handler in logger.handlers if isinstance(handler, _ToStructlog)]:
-            logger.removeHandler(old)
-        logger.addHandler(relay)
-    logging.getLogger("apprise").propagate = False
+    for old in [handler for handler in root.handlers if isinstance(handler, _ToStructlog)]:
+        root.removeHandler(old)
+    root.addHandler(relay)
     root.setLevel(lowest)
     for name in _FROM_WARNINGS_ON:
         logging.getLogger(name).setLevel(lowest)
@@ -94,8 +89,6 @@ class _ToStructlog(logging.Handler):
     """Hands a record of the standard library to structlog, where everything is redacted."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        if record.name.partition(".")[0] in _ONLY_AT_DEBUG and self.level > logging.DEBUG:
-            return
         try:
             log = structlog.get_logger(source=record.name)
             log.log(_standard_level(record.levelno), _text(record), exc_info=record.exc_info)

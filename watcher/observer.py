@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from watcher.catalog.changes import Notice, RecordedChange
-    from watcher.notify.receiver import Outcome
+    from watcher.notify.outcome import Outcome
     from watcher.store.values import PollOutcome
 
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from watcher.notify.receiver import Verdict
+from watcher.notify.outcome import Verdict
 from watcher.observer import NOBODY, Observer, SendAttempt
 from watcher.routing.calendar import quiet_until
 from watcher.routing.release import release
@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     from datetime import datetime
     from random import Random
 
-    from watcher.notify.receiver import Outcome, Receiver
+    from watcher.notify.outcome import Outcome
+    from watcher.notify.receiver import Receiver
     from watcher.render.markup import Service
     from watcher.routing.release import Batch, Release
     from watcher.routing.rules import RoutingRules, Silence
@@ -42,7 +43,7 @@ log = structlog.get_logger()
 # No vowels: an id never spells a word; no 0/o, 1/l: it can be read out.
 _ALERT_ID_LETTERS = "23456789bcdfghjkmnpqrstvwxyz"
 _ALERT_ID_LENGTH = 8
-# One round: batch, render, wait for a free thread of Apprise's pool, send (30 s at most), mark.
+# One round: batch, word, draw, wait for a place, send a message and its picture, mark.
 LONGEST_ROUND = timedelta(minutes=5)
 # What is due by the clock must not make a task spin.
 _SHORTEST_WAIT = timedelta(seconds=0.1)
@@ -210,6 +211,7 @@ class Outbox:
         self._pace = pace
         self._news = {receiver.name: asyncio.Event() for receiver in receivers}
         self._failing: set[str] = set()
+        self._sent_at: dict[str, datetime] = {}
         self._unmarked: dict[str, _Answer] = {}
 
     def wake(self) -> None:
@@ -243,7 +245,9 @@ class Outbox:
                 return None, wait
         now = self._now()
         resumes_at = self._batcher.resumes_at(receiver.name, message, now)
-        wait = max(_time_until_due(message, now), resumes_at - now)
+        wait = max(
+            _time_until_due(message, now), resumes_at - now, self._time_until_pace(receiver, now)
+        )
         if wait > timedelta(0):
             return None, wait
         return await self._attempt(receiver, message)
@@ -298,7 +302,12 @@ class Outbox:
     async def _one_round(self, receiver: Receiver) -> tuple[Outcome, ...]:
         outcomes: list[Outcome] = []
         while True:
-            outcome, _ = await self.deliver(receiver)
+            outcome, wait = await self.deliver(receiver)
+            if outcome is None and wait is not None and wait <= receiver.service.pace:
+                await asyncio.sleep(wait / self._pace / timedelta(seconds=1))
+                # The pause is over, whatever the clock says by now.
+                self._sent_at.pop(receiver.name, None)
+                continue
             if outcome is None:
                 return tuple(outcomes)
             outcomes.append(outcome)
@@ -341,8 +350,17 @@ class Outbox:
             message.title, message.body, message.alert_id, message.markup, picture
         )
         took = timedelta(seconds=perf_counter() - started)
+        self._sent_at[receiver.name] = self._now()
         answer = self._unmarked[receiver.name] = _Answer(message.id, outcome, took)
         return answer
+
+    def _time_until_pace(self, receiver: Receiver, now: datetime) -> timedelta:
+        """How long until the receiver's service takes another message."""
+        sent_at = self._sent_at.get(receiver.name)
+        # Later than now it was sent by a clock that was set back since.
+        if sent_at is None or sent_at > now:
+            return timedelta(0)
+        return sent_at + receiver.service.pace - now
 
     def _is_given_up(self, message: StoredMessage, outcome: Outcome) -> bool:
         if outcome.verdict is Verdict.RETRY:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from watcher.config.settings import LogLevel, Settings
+    from watcher.notify.client import Sender
     from watcher.store.queries import Reader
 
 
@@ -32,13 +33,16 @@ class GlobalOptions:
     config_file: Path | None = None
 
 
-def load_settings(options: GlobalOptions) -> Settings:
-    """The whole configuration, receivers checked. Raises `ConfigError` with all that is wrong."""
+def load_settings(options: GlobalOptions, sender: Sender) -> Settings:
+    """The whole configuration, receivers checked by the sender. For a thread beside its loop's.
+
+    Raises `ConfigError` with all that is wrong, and `SenderError`.
+    """
     from watcher.config.loading import find_file, load
-    from watcher.notify.addresses import check_url
     from watcher.wording import check_template
 
-    return load(find_file(options.config_file, os.environ), os.environ, check_url, check_template)
+    file = find_file(options.config_file, os.environ)
+    return load(file, os.environ, sender.check_url, check_template)
 
 
 def load_settings_leniently(options: GlobalOptions) -> Settings:

@@ -107,8 +107,9 @@ def _failure_for(error: Exception) -> CommandFailure | None:
     if isinstance(error, StateError):
         return failed(str(error))
     from watcher.kie.responses import SourceError
+    from watcher.notify.client import SenderError
 
-    if isinstance(error, SourceError):
+    if isinstance(error, SourceError | SenderError):
         return failed(str(error))
     from watcher.config.addresses import ListenError
 

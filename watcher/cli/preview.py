@@ -1,6 +1,7 @@
 """The command `preview`: a message as it would be sent, before anybody gets it.
 
-Nothing is sent: whatever would leave the machine is caught.
+Nothing is sent: what makes a message of the services of our own makes it without sending it, and of
+the others it is shown what Apprise would be handed.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from watcher.config.settings import Settings
-    from watcher.notify.wire import CapturedSend
+    from watcher.notify.formats import Preview
     from watcher.render.markup import Service
     from watcher.render.message import Message
     from watcher.routing.simulate import SimulatedMessage, Simulation
@@ -47,25 +48,17 @@ DEFAULT_SINCE = "7d"
 # Enough for every digest, weekly or monthly, and for flapping that goes on.
 MOST_STEPS = 100
 
-_FILE_ENDINGS = (
-    ("cloudevents", ".json"),
-    ("json", ".json"),
-    ("x-www-form-urlencoded", ".form"),
-    ("multipart", ".multipart"),
-    ("html", ".html"),
-    ("xml", ".xml"),
-    ("rfc822", ".eml"),
-)
+_FILE_ENDINGS = (("apprise", ".apprise.json"), ("json", ".json"), ("rfc822", ".eml"))
 
 
 @dataclass(frozen=True, slots=True)
 class PreviewedMessage:
-    """One message, with its chart, and what the service would have got, where that is known."""
+    """One message, with its chart, and what would go out, where that is known."""
 
     message: Message
     service: Service
     chart: bytes | None
-    sent: tuple[CapturedSend, ...]
+    sent: Preview | None
 
     @property
     def text(self) -> str:
@@ -86,7 +79,7 @@ class PreviewedMessage:
     "--out",
     type=click.Path(path_type=Path, file_okay=False),
     metavar="DIR",
-    help="Write files there: the text, and exactly what would be sent.",
+    help="Write files there: the text, and what would be sent.",
 )
 @click.pass_obj
 def preview(
@@ -95,9 +88,9 @@ def preview(
     """Show what a receiver would get, without sending it.
 
     It is what the receiver would get now if nothing had been sent to it since then; quiet hours
-    and silences are ignored. It is printed as text. With --out, files hold that text, its chart,
-    and what would go over the wire: for e-mail the letter (.eml) and its HTML. Treat these as
-    secret: some services have their tokens in the message.
+    and silences are ignored. It is printed as text. With --out, files hold that text, its chart
+    and, for Slack, Discord, Telegram, ntfy, e-mail (.eml, and its HTML) and JSON, exactly what
+    would be sent; for other services the title and the body that Apprise is handed (.apprise.json).
     """
     if sample and since is not None:
         raise BadUsage("give --since or --sample, not both")
@@ -107,9 +100,7 @@ def preview(
     start_log(settings, minimum_level="warning")
     if since is None:
         since = datetime.now(UTC) - parse_duration(DEFAULT_SINCE)
-    previewed = asyncio.run(
-        _sample(settings, receiver) if sample else _since(options, settings, receiver, since)
-    )
+    previewed = asyncio.run(_previewed(options, settings, receiver, None if sample else since))
     if not previewed:
         say(f"{receiver} would get nothing.")
     elif out is None:
@@ -121,8 +112,21 @@ def preview(
         _write(previewed, receiver, out)
 
 
-async def _sample(settings: Settings, name: str) -> list[PreviewedMessage]:
+async def _previewed(
+    options: GlobalOptions, settings: Settings, name: str, since: datetime | None
+) -> list[PreviewedMessage]:
+    """What a receiver would get: of what happened since a time, or (`None`) a made-up alert."""
     from watcher.app import message_rules
+    from watcher.notify.client import Sender
+
+    async with Sender() as sender:
+        receivers = Receivers(settings, message_rules(settings), sender)
+        if since is None:
+            return [await _sample(receivers, name)]
+        return await _since(options, receivers, name, since)
+
+
+async def _sample(receivers: Receivers, name: str) -> PreviewedMessage:
     from watcher.catalog.changes import Notice, NoticeKind
     from watcher.routing.release import Batch
     from watcher.routing.simulate import SimulatedMessage
@@ -130,17 +134,14 @@ async def _sample(settings: Settings, name: str) -> list[PreviewedMessage]:
 
     now = datetime.now(UTC)
     batch = Batch((), (Notice(NoticeKind.SAMPLE, now, {}),))
-    receivers = Receivers(settings, message_rules(settings))
-    return [await _preview(receivers, SimulatedMessage(name, now, batch), Known({}))]
+    return await _preview(receivers, SimulatedMessage(name, now, batch), Known({}))
 
 
 async def _since(
-    options: GlobalOptions, settings: Settings, name: str, since: datetime
+    options: GlobalOptions, receivers: Receivers, name: str, since: datetime
 ) -> list[PreviewedMessage]:
-    from watcher.app import message_rules
     from watcher.routing.simulate import Simulation
 
-    receivers = Receivers(settings, message_rules(settings))
     rules = replace(receivers.rules.routing, quiet=())
     async with open_state(options) as reader:
         past = await read_past(reader, since)
@@ -169,27 +170,17 @@ def _run_until_empty(simulation: Simulation) -> Iterator[SimulatedMessage]:
 async def _preview(
     receivers: Receivers, simulated: SimulatedMessage, known: Known
 ) -> PreviewedMessage:
-    from watcher.config.field_types import TERMINAL_RECEIVER
-    from watcher.notify.wire import capture_sends
+    from watcher.notify.receiver import ServiceReceiver
     from watcher.wording import draw, word
 
     name, batch, at = simulated.receiver, simulated.batch, simulated.at
-    receiver, form = receivers.get(name), receivers.form(name)
+    receiver, form = await receivers.get(name), await receivers.form(name)
     message = await word(batch, form, known, alert_id=PLACEHOLDER_ALERT_ID, now=at)
     chart = await draw(batch, form, known, at)
-    if receiver is None or name == TERMINAL_RECEIVER:
-        return PreviewedMessage(message, form.service, chart, ())
-    with capture_sends() as unsent:
-        await receiver.send(message.title, message.body, PLACEHOLDER_ALERT_ID, picture=chart)
-    sent = tuple(one for one in unsent if _is_the_message(one))
+    sent = None
+    if isinstance(receiver, ServiceReceiver):
+        sent = await receiver.preview(message.title, message.body, PLACEHOLDER_ALERT_ID, chart)
     return PreviewedMessage(message, form.service, chart, sent)
-
-
-def _is_the_message(unsent: CapturedSend) -> bool:
-    """Whether it is not what some services want first, such as a login."""
-    from watcher.notify.wire import MAIL_TYPE
-
-    return unsent.content_type == MAIL_TYPE or PLACEHOLDER_ALERT_ID.encode() in unsent.content
 
 
 def _write(previewed: list[PreviewedMessage], receiver: str, out: Path) -> None:
@@ -206,33 +197,14 @@ def _write(previewed: list[PreviewedMessage], receiver: str, out: Path) -> None:
 
 def _files(previewed: PreviewedMessage) -> Iterator[tuple[str, bytes]]:
     yield ".txt", previewed.text.encode()
-    several = len(previewed.sent) > 1
-    for number, unsent in enumerate(previewed.sent, start=1):
-        mark = f".{number}" if several else ""
-        yield f"{mark}{_ending(unsent)}", unsent.content
-    if (page := _html_page(previewed)) is not None:
-        yield ".html", page
+    if previewed.sent is not None:
+        kind, content = previewed.sent.content_type, previewed.sent.content
+        ending = next((ending for word, ending in _FILE_ENDINGS if word in kind), ".bin")
+        yield ending, content
+        if ending == ".eml" and (page := _html_part(content)):
+            yield ".html", page
     if previewed.chart is not None:
         yield ".png", previewed.chart
-
-
-def _ending(unsent: CapturedSend) -> str:
-    kind = unsent.content_type.partition(";")[0]
-    return next((ending for word, ending in _FILE_ENDINGS if word in kind), ".bin")
-
-
-def _html_page(previewed: PreviewedMessage) -> bytes | None:
-    """The HTML of an e-mail."""
-    from watcher.notify.formats import parse_json_object
-    from watcher.notify.wire import MAIL_TYPE
-    from watcher.render.markup import Markup
-
-    for unsent in previewed.sent:
-        if unsent.content_type == MAIL_TYPE and (page := _html_part(unsent.content)):
-            return page
-    if previewed.service.markup is Markup.EMAIL:
-        return str(parse_json_object(previewed.message.body).get("html", "")).encode()
-    return None
 
 
 def _html_part(letter: bytes) -> bytes | None:

@@ -9,9 +9,9 @@ import asyncio
 import os
 import signal
 import sys
-import threading
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING
 
 import click
@@ -43,12 +43,7 @@ def run(options: GlobalOptions, rebuild: bool) -> None:
     Without a configuration it watches Kie.ai with the defaults and prints alerts here. SIGTERM
     and SIGINT (Ctrl-C) let it finish what it is storing or sending, and stop it within seconds.
     """
-    settings = load_settings(options)
-    start_log(settings)
-    if rebuild:
-        _rebuild(settings)
-    asyncio.run(_run(options, settings))
-    _exit_despite_hanging_sends()
+    asyncio.run(_run(options, rebuild=rebuild))
 
 
 @click.command(epilog="Example: */10 * * * *  cd /var/lib/kie-watcher && kie-watcher check")
@@ -61,14 +56,9 @@ def check(options: GlobalOptions, rebuild: bool) -> None:
     for confirmation carries over to the next run. Exit 1 if the poll failed or a message was not
     accepted.
     """
-    settings = load_settings(options)
-    # Each run would otherwise log its one poll, and cron would mail that line every time.
-    start_log(settings, minimum_level="warning")
-    if rebuild:
-        _rebuild(settings)
-    report = asyncio.run(_check(settings))
+    report, has_receivers = asyncio.run(_check(options, rebuild=rebuild))
     # Without receivers, the alert that was just printed says the same.
-    if settings.receivers:
+    if has_receivers:
         _print_news(report)
     if sys.stdout.isatty():
         say(_poll_line(report))
@@ -105,19 +95,41 @@ def demo(speed: float) -> None:
         raise click.exceptions.Exit(FAILED)
 
 
-async def _run(options: GlobalOptions, settings: Settings) -> None:
+async def _run(options: GlobalOptions, *, rebuild: bool) -> None:
     from watcher.daemon import Reloads, run
+    from watcher.notify.client import Sender
 
     stop = asyncio.Event()
-    reloads = Reloads(load=lambda: load_settings(options), configure_log=start_log)
-    with _stop_on_signals(stop), _reload_on_signal(reloads.requested):
-        await run(settings, stop=stop, terminal=sys.stdout, reloads=reloads, environment=os.environ)
+    async with Sender() as sender:
+        reloads = Reloads(load=partial(load_settings, options, sender), configure_log=start_log)
+        settings = await asyncio.to_thread(reloads.load)
+        start_log(settings)
+        if rebuild:
+            _rebuild(settings)
+        with _stop_on_signals(stop), _reload_on_signal(reloads.requested):
+            await run(
+                settings,
+                stop=stop,
+                terminal=sys.stdout,
+                reloads=reloads,
+                environment=os.environ,
+                sender=sender,
+            )
 
 
-async def _check(settings: Settings) -> CheckReport:
+async def _check(options: GlobalOptions, *, rebuild: bool) -> tuple[CheckReport, bool]:
+    """The report, and whether there are receivers."""
     from watcher import app
+    from watcher.notify.client import Sender
 
-    return await app.check(settings, terminal=sys.stdout)
+    async with Sender() as sender:
+        settings = await asyncio.to_thread(load_settings, options, sender)
+        # Each run would otherwise log its one poll, and cron would mail that line every time.
+        start_log(settings, minimum_level="warning")
+        if rebuild:
+            _rebuild(settings)
+        report = await app.check(settings, terminal=sys.stdout, sender=sender)
+        return report, bool(settings.receivers)
 
 
 async def _demo(speed: float) -> DemoReport:
@@ -126,19 +138,6 @@ async def _demo(speed: float) -> DemoReport:
     stop = asyncio.Event()
     with _stop_on_signals(stop):
         return await play(speed, terminal=sys.stdout, stop=stop)
-
-
-def _exit_despite_hanging_sends() -> None:
-    """End the process even if a send hangs: it would not end before the thread of that send.
-
-    Everything is stored by now, and what was not accepted is sent again after the next start.
-    """
-    others = [it for it in threading.enumerate() if it is not threading.main_thread()]
-    if any(not thread.daemon for thread in others):
-        for stream in (sys.stdout, sys.stderr):
-            with suppress(OSError, ValueError):
-                stream.flush()
-        os._exit(0)
 
 
 @contextmanager
@@ -193,7 +192,7 @@ def _poll_line(report: CheckReport) -> str:
 
 def _failures(report: CheckReport) -> Iterator[str]:
     """What failed, a line for each thing."""
-    from watcher.notify.receiver import Verdict
+    from watcher.notify.outcome import Verdict
 
     if not report.poll.outcome.is_good:
         yield f"poll {report.poll.outcome.value}: {report.poll.why}"

@@ -20,8 +20,11 @@ from watcher.cli.options import GlobalOptions, load_settings, start_log, state_p
 from watcher.cli.output import FAILED, failed, say, seconds, unknown_receiver
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import timedelta
+
     from watcher.config.settings import Settings
-    from watcher.notify.receiver import Outcome
+    from watcher.notify.outcome import Outcome
 
 PRIVATE = 0o600
 
@@ -59,10 +62,10 @@ def validate(options: GlobalOptions) -> None:
     """
     from watcher.config.loading import find_file
 
-    settings = load_settings(options)
+    settings, services = asyncio.run(_validate(options))
     file = find_file(options.config_file, os.environ)
     say(f"{file}: good" if file else "No configuration file: the defaults")
-    for line in _summary(settings):
+    for line in _summary(settings, services):
         say(f"  {line}")
 
 
@@ -75,30 +78,46 @@ def test_notify(options: GlobalOptions, receivers: tuple[str, ...]) -> None:
     It goes to each RECEIVER named (default: to all). One line says for each whether it was
     accepted, or why not, and how long it took. Exit 1 if any failed.
     """
-    from watcher.app import try_receivers
-    from watcher.notify.receiver import Verdict
+    from watcher.notify.outcome import Verdict
 
-    settings = load_settings(options)
-    for name in receivers:
-        if name not in settings.receivers:
-            raise unknown_receiver(name, settings.receivers)
-    start_log(settings, minimum_level="warning")
-    tried = asyncio.run(try_receivers(settings, receivers, terminal=sys.stdout))
+    tried = asyncio.run(_try(options, receivers))
     for name, outcome, took in tried:
         say(f"{name}: {_outcome_text(outcome)} ({seconds(took)})")
     if not all(outcome.verdict is Verdict.ACCEPTED for _, outcome, _ in tried):
         raise click.exceptions.Exit(FAILED)
 
 
-def _summary(settings: Settings) -> list[str]:
+async def _validate(options: GlobalOptions) -> tuple[Settings, dict[str, str]]:
+    """The configuration, and the service of each of its receivers."""
+    from watcher.app import open_receivers
+    from watcher.notify.client import Sender
+
+    async with Sender() as sender:
+        settings = await asyncio.to_thread(load_settings, options, sender)
+        opened = await open_receivers(settings, sys.stdout, sender) if settings.receivers else ()
+        return settings, {receiver.name: receiver.service.name for receiver in opened}
+
+
+async def _try(
+    options: GlobalOptions, receivers: tuple[str, ...]
+) -> list[tuple[str, Outcome, timedelta]]:
+    """Send a sample alert to some receivers, or to all."""
+    from watcher.app import try_receivers
+    from watcher.notify.client import Sender
+
+    async with Sender() as sender:
+        settings = await asyncio.to_thread(load_settings, options, sender)
+        for name in receivers:
+            if name not in settings.receivers:
+                raise unknown_receiver(name, settings.receivers)
+        start_log(settings, minimum_level="warning")
+        return await try_receivers(settings, receivers, terminal=sys.stdout, sender=sender)
+
+
+def _summary(settings: Settings, services: Mapping[str, str]) -> list[str]:
     from watcher.catalog.changes import Kind
     from watcher.config.durations import duration_text
-    from watcher.notify.receiver import open_receiver
 
-    services = {
-        name: open_receiver(name, receiver.address.get_secret_value(), receiver.format).service.name
-        for name, receiver in settings.receivers.items()
-    }
     receivers = ", ".join(f"{name} ({service})" for name, service in services.items())
     windows = (f"{it.name} {it.from_:%H:%M}-{it.to:%H:%M}" for it in settings.quiet_hours)
     summary = {
@@ -115,7 +134,7 @@ def _summary(settings: Settings) -> list[str]:
 
 
 def _outcome_text(outcome: Outcome) -> str:
-    from watcher.notify.receiver import Verdict
+    from watcher.notify.outcome import Verdict
 
     match outcome.verdict:
         case Verdict.ACCEPTED:

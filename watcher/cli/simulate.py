@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from watcher.catalog.changes import Change, Kind, Notice
     from watcher.catalog.record import Record
     from watcher.config.settings import Settings
+    from watcher.notify.client import Sender
     from watcher.notify.receiver import Receiver
     from watcher.outbox import MessageRules
     from watcher.render.markup import Service
@@ -73,30 +74,30 @@ class Receivers:
 
     settings: Settings
     rules: MessageRules
+    sender: Sender
     _opened: dict[str, Receiver | None] = field(default_factory=dict)
 
-    def get(self, name: str) -> Receiver | None:
+    async def get(self, name: str) -> Receiver | None:
         """The receiver itself; `None` where its address is out of reach or not valid."""
         if name not in self._opened:
-            self._opened[name] = self._open(name)
+            self._opened[name] = await self._open(name)
         return self._opened[name]
 
-    def form(self, name: str) -> MessageForm:
+    async def form(self, name: str) -> MessageForm:
         """How it gets its messages; as plain text where it cannot be opened."""
         from watcher.render.markup import Markup, Service
 
-        receiver = self.get(name)
+        receiver = await self.get(name)
         service = Service("text", Markup.TEXT, 1_000_000, 250, None)
         return self.rules.form(name, receiver.service if receiver else service)
 
-    def _open(self, name: str) -> Receiver | None:
+    async def _open(self, name: str) -> Receiver | None:
         from watcher.app import open_receivers
 
         one = {key: value for key, value in self.settings.receivers.items() if key == name}
+        wanted = self.settings.model_copy(update={"receivers": one})
         try:
-            (receiver,) = open_receivers(
-                self.settings.model_copy(update={"receivers": one}), sys.stdout
-            )
+            (receiver,) = await open_receivers(wanted, sys.stdout, self.sender)
         except ValueError:
             return None
         return receiver
@@ -502,16 +503,18 @@ async def _replay(
     options: GlobalOptions, tried: Settings, since: datetime, *, as_json: bool
 ) -> ReplaySummary:
     from watcher.app import message_rules
+    from watcher.notify.client import Sender
     from watcher.routing.simulate import Simulation
     from watcher.wording import charted, word
 
-    receivers, messages = Receivers(tried, message_rules(tried)), Counter[str]()
-    rules = receivers.rules.routing
-    async with open_state(options) as reader:
+    messages = Counter[str]()
+    async with Sender() as sender, open_state(options) as reader:
+        receivers = Receivers(tried, message_rules(tried), sender)
+        rules = receivers.rules.routing
         past = await read_past(reader, since)
         simulation = Simulation(rules, begun_at=since, silences=past.silences, prices=past.prices)
         for simulated in simulation.run(past.contents, datetime.now(UTC)):
-            batch, form = simulated.batch, receivers.form(simulated.receiver)
+            batch, form = simulated.batch, await receivers.form(simulated.receiver)
             known = await known_then(reader, simulated, past, rules.usage)
             message = await word(
                 batch, form, known, alert_id=PLACEHOLDER_ALERT_ID, now=simulated.at

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from watcher.monitor.alarms import Alarm, AlarmKind, Alarms
-from watcher.notify.receiver import Verdict
+from watcher.notify.outcome import Verdict
 from watcher.outbox import new_alert_id
 from watcher.render.message import render
 

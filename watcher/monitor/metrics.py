@@ -30,7 +30,7 @@ from watcher.catalog.changes import Kind
 from watcher.catalog.confirm import HoldReason
 from watcher.kie.responses import SourceReason
 from watcher.monitor.alarms import AlarmKind
-from watcher.notify.receiver import Verdict
+from watcher.notify.outcome import Verdict
 from watcher.observer import Observer
 from watcher.safe_text import one_line
 from watcher.store.values import PollOutcome

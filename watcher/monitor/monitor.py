@@ -22,7 +22,7 @@ from watcher.config.rules import alarm_rules
 from watcher.monitor.alarms import AlarmKind, Alarms
 from watcher.monitor.direct import notify_directly
 from watcher.monitor.systemd import Supervisor, Watchdog
-from watcher.notify.receiver import Verdict
+from watcher.notify.outcome import Verdict
 from watcher.observer import NOBODY, Observer
 from watcher.schedule import first_of
 from watcher.store.connection import StateError

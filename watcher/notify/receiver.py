@@ -114,9 +114,12 @@ class ServiceReceiver:
             await self._send_picture(picture, alert_id)
         return outcome
 
-    async def preview(self, title: str, body: str, alert_id: str) -> Preview:
-        """What `send` would send. Raises `SenderError`."""
-        request = self._request(title, body, alert_id, None, None)
+    async def preview(
+        self, title: str, body: str, alert_id: str, picture: bytes | None = None
+    ) -> Preview:
+        """What `send` would send, without a picture that goes after it. Raises `SenderError`."""
+        enclosed = picture if self.service.name == "mailto" else None
+        request = self._request(title, body, alert_id, None, enclosed)
         reply = await self._sender.ask({**request, "what": "preview"})
         if reply.content is None:
             raise SenderError(f"the message cannot be made now ({reply.ended})")
