@@ -129,7 +129,8 @@ def _route(many: Sequence[RecordedChange], rules: RoutingRules) -> int:
 
 async def _replay(news: Sequence[RecordedChange], rules: RoutingRules) -> float:
     """The CPU time of a year's messages, as `replay` makes them from what it has read."""
-    service = open_receiver("team", ADDRESSES[0]).service
+    async with Sender() as sender:
+        service = (await open_receiver(sender, "team", ADDRESSES[0])).service
     started = process_time()
     simulation = Simulation(rules, begun_at=BEGAN)
     for it in simulation.run(news, BEGAN + timedelta(days=365)):

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,7 +20,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--update-golden", action="store_true", help="rewrite tests/golden as it is")
 
 
-_LOGGERS = (None, "aiohttp", "apprise", "asyncio", "requests", "urllib3")
+_LOGGERS = (None, "aiohttp", "aiohttp.access", "aiosmtpd", "asyncio", "mail")
 
 
 @pytest.fixture(autouse=True)
@@ -37,6 +38,14 @@ def _restored_log() -> Iterator[None]:
         logger.setLevel(level)
         logger.handlers[:] = handlers
         logger.propagate = propagate
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _closed_courier() -> Iterator[None]:
+    yield
+    sending = sys.modules.get("sending")
+    if sending is not None and sending.courier.cache_info().currsize:
+        sending.courier().close()
 
 
 @pytest.fixture

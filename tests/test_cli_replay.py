@@ -22,7 +22,7 @@ from watcher.app import message_rules, open_receivers
 from watcher.catalog.changes import Kind, ModelChange, Notice, NoticeKind
 from watcher.cli.simulate import PLACEHOLDER_ALERT_ID
 from watcher.config.loading import load_leniently
-from watcher.notify.wire import capture_sends
+from watcher.notify.client import Sender
 from watcher.outbox import Batcher
 from watcher.routing.plan import plan
 from watcher.store.store import Store, open_store
@@ -172,8 +172,8 @@ async def outlast(place: Place, begun: datetime) -> list[StoredMessage]:
     # Nobody looks at its charts.
     rules = replace(message_rules(settings), charts=frozenset())
     clock, messages = [begun], []
-    (team,) = (it for it in open_receivers(settings, sys.stdout) if it.name == "team")
-    async with open_store(place.state) as store:
+    async with Sender() as sender, open_store(place.state) as store:
+        (team,) = await open_receivers(settings, sys.stdout, sender)
         batcher = Batcher(store, rules, now=lambda: clock[0], rng=Random(1))
         await store.record(
             commit(begun, baseline=(record("Kling 2.6, 1080p", credits=Decimal(100)),))
@@ -226,8 +226,8 @@ async def live_by_the_hour(place: Place, begun: datetime) -> list[tuple[str, dat
     settings, clock, told = load_leniently(place.path / "config.yaml", {}), [begun], []
     rules = message_rules(settings)
     rng = Random(5)
-    receivers = open_receivers(settings, sys.stdout)
-    async with open_store(place.state) as store:
+    async with Sender() as sender, open_store(place.state) as store:
+        receivers = await open_receivers(settings, sys.stdout, sender)
         batcher = Batcher(store, rules, now=lambda: clock[0], rng=Random(1))
         names = ("Kling 2.6, 1080p", "Kling 2.6, 720p", "Sora 3, 720p", "Veo 4, 4K")
         await store.record(commit(begun, baseline=tuple(record(name) for name in names)))
@@ -398,24 +398,16 @@ def test_what_makes_no_preview_is_bad_usage(place: Place, asked: list[str], comp
     assert complaint in result.stderr
 
 
-def test_the_doors_are_open_again_after_a_look(lived: Place) -> None:
-    import smtplib  # noqa: PLC0415
-
-    from urllib3.connectionpool import HTTPConnectionPool  # noqa: PLC0415
-
-    before = (HTTPConnectionPool.urlopen, smtplib.SMTP, smtplib.SMTP_SSL)
-    with capture_sends():
-        assert smtplib.SMTP is not before[1]
-    assert (HTTPConnectionPool.urlopen, smtplib.SMTP, smtplib.SMTP_SSL) == before
-
-
 SERVICES = {
     "slack": ("slack://T1JJ3T3L2/A1BRTD4JD/TIiajkdnlazkcOXrIdevi7FQ/#general", ".json"),
     "discord": ("discord://4174216298/JHMHI8qBe7bk2ZwO5U711o3dV_js", ".json"),
     "telegram": ("tgram://123456789:abcdefg_hijklmnop/12315544/", ".json"),
     "ntfy": ("ntfy://topic", ".json"),
-    "gotify": ("gotifys://hostname/aToken01", ".json"),
-    "pushover": ("pover://uuuuuuuuuuuuuuuuuuuuuuuuuuuuuu@aaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", ".form"),
+    "gotify": ("gotifys://hostname/aToken01", ".apprise.json"),
+    "pushover": (
+        "pover://uuuuuuuuuuuuuuuuuuuuuuuuuuuuuu@aaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
+        ".apprise.json",
+    ),
 }
 
 

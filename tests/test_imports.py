@@ -17,7 +17,11 @@ PURE = {"catalog", "routing", "render", "monitor.alarms", "store.values", "safe_
 APART = {"worker"}
 # Each I/O room, and the libraries that only it may touch.
 IO = {"kie", "store", "notify"}
-OWN_LIBRARIES = {"kie": {"aiohttp"}, "store": {"sqlite3"}, "notify": {"apprise"}}
+OWN_LIBRARIES = {
+    "kie": {"aiohttp"},
+    "store": {"sqlite3"},
+    "notify": {"apprise", "requests", "smtplib"},
+}
 CONFIG = {"config"}
 ORDER = {"poller", "outbox", "wording"}
 ROOTS = {"cli", "app", "daemon", "demo", "__main__"}
@@ -136,7 +140,7 @@ def test_the_simulator_knows_nothing_of_the_rest(path: Path) -> None:
     assert rooms(path) <= {"simulator"}
 
 
-@pytest.mark.parametrize("library", ["apprise", "sqlite3", "aiohttp"])
+@pytest.mark.parametrize("library", ["apprise", "requests", "smtplib", "sqlite3", "aiohttp"])
 def test_a_library_of_one_room_is_imported_by_no_other(library: str) -> None:
     owners = {room for room, libraries_ in OWN_LIBRARIES.items() if library in libraries_}
     users = {room_of(path) for path in modules() if library in libraries(path)}

@@ -19,7 +19,7 @@ from stored import START, commit, record
 from torture.inboxes import HttpInbox
 from watcher.monitor.alarms import AlarmRules
 from watcher.monitor.direct import say_last_words, withdraw_last_words
-from watcher.notify.receiver import Outcome, Verdict
+from watcher.notify.outcome import Outcome, Verdict
 from watcher.render.markup import Markup, Service
 from watcher.simulator.generator import generate
 from watcher.simulator.server import Simulator

@@ -33,7 +33,7 @@ from watcher.config.settings import (
     SourceSettings,
     StateSettings,
 )
-from watcher.notify.receiver import Verdict
+from watcher.notify.outcome import Verdict
 from watcher.simulator.catalogue import Promotion, Remove, Reprice
 from watcher.simulator.faults import (
     Bomb,

@@ -22,7 +22,7 @@ from watcher.catalog.changes import CreditValueChange, RecordedChange
 from watcher.catalog.confirm import Hold, HoldReason
 from watcher.monitor.alarms import Alarm, AlarmKind
 from watcher.monitor.metrics import Metrics
-from watcher.notify.receiver import Outcome, Verdict
+from watcher.notify.outcome import Outcome, Verdict
 from watcher.observer import PollReport, SendAttempt
 from watcher.store.values import OpenHold, PollOutcome, PollStatus, ReceiverStatus, Status
 

@@ -17,7 +17,7 @@ import structlog
 from watcher.catalog.changes import Notice, NoticeKind
 from watcher.config.settings import Settings
 from watcher.monitor.monitor import Monitor, time_since_boot
-from watcher.notify.receiver import Outcome, Verdict
+from watcher.notify.outcome import Outcome, Verdict
 from watcher.observer import PollReport, SendAttempt
 from watcher.render.markup import Markup, Service
 from watcher.store.connection import StateError

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, time, timedelta
 from pathlib import Path
 from random import Random
@@ -18,7 +18,7 @@ from build import model, record
 from stored import due_to, receivers_due
 from watcher.catalog.changes import Kind, ModelChange
 from watcher.config.rules import parse_silence
-from watcher.notify.receiver import Outcome, Verdict
+from watcher.notify.outcome import Outcome, Verdict
 from watcher.outbox import Batcher, MessageRules, Outbox, new_alert_id
 from watcher.render.markup import Markup, Service
 from watcher.routing.calendar import QuietWindow
@@ -116,6 +116,43 @@ async def test_everything_a_poll_found_is_one_message_for_each_receiver(desk: De
     await desk.round(at=0)
 
     assert desk.team.names() == desk.mail.names() == [["A", "B", "C"]]
+
+
+async def test_a_service_gets_no_two_messages_sooner_than_it_wants(desk: Desk) -> None:
+    slow = Inbox("team", service=replace(INBOX, pace=timedelta(seconds=5.5)))
+    sending = desk.outbox(slow)
+    await desk.happens("A")
+    assert (await sending.deliver(slow))[0] == ACCEPTED
+    await desk.happens("B")
+
+    desk.seconds = 2
+    assert await sending.deliver(slow) == (None, timedelta(seconds=3.5))
+    desk.seconds = 5.5
+    assert (await sending.deliver(slow))[0] == ACCEPTED
+    assert slow.names() == [["A"], ["B"]]
+
+
+async def test_a_clock_that_is_set_back_makes_nobody_wait(desk: Desk) -> None:
+    slow = Inbox("team", service=replace(INBOX, pace=timedelta(seconds=5.5)))
+    sending = desk.outbox(slow)
+    await desk.happens("A", "B")
+    await sending.deliver(slow)
+    await desk.happens("C")
+
+    desk.seconds = -86_400
+    assert (await sending.deliver(slow))[0] == ACCEPTED
+
+
+async def test_one_round_waits_as_long_as_the_service_wants_and_no_longer(desk: Desk) -> None:
+    slow = Inbox("team", [BUSY], service=replace(INBOX, pace=timedelta(seconds=0.01)))
+    await desk.happens("A")
+    await desk.outbox(slow).deliver_all()
+    await desk.happens("B")
+
+    desk.seconds = 60
+    outcomes = await desk.outbox(slow).deliver_all()
+    assert outcomes == {"team": (ACCEPTED, ACCEPTED)}
+    assert slow.names() == [["A"], ["B"]]
 
 
 async def test_what_was_told_is_not_told_again(desk: Desk) -> None:

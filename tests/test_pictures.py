@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from aiohttp import web
-from apprise.plugins.discord import NotifyDiscord
 from structlog.testing import capture_logs
 
 from build import row
+from sending import courier, open_receiver
 from test_notify import DISCORD, Mailbox, a_mail_server
-from torture.loopback import serve_http
+from torture.internet import WebAnswer, WebRequest
 from watcher import app
 from watcher.config.settings import Settings
-from watcher.notify.receiver import Verdict, open_receiver
+from watcher.notify.outcome import Verdict
 from watcher.render.markup import Markup
 from watcher.simulator.server import Simulator
 
@@ -29,22 +27,19 @@ PNG = b"\x89PNG\r\n\x1a\n" + bytes(200)
 class Chat:
     """A chat service that keeps what it got and answers as told."""
 
-    url: str = ""
     bodies: list[bytes] = field(default_factory=list)
     answers: deque[int] = field(default_factory=deque)
 
-    async def answer(self, request: web.Request) -> web.Response:
-        self.bodies.append(await request.read())
-        return web.Response(status=self.answers.popleft() if self.answers else 200, text="ok")
+    def answer(self, request: WebRequest) -> WebAnswer:
+        self.bodies.append(request.body)
+        return WebAnswer(status=self.answers.popleft() if self.answers else 200)
 
 
 @pytest.fixture
-async def chat(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Chat]:
+def chat() -> Chat:
     chat = Chat()
-    async with serve_http(chat.answer) as host:
-        chat.url = f"http://{host}"
-        monkeypatch.setattr(NotifyDiscord, "notify_url", f"{chat.url}/api/webhooks")
-        yield chat
+    courier().answer(chat.answer)
+    return chat
 
 
 async def test_a_chat_gets_the_text_and_then_the_picture(chat: Chat) -> None:

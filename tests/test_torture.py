@@ -11,6 +11,7 @@ from time import monotonic
 import pytest
 from structlog.testing import capture_logs
 
+from torture.crowd import crowd
 from torture.garbage import GARBAGE, is_sound
 from torture.kill import KILL
 from torture.outage import OUTAGE, SCENARIOS
@@ -81,6 +82,14 @@ async def test_after_an_outage_everything_is_told(seed: int) -> None:
     tally = await OUTAGE.run_seed(seed, few(1))
 
     assert tally.figures["changes announced"] > 0
+
+
+async def test_fifty_bad_receivers_keep_nobody_waiting() -> None:
+    # Shorter than any of them hangs, and long enough for a machine with other work.
+    tally = await crowd(1, few(7), every=1, longest=14)
+
+    assert tally.runs == 12
+    assert not tally.wrong
 
 
 async def test_a_month_at_ten_times_the_real_rate_leaves_memory_flat_and_the_state_small() -> None:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from torture.crowd import CROWD
 from torture.garbage import GARBAGE
 from torture.kill import KILL
 from torture.outage import OUTAGE
@@ -30,7 +31,9 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parent.parent
 # The longest first, so that the others run beside them.
-TRIALS: Mapping[str, Trial] = {it.name: it for it in (SOAK, YEAR, KILL, TORN, OUTAGE, GARBAGE)}
+TRIALS: Mapping[str, Trial] = {
+    it.name: it for it in (SOAK, YEAR, KILL, TORN, CROWD, OUTAGE, GARBAGE)
+}
 SECONDS = 900.0
 SHOWN_OF_A_CRASH = 2000
 

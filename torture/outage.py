@@ -19,6 +19,7 @@ from torture.machine import temporary_directory
 from torture.outage_world import DAY, HOUR, OutageWorld
 from torture.trial import BrokenPromise, Tally, Trial
 from watcher.config.settings import PollSettings, Settings
+from watcher.notify.client import Sender
 from watcher.notify.receiver import open_receiver
 from watcher.simulator.catalogue import Catalogue
 from watcher.simulator.generator import generate
@@ -82,7 +83,8 @@ async def _receivers_down(world: OutageWorld) -> None:
     async with AsyncExitStack() as stack:
         inboxes = [await stack.enter_async_context(HttpInbox(name)) for name in ("team", "rough")]
         world.inboxes = inboxes
-        world.receivers = [open_receiver(it.name, it.url) for it in inboxes]
+        sender = await stack.enter_async_context(Sender())
+        world.receivers = [await open_receiver(sender, it.name, it.url) for it in inboxes]
         async with world.process() as (store, daemon):
             await world.pass_time(daemon, 2 * HOUR)
             bad = [answer for answer in Answer if answer is not Answer.ACCEPTS]

@@ -60,6 +60,16 @@ _WHAT = {
         " and the state's lock or the database held by another process. After each, every change"
         " was announced and every message sent."
     ),
+    "crowd": (
+        "The real daemon in a process of its own, with fifty receivers that hang before and after"
+        " the connection, drip their header, body, handshake, banner or last word a byte a second,"
+        " answer, greet or continue without end, send a bomb, or have a name that is never"
+        " resolved; a quarter of them at a service that Apprise serves unchanged. One good receiver"
+        " each of Slack, Discord, Telegram, e-mail, JSON and ntfy gets every message within two"
+        " seconds, six seconds after the last. All processes stay within the unit's TasksMax and"
+        " MemoryMax, and what never left the machine is not said to have arrived perhaps. The times"
+        " are those of a machine with other work."
+    ),
     "soak": (
         "One daemon in simulated time over 570 models, at ten times the real rate of change, two"
         " receivers, retention as by default. Now and then, at rest, the state is compared with the"
