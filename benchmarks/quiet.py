@@ -47,7 +47,7 @@ async def measure() -> AsyncIterator[Figure]:
         compared = await urlwatch.prepare(world)
         command = (kie_watcher() / "python", "-m", "benchmarks.free_running")
         async with running(*command, "--config", config, "run", place=world.place) as daemon:
-            await world.arrivals.get()  # the baseline, sent by a loaded Apprise
+            await world.arrivals.get()  # the baseline
             rounds = [await _round(world, daemon, compared) for _ in range(ROUNDS)]
             peak = daemon.peak()
     for figure in (*_cost(rounds), *_comparison(rounds, compared.version), *_memory(rounds, peak)):
@@ -102,9 +102,7 @@ def _comparison(rounds: list[_Round], version: str) -> list[Figure]:
 
 def _memory(rounds: list[_Round], peak: float) -> list[Figure]:
     most, growth = max(each.resident for each in rounds), rounds[-1].resident - rounds[0].resident
-    resident = (
-        f"resident, Apprise loaded, {MODELS} models: most over {ROUNDS * POLLS:,} quiet polls"
-    )
+    resident = f"resident, {MODELS} models: most over {ROUNDS * POLLS:,} quiet polls"
     sweep = f"with the first sweep and message: {peak:.1f} MiB"
     grown = f"growth of the same, from the first {POLLS:,} polls to the last"
     return [

@@ -50,7 +50,7 @@ async def measure() -> AsyncIterator[Figure]:
         note = f"{median(spent[command]) * 1e3:.0f} of {median(spent['urlwatch']) * 1e3:.0f} ms"
         what = f"CPU of `kie-watcher {command}` with nothing new, in urlwatch checks"
         yield Figure(NAME, what, ratio, Unit.TIMES, most, note)
-    what = f"CPU of `kie-watcher run` to its first request, {MODELS} models known, Apprise loaded"
+    what = f"CPU of `kie-watcher run` to its first request, {MODELS} models known"
     cpu, wall = (median(each) for each in zip(*starts, strict=True))
     yield Figure(NAME, what, cpu, Unit.SECONDS, 1, f"{wall:.2f} s by the clock")
 
