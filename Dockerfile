@@ -1,5 +1,5 @@
 # kie-watcher in a container: `docker build -t kie-watcher .`, then see compose.yaml, or
-#   docker run --read-only --tmpfs /tmp -v kie-watcher:/var/lib/kie-watcher kie-watcher
+#   docker run --init --read-only --tmpfs /tmp -v kie-watcher:/var/lib/kie-watcher kie-watcher
 # As it is it watches with the defaults and prints alerts to its output. A configuration of yours is
 # mounted to /etc/kie-watcher/config.yaml and read anew on `docker kill --signal=HUP`.
 

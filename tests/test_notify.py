@@ -836,6 +836,7 @@ def plain(text: str) -> str:
         ("mailtos://u:canarypass@example.org?to=canary", "names no valid recipient"),
         ("mailto://u:canarypass@example.org", "password in the clear"),
         ("mailtos://u:canarypass@example.org?mode=insecure", "password in the clear"),
+        ("slack://xoxb-1234-1234-canary/canary@example.org", "a person by e-mail address"),
         (f"{DISCORD}?retry=0", "carries retry="),
         (f"{DISCORD}?RETRY=1", "carries retry="),
         (f"{DISCORD}?wait=1", "carries wait="),

@@ -22,10 +22,10 @@ from structlog.testing import capture_logs
 from torture.bad_receivers import NEVER_LEAVES, NO_NAME, SORTS, bad_receivers, sort_of
 from torture.machine import ProcessTree, process_tree
 from watcher.notify.client import MOST_LATE, Sender, SenderError
-from watcher.notify.frames import LONGEST, BrokenFrameError, pack, unpack
 from watcher.notify.job import Departure
 from watcher.notify.outcome import Outcome, Verdict
 from watcher.notify.receiver import ServiceReceiver, open_receiver
+from watcher.notify.sender import LONGEST, BrokenFrameError, pack, unpack
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/smaps_rollup").exists(), reason="needs /proc")
 

@@ -328,6 +328,9 @@ def _plugin_problems(plugin: Plugin) -> list[str]:
         problems.append(f"has a port that is not between 1 and {HIGHEST_PORT}")
     if plugin.body_max_line_count:
         problems.append(f"is of a service that shows {plugin.body_max_line_count} lines at most")
+    if plugin.schema == "slack" and any("@" in (name or "")[1:] for name in plugin.channels):
+        what = "names a person by e-mail address, which would be looked up for each message"
+        problems.append(f"{what}; take the member ID, as in /+U012AB3CD")
     if _exposes_password(plugin):
         what = "would send a mail password in the clear"
         problems.append(f"{what}; use mailtos:// (or mode=starttls, mode=ssl)")

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Self
 import structlog
 
 from watcher.notify.addresses import Inspected
-from watcher.notify.frames import BrokenFrameError, pack, unpack
+from watcher.notify.sender import BrokenFrameError, pack, unpack
 
 if TYPE_CHECKING:
     from asyncio.subprocess import Process

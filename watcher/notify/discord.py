@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 from apprise.plugins.discord import NotifyDiscord
 
 from watcher.notify.formats import parse_json_object
-from watcher.notify.outgoing import HttpRequest, HttpService, json_content
+from watcher.notify.own_service import HttpRequest, HttpService, json_content
 from watcher.render.markup import Markup
 
 if TYPE_CHECKING:
-    from watcher.notify.outgoing import OutgoingMessage
+    from watcher.notify.own_service import OutgoingMessage
 
 
 class Discord(HttpService, NotifyDiscord):

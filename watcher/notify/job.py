@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from watcher.notify.addresses import create_plugin, inspect, load_class
 from watcher.notify.formats import Preview, parse_markup, set_markdown
+from watcher.notify.other_services import as_handed, send_by_apprise, send_picture
 from watcher.notify.outcome import Outcome, Verdict, outcome_of_failure
-from watcher.notify.outgoing import OutgoingMessage, OwnService
-from watcher.notify.unchanged import as_handed, send_picture, send_unchanged
+from watcher.notify.own_service import OutgoingMessage, OwnService
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -142,7 +142,7 @@ def _send(request: Mapping[str, Any], departure: Departure) -> Outcome:
     try:
         if isinstance(plugin, OwnService):
             return plugin.send(message)
-        outcome = send_unchanged(plugin, message)
+        outcome = send_by_apprise(plugin, message)
     except Exception as failure:  # noqa: BLE001 - each library has its own
         return outcome_of_failure(failure, left=departure.left)
     if outcome is not None:

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 from apprise.plugins.custom_json import NotifyJSON
 
-from watcher.notify.outgoing import HttpRequest, HttpService, json_content
+from watcher.notify.own_service import HttpRequest, HttpService, json_content
 from watcher.render.markup import Markup
 
 if TYPE_CHECKING:
-    from watcher.notify.outgoing import OutgoingMessage
+    from watcher.notify.own_service import OutgoingMessage
 
 BATCH_TYPE = "application/cloudevents-batch+json; charset=utf-8"
 

@@ -16,13 +16,13 @@ from apprise.plugins.email import NotifyEmail
 
 from watcher.notify.formats import Preview, parse_json_object, plain_text
 from watcher.notify.outcome import Outcome, Verdict, outcome_of_smtp
-from watcher.notify.outgoing import OwnService
+from watcher.notify.own_service import OwnService
 from watcher.render.markup import Markup
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from watcher.notify.outgoing import OutgoingMessage
+    from watcher.notify.own_service import OutgoingMessage
 
 MAIL_TYPE = "message/rfc822"
 

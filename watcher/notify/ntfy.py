@@ -7,11 +7,11 @@ from urllib.parse import quote
 
 from apprise.plugins.ntfy import NotifyNtfy, NtfyAuth, NtfyMode, NtfyPriority
 
-from watcher.notify.outgoing import HttpRequest, HttpService, json_content
+from watcher.notify.own_service import HttpRequest, HttpService, json_content
 from watcher.render.markup import Markup
 
 if TYPE_CHECKING:
-    from watcher.notify.outgoing import OutgoingMessage
+    from watcher.notify.own_service import OutgoingMessage
 
 
 class Ntfy(HttpService, NotifyNtfy):

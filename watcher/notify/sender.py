@@ -4,16 +4,18 @@ Receivers are strangers: one that hangs, drips its reply or answers without end 
 nothing. So each job is done by a fork, which limits its own memory and time, and is killed if it
 does not end. This process has one thread, opens no connection and reads no reply of a service:
 nothing can hang it. It loads what jobs need, so that a fork takes milliseconds, and ends with its
-stdin.
+stdin. The watcher, this process and its forks talk in frames: a length, then an object as JSON.
 """
 
 from __future__ import annotations
 
 import gc
+import json
 import os
 import resource
 import selectors
 import signal
+import struct
 import sys
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -21,10 +23,8 @@ from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from watcher.notify.frames import BrokenFrameError, pack, unpack
-
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
 # What a job may take beside what is loaded: a picture, a mail, TLS, the beginning of a reply.
 MEMORY = 32 * 2**20
@@ -32,6 +32,8 @@ MEMORY = 32 * 2**20
 CPU_TIME = 3
 # How long after its time a fork is killed: its own alarm does not interrupt the look-up of a name.
 KILL_AFTER = 2.0
+# Of a frame: several times the largest message with its picture. Whoever announces more is broken.
+LONGEST = 16 * 2**20
 
 _STDIN, _STDOUT, _STDERR = 0, 1, 2
 _READ_SIZE = 2**16
@@ -39,6 +41,37 @@ _READ_SIZE = 2**16
 _MOST_FILES = 1024
 # Where memory runs out, the kernel ends forks first, and the watcher last.
 _FIRST_TO_END = "1000"
+_LENGTH = struct.Struct("!I")
+
+
+class BrokenFrameError(ValueError):
+    """These bytes are no frames: whoever wrote them is not to be trusted with more."""
+
+
+def pack(content: Mapping[str, Any]) -> bytes:
+    """An object as one frame."""
+    body = json.dumps(content).encode()
+    return _LENGTH.pack(len(body)) + body
+
+
+def unpack(received: bytearray) -> Iterator[dict[str, Any]]:
+    """Take every whole frame from the beginning of what was received. Raises `BrokenFrameError`."""
+    while len(received) >= _LENGTH.size:
+        (length,) = _LENGTH.unpack_from(received)
+        if length > LONGEST:
+            raise BrokenFrameError
+        end = _LENGTH.size + length
+        if len(received) < end:
+            return
+        body = bytes(received[_LENGTH.size : end])
+        del received[:end]
+        try:
+            content = json.loads(body)
+        except ValueError:
+            raise BrokenFrameError from None
+        if not isinstance(content, dict):
+            raise BrokenFrameError
+        yield content
 
 
 @dataclass(slots=True)
@@ -95,10 +128,15 @@ class _Sender:
             from watcher.notify import job  # noqa: PLC0415
 
             job.load(request["url"])
-            read, write = os.pipe()
             # Without this a collection in the fork would copy all of the memory that they share.
             gc.freeze()
-            pid = os.fork()
+            read, write = os.pipe()
+            try:
+                pid = os.fork()
+            except OSError:
+                os.close(read)
+                os.close(write)
+                raise
         except Exception:  # noqa: BLE001 - whatever it is, only this job ends with it
             self._tell({"job": request["job"], "ended": "unstarted"})
             return

@@ -11,13 +11,13 @@ from apprise.plugins.slack import NotifySlack, SlackMode
 
 from watcher.notify.formats import parse_json_object
 from watcher.notify.outcome import Outcome, Verdict
-from watcher.notify.outgoing import HttpRequest, HttpService, json_content, reply_object
+from watcher.notify.own_service import HttpRequest, HttpService, json_content, reply_object
 from watcher.render.markup import Markup
 
 if TYPE_CHECKING:
     import requests
 
-    from watcher.notify.outgoing import OutgoingMessage
+    from watcher.notify.own_service import OutgoingMessage
 
 _THREAD = re.compile(r"(?P<channel>.+?)(?::(?P<thread>[0-9.]+))?")
 # https://docs.slack.dev/reference/methods/chat.postMessage: these will not get better by waiting.
@@ -61,16 +61,6 @@ class Slack(HttpService, NotifySlack):
         url = f"{base}/{self.token_a}/{self.token_b}/{self.token_c}"
         return HttpRequest(url, json_content(payload))
 
-    def send(self, message: OutgoingMessage) -> Outcome:
-        """Send one message; to an e-mail address, to the user who has it."""
-        (target,) = self.channels
-        if target and "@" in target[1:]:
-            user = self.lookup_userid(target)
-            if not user:
-                return Outcome(Verdict.RETRY, "the user with that address was not found")
-            self.channels = [f"+{user}"]
-        return super().send(message)
-
     def outcome(self, response: requests.Response) -> Outcome:
         """A bot is answered with 200 whatever came of it, and told in the body."""
         by_status = super().outcome(response)
@@ -108,6 +98,6 @@ class Slack(HttpService, NotifySlack):
         channel = found["channel"]
         if channel[0] == "+":
             channel = channel[1:]
-        elif channel[0] not in "#@" and "@" not in channel:
+        elif channel[0] not in "#@":
             channel = f"#{channel}"
         return {"channel": channel} | ({"thread_ts": found["thread"]} if found["thread"] else {})

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 from apprise import NotifyFormat
 from apprise.plugins.telegram import NotifyTelegram
 
-from watcher.notify.outgoing import HttpRequest, HttpService, json_content
+from watcher.notify.own_service import HttpRequest, HttpService, json_content
 from watcher.render.markup import Markup
 
 if TYPE_CHECKING:
-    from watcher.notify.outgoing import OutgoingMessage
+    from watcher.notify.own_service import OutgoingMessage
 
 
 class Telegram(HttpService, NotifyTelegram):

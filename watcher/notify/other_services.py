@@ -24,12 +24,12 @@ from watcher.notify.formats import (
     plain_text,
 )
 from watcher.notify.outcome import Outcome, Verdict, outcome_of_http
-from watcher.notify.outgoing import HttpService
+from watcher.notify.own_service import HttpService
 from watcher.render.markup import Markup
 
 if TYPE_CHECKING:
     from watcher.notify.formats import Plugin
-    from watcher.notify.outgoing import OutgoingMessage
+    from watcher.notify.own_service import OutgoingMessage
 
 HANDED_TYPE = "application/x-apprise+json"
 
@@ -47,7 +47,7 @@ class Handed:
     format: str | None
 
 
-def send_unchanged(plugin: Plugin, message: OutgoingMessage) -> Outcome | None:
+def send_by_apprise(plugin: Plugin, message: OutgoingMessage) -> Outcome | None:
     """Send one message; `None` where Apprise says no and not why."""
     if plugin.schema in _TAKES_HEADERS:
         plugin.headers |= {"X-Alert-Id": message.alert_id, "Auto-Submitted": "auto-generated"}
