@@ -10,7 +10,7 @@ import sys
 from time import perf_counter
 from typing import TYPE_CHECKING
 
-from benchmarks import latency, messages, quiet, start, sweep
+from benchmarks import latency, messages, quiet, scale, start, sweep
 from benchmarks.figures import Figure, fields, table
 from torture.machine import machine
 
@@ -22,6 +22,7 @@ MEASURES: Mapping[str, Callable[[], AsyncIterator[Figure]]] = {
     "quiet": quiet.measure,
     "latency": latency.measure,
     "size": sweep.measure,
+    "scale": scale.measure,
     "start": start.measure,
     "messages": messages.measure,
 }

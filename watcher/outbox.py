@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from watcher.heavy import collector_paused, run_heavy
 from watcher.notify.outcome import Verdict
 from watcher.observer import NOBODY, Observer, SendAttempt
 from watcher.routing.calendar import quiet_until
@@ -124,8 +125,11 @@ class Batcher:
 
     async def _release(self, receiver: str, now: datetime) -> Release:
         silences = await self._store.silences()
-        released = release(
-            await self._store.queued(receiver),
+        items = await self._store.queued(receiver)
+        released = await run_heavy(
+            len(items),
+            release,
+            items,
             self._rules.routing,
             receiver=receiver,
             now=now,
@@ -240,7 +244,8 @@ class Outbox:
         """
         message = await self._store.open_message(receiver.name)
         if message is None:
-            message, wait = await self._batcher.next_message(receiver)
+            with collector_paused():
+                message, wait = await self._batcher.next_message(receiver)
             if message is None:
                 return None, wait
         now = self._now()

@@ -24,6 +24,7 @@ from watcher.catalog.confirm import HoldReason, confirm
 from watcher.catalog.diff import Differences, diff
 from watcher.catalog.matching import match
 from watcher.catalog.record import DOCUMENTED_USD_PER_CREDIT, Snapshot
+from watcher.heavy import collector_paused, run_heavy
 from watcher.kie.completeness import Probe
 from watcher.kie.responses import SourceError, SourceReason
 from watcher.observer import NOBODY, Observer, PollReport
@@ -35,6 +36,7 @@ from watcher.store.values import Commit, PollCost, PollOutcome, snapshot_after
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
     from datetime import datetime
+    from decimal import Decimal
     from random import Random
 
     from watcher.catalog.changes import Change
@@ -192,7 +194,8 @@ class Poller:
         is_baseline = stored is None or stored.start_over
         sweep = await self._client.sweep(None if is_baseline else last)
         self._log_doubts(sweep)
-        result = await self._intake.take(sweep)
+        with collector_paused():
+            result = await self._intake.take(sweep)
         return PollReport(_outcome(result), why, changes=result.changes, notices=result.notices)
 
     def _sweep_due(self, stored: StoredSnapshot | None) -> str | None:
@@ -297,7 +300,7 @@ class _Intake:
 
     async def _take_baseline(self, sweep: Sweep) -> _SweepResult:
         now = self.now()
-        snapshot = Snapshot.of(sweep.records, DOCUMENTED_USD_PER_CREDIT)
+        snapshot = await _snapshot(sweep, DOCUMENTED_USD_PER_CREDIT)
         notice = _baseline_notice(snapshot, now)
         commit = Commit(
             at=now,
@@ -312,7 +315,7 @@ class _Intake:
     async def _start_over(self, stored: StoredSnapshot, sweep: Sweep) -> _SweepResult:
         """Take a sweep as it is, as a person asked: store every change, announce none."""
         now = self.now()
-        snapshot = Snapshot.of(sweep.records, stored.usd_per_credit)
+        snapshot = await _snapshot(sweep, stored.usd_per_credit)
         differences = await self._compare(stored, sweep, snapshot)
         notice = _baseline_notice(snapshot, now)
         commit = Commit(
@@ -329,10 +332,12 @@ class _Intake:
 
     async def _take_sweep(self, stored: StoredSnapshot, sweep: Sweep) -> _SweepResult:
         now = self.now()
-        snapshot = Snapshot.of(sweep.records, stored.usd_per_credit)
+        snapshot = await _snapshot(sweep, stored.usd_per_credit)
         differences = await self._compare(stored, sweep, snapshot)
-        models = len(stored.models)
-        confirmation = confirm(differences, stored.holds, models, self.rules.confirm, now)
+        changed, models = len(differences.changes), len(stored.models)
+        confirmation = await run_heavy(
+            changed, confirm, differences, stored.holds, models, self.rules.confirm, now
+        )
         plans = await self._plan(confirmation.changes, now)
         commit = Commit(
             at=now,
@@ -357,14 +362,19 @@ class _Intake:
         self, stored: StoredSnapshot, sweep: Sweep, snapshot: Snapshot
     ) -> Differences:
         """What differs from the stored snapshot. Nothing is concluded from unreadable rows."""
-        removed = await self.store.removed_models(_additional_keys(stored, snapshot))
-        matching = match(
+        count = len(snapshot.records)
+        keys = await run_heavy(count, _additional_keys, stored, snapshot)
+        removed = await self.store.removed_models(keys)
+        matching = await run_heavy(
+            count,
+            match,
             [model.record for model in stored.models],
             snapshot.records,
             departed=[model.record for model in removed],
             unreadable={row.identity_key for row in sweep.unreadable},
         )
-        return diff(stored.models, removed, snapshot, matching, stored.usd_per_credit)
+        value = stored.usd_per_credit
+        return await run_heavy(count, diff, stored.models, removed, snapshot, matching, value)
 
     async def _plan(self, changes: Sequence[Change], now: datetime) -> list[Plan]:
         """Decide which deliveries each change makes."""
@@ -376,23 +386,32 @@ class _Intake:
         histories = await self.store.histories(model_ids)
         silences = [self.rules.parse_silence(it) for it in await self.store.silences()]
         active = [silence for silence in silences if silence.is_active(now)]
-        return [
-            plan(
-                change,
-                self.rules.routing,
-                now=now,
-                history=_history(change, histories),
-                silences=active,
-            )
-            for change in changes
-        ]
+
+        def plan_all() -> list[Plan]:
+            return [
+                plan(
+                    change,
+                    self.rules.routing,
+                    now=now,
+                    history=_history(change, histories),
+                    silences=active,
+                )
+                for change in changes
+            ]
+
+        return await run_heavy(len(changes), plan_all)
 
     async def _record(self, before: StoredSnapshot | None, commit: Commit) -> Recorded:
         # Should anything fail from here on, the next poll reads from the store what was recorded.
         self.drop_cache()
         recorded = await self.store.record(commit)
-        self.cached = snapshot_after(before, commit, recorded)
+        count = len(recorded.models)
+        self.cached = await run_heavy(count, snapshot_after, before, commit, recorded)
         return recorded
+
+
+async def _snapshot(sweep: Sweep, usd_per_credit: Decimal) -> Snapshot:
+    return await run_heavy(len(sweep.records), Snapshot.of, sweep.records, usd_per_credit)
 
 
 def _baseline_notice(snapshot: Snapshot, now: datetime) -> Notice:

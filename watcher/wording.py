@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from watcher.heavy import run_heavy
 from watcher.render.charts.layout import request_text
 from watcher.render.charts.series import chart_series
 from watcher.render.enrichment import enrich
@@ -76,15 +77,16 @@ async def word(
     Where the template fails, which is logged with its reason as `template.failed`, the built-in
     words.
     """
-    items = enrich(batch, known.histories, known.on_sale, known.usage)
+    count, digest = len(batch.contents), batch.digest
+    items = await run_heavy(count, enrich, batch, known.histories, known.on_sale, known.usage)
     if form.template is None:
-        return render(items, form.service, alert_id, batch.digest)
-    outline = arrange(items, batch.digest)
+        return await run_heavy(count, render, items, form.service, alert_id, digest)
+    outline = await run_heavy(count, arrange, items, digest)
     try:
         return await fill_template(form.template, outline, form.service, alert_id=alert_id, now=now)
     except (JobFailedError, TemplateFailedError) as error:
         log.warning("template.failed", service=form.service.name, alert=alert_id, why=str(error))
-        return render(items, form.service, alert_id, batch.digest)
+        return await run_heavy(count, render, items, form.service, alert_id, digest)
 
 
 async def fill_template(
