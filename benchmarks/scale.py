@@ -91,7 +91,7 @@ async def _trial(models: int, one_in: int) -> _Trial:
         command = (kie_watcher() / "python", "-m", "benchmarks.ticking", config, late)
         async with running(*command, place=world.place) as daemon:
             await world.arrivals.get()  # the baseline
-            while (busy := world.api.asked_at + IDLE - perf_counter()) > 0:
+            while (busy := world.api.asked_at + IDLE - perf_counter()) > 0:  # noqa: ASYNC110
                 await asyncio.sleep(busy)
             used = daemon.cpu()
             world.api.make(RaiseEach(one_in))

@@ -21,7 +21,7 @@ TICK = 0.01
 SHORTEST_NOTED = 0.02
 
 
-async def main(config: Path, file: Path) -> None:
+async def main(config: Path) -> list[tuple[float, float, float]]:
     stop, late = asyncio.Event(), list[tuple[float, float, float]]()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
     settings = load_settings(GlobalOptions(config))
@@ -29,7 +29,7 @@ async def main(config: Path, file: Path) -> None:
     ticking = asyncio.create_task(tick(late))
     await run(settings, stop=stop, terminal=sys.stdout)
     ticking.cancel()
-    file.write_text("".join(f"{json.dumps(each)}\n" for each in late))
+    return late
 
 
 async def tick(late: list[tuple[float, float, float]]) -> None:
@@ -43,4 +43,5 @@ async def tick(late: list[tuple[float, float, float]]) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main(Path(sys.argv[1]), Path(sys.argv[2])))
+    noted = asyncio.run(main(Path(sys.argv[1])))
+    Path(sys.argv[2]).write_text("".join(f"{json.dumps(each)}\n" for each in noted))

@@ -103,8 +103,11 @@ async def fill_template(
     Takes less than a tenth of a second, and at most five. Cancelled, it ends its worker. Raises
     `JobFailedError` or `TemplateFailedError`.
     """
-    request = fill_request(source, outline, service, alert_id=alert_id, now=now)
-    return message_from(await run_job(job, request), outline, service)
+    count = len(outline.items)
+    request = await run_heavy(
+        count, fill_request, source, outline, service, alert_id=alert_id, now=now
+    )
+    return await run_heavy(count, message_from, await run_job(job, request), outline, service)
 
 
 def check_template(source: str) -> list[str]:
@@ -121,7 +124,7 @@ def check_template(source: str) -> list[str]:
 
 async def draw(batch: Batch, form: MessageForm, known: Known, now: datetime) -> bytes | None:
     """The chart of the prices that moved, for a receiver that gets charts."""
-    series = charted(batch, form, known)
+    series = await run_heavy(len(batch.contents), charted, batch, form, known)
     return await draw_chart(series, now) if series else None
 
 
@@ -146,7 +149,8 @@ async def draw_chart(series: Sequence[Series], now: datetime, job: Job = CHART) 
 async def _picture(series: Sequence[Series], now: datetime, job: Job) -> bytes:
     if not can_draw():
         raise JobFailedError("matplotlib is not installed; install kie-watcher[charts]")
-    picture = await run_job(job, request_text(series, now))
+    request = await run_heavy(len(series), request_text, series, now)
+    picture = await run_job(job, request)
     if not picture.startswith(_PNG):
         raise JobFailedError("the reply is not a picture")
     return picture

@@ -83,9 +83,9 @@ class Metrics(Observer):
         self._requests.inc(report.requests)
         self._bytes.inc(report.bytes)
         self._poll_seconds.labels(outcome).observe(report.took.total_seconds())
-        for recorded in report.changes:
-            for kind in recorded.change.kinds:
-                self._changes.labels(kind.value).inc()
+        kinds = chain.from_iterable(recorded.change.kinds for recorded in report.changes)
+        for kind, count in collections.Counter(kinds).items():
+            self._changes.labels(kind.value).inc(count)
 
     def attempted(self, attempt: SendAttempt) -> None:
         given_up = attempt.died and attempt.outcome.verdict is Verdict.RETRY
@@ -100,9 +100,9 @@ class Metrics(Observer):
     def deferred(self, receiver: str, reasons: Mapping[int, str]) -> None:
         # Each delivery counts once, when it is first deferred.
         before = self._deferred_ids.get(receiver, ())
-        for number, reason in reasons.items():
-            if number not in before:
-                self._deferred.labels(reason).inc()
+        new = (reason for number, reason in reasons.items() if number not in before)
+        for reason, count in collections.Counter(new).items():
+            self._deferred.labels(reason).inc(count)
         self._deferred_ids[receiver] = reasons.keys()
 
     def suppressed(self, reason: str, count: int) -> None:

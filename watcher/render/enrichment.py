@@ -79,6 +79,9 @@ def enrich(
     empty otherwise.
     """
     items: list[MessageItem] = []
+    by_family: dict[str, list[Model]] = {}
+    for model in on_sale:
+        by_family.setdefault(fold(model.record.family), []).append(model)
     for content in batch.contents:
         if isinstance(content, Notice) or not isinstance(content.change, ModelChange):
             items.append(MessageItem(content))
@@ -86,7 +89,7 @@ def enrich(
         change = content.change
         history = histories.get(change.model_id or 0, NO_HISTORY)
         facts = replace(
-            _facts(change, content.at, history.prices, on_sale),
+            _facts(change, content.at, history.prices, by_family),
             monthly_cost_usd=monthly_cost(change, usage),
             flapping=content.id in batch.flapping,
         )
@@ -98,7 +101,10 @@ def enrich(
 
 
 def _facts(
-    change: ModelChange, at: datetime, past: Sequence[PricePoint], on_sale: Sequence[Model]
+    change: ModelChange,
+    at: datetime,
+    past: Sequence[PricePoint],
+    by_family: Mapping[str, Sequence[Model]],
 ) -> Facts:
     lowest_since, lowest_ever = _extreme(change, past, at, Kind.PRICE_DOWN)
     highest_since, highest_ever = _extreme(change, past, at, Kind.PRICE_UP)
@@ -111,7 +117,7 @@ def _facts(
     )
     if Kind.REMOVED not in change.kinds:
         return facts
-    left = _family_left(change, on_sale)
+    left = _family_left(change, by_family)
     return replace(
         facts,
         family_left=len(left),
@@ -161,14 +167,10 @@ def _days_since_change(change: ModelChange, past: Sequence[PricePoint], at: date
     return (min(later, default=at) - earlier[-1][0]).days
 
 
-def _family_left(change: ModelChange, on_sale: Sequence[Model]) -> list[Model]:
+def _family_left(change: ModelChange, by_family: Mapping[str, Sequence[Model]]) -> list[Model]:
     removed = change.model.record
-    family = fold(removed.family)
-    return [
-        model
-        for model in on_sale
-        if model.record.identity_key != removed.identity_key and fold(model.record.family) == family
-    ]
+    family = by_family.get(fold(removed.family), ())
+    return [model for model in family if model.record.identity_key != removed.identity_key]
 
 
 def _cheapest(change: ModelChange, left: Sequence[Model]) -> tuple[str, str] | None:
