@@ -190,7 +190,8 @@ def backup(options: GlobalOptions, file: Path) -> None:
     """Copy the state to FILE.
 
     Also while the watcher runs. The copy is the state at one moment; it is checked, and readable
-    by its owner only (mode 0600). A FILE that exists is replaced at once, or not at all.
+    by its owner only (mode 0600). A FILE that is a backup is replaced at once, or not at all; if it
+    is anything else, it is left alone.
     """
     from watcher.store.backup import back_up
 

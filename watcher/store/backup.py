@@ -1,14 +1,24 @@
-"""Copies of the state: made while it is in use, checked before they count, restored on purpose."""
+"""Copies of the state: made while it is in use, checked before they count, restored on purpose.
+
+A backup carries a mark in its header, which no state has. It is written where there is nothing,
+or in the place of an older backup: a slip of the keyboard, or somebody who may write to that
+directory, costs no other file.
+"""
 
 from __future__ import annotations
 
 import os
+import shutil
+import stat
 import tempfile
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from watcher.store.connection import (
+    APPLICATION_ID,
+    BACKUP_ID,
+    HEADER_LENGTH,
     DamagedError,
     NoStateError,
     StateError,
@@ -20,6 +30,7 @@ from watcher.store.connection import (
     has_state,
     locked,
     make_directory,
+    mark_of,
 )
 from watcher.store.schema import NEWEST
 
@@ -28,20 +39,25 @@ if TYPE_CHECKING:
     from datetime import datetime
 
 _PRIVATE = 0o600
+# What SQLite and this program put beside a database, by how the names end.
+_LOGS = ("-wal", "-shm", "-journal")
+_COMPANIONS = (".lock", ".requests", ".notified")
 
 
 def back_up(state: Path, target: Path) -> None:
-    """Copy the state to `target` while it is in use; replaces `target` at once or not at all.
+    """Copy the state to `target` while it is in use; it is there at once or not at all.
 
     The copy is one moment of the state, readable by its owner alone, and checked before it counts.
-    Raises `StateError`, and leaves `target` as it was, where anything goes wrong.
+    Raises `StateError`, and leaves `target` as it was, where anything goes wrong, and where
+    something is there that is no backup.
     """
     if not has_state(state, NEWEST):
         raise NoStateError(f"{state}: there is no state yet, so there is nothing to back up")
-    if target.exists() and target.samefile(state):
-        raise StateError(f"{target}: is the state itself; name another file")
-    with _replacing(target) as part:
-        _copy(state, part)
+    if target.name.endswith(_LOGS) or target.name in {state.name + end for end in _COMPANIONS}:
+        raise StateError(f"{target}: is a name for what belongs to a state; name another file")
+    older = _find_backup(target, state)
+    with _replacing(target, first=lambda: _claim(target, state, older)) as part:
+        _copy(state, part, BACKUP_ID)
         _check(part)
         part.chmod(_PRIVATE)
         _sync(part)
@@ -58,7 +74,7 @@ def restore(state: Path, source: Path, at: datetime) -> Path | None:
     kept = _kept_path(state, "before-restore", at)
     with locked(state):
         with _replacing(state, first=lambda: _move_aside(state, kept)) as part:
-            _copy(source, part)
+            _copy(source, part, APPLICATION_ID)
             part.chmod(_PRIVATE)
             give_to_owner(part, state)
             _sync(part)
@@ -83,7 +99,7 @@ def rebuild(state: Path, at: datetime) -> Path | None:
 
 def _require_sound(backup: Path) -> None:
     try:
-        if not has_state(backup, NEWEST):
+        if not has_state(backup, NEWEST, {APPLICATION_ID, BACKUP_ID}):
             raise StateError(f"{backup}: is empty or missing; name a file that `backup` wrote")
         _check(backup)
     except DamagedError as error:
@@ -104,9 +120,45 @@ def _kept_path(state: Path, why: str, at: datetime) -> Path:
     return companion(state, f".{why}-{at:%Y%m%dT%H%M%SZ}")
 
 
-def _copy(source: Path, target: Path) -> None:
+def _find_backup(target: Path, state: Path) -> tuple[int, int] | None:
+    """Which file the backup at `target` is, by device and inode; `None` where nothing is there.
+
+    Raises `StateError` for anything else. Only an ordinary file is opened: to open a device may do
+    something, and a pipe waits.
+    """
+    try:
+        found = target.lstat()
+        if os.path.samestat(found, state.stat()):
+            raise StateError(f"{target}: is the state itself; name another file")
+        if stat.S_ISREG(found.st_mode):
+            descriptor = os.open(target, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+            with os.fdopen(descriptor, "rb") as file:
+                found = os.fstat(descriptor)
+                if stat.S_ISREG(found.st_mode) and mark_of(file.read(HEADER_LENGTH)) == BACKUP_ID:
+                    return found.st_dev, found.st_ino
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise StateError(f"{target}: cannot be written here ({error.strerror})") from error
+    raise StateError(
+        f"{target}: is there, and is no backup that kie-watcher made. It has been left as it is. "
+        "Name another file, or remove that one"
+    )
+
+
+def _claim(target: Path, state: Path, older: tuple[int, int] | None) -> None:
+    """Make sure that only a backup is about to be replaced, or a file made here and now."""
+    if _find_backup(target, state) != older:
+        raise StateError(f"{target}: somebody else wrote it meanwhile; try again")
+    if older is None:
+        os.close(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, _PRIVATE))
+
+
+def _copy(source: Path, target: Path, mark: int) -> None:
     with as_state_error(source), closing(connect(source, "ro")) as connection:
         connection.execute("VACUUM INTO ?", (str(target),))
+    with as_state_error(target), closing(connect(target, "rw")) as connection:
+        connection.execute(f"PRAGMA application_id = {mark}")
 
 
 def _check(path: Path) -> None:
@@ -115,17 +167,17 @@ def _check(path: Path) -> None:
 
 
 @contextmanager
-def _replacing(target: Path, first: Callable[[], None] = lambda: None) -> Iterator[Path]:
-    """A new file beside `target` that takes its place once the block is over, after `first`."""
+def _replacing(target: Path, first: Callable[[], None]) -> Iterator[Path]:
+    """A new file beside `target` that takes its place once the block is over, after `first`.
+
+    It is in a directory of its own, in which nobody else can read it or put a link in its place.
+    """
     try:
-        descriptor, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
-        os.close(descriptor)
-        part = Path(name)
-        # SQLite copies only into a file that does not exist; the name is reserved by now.
-        part.unlink()
+        directory = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
     except OSError as error:
         raise StateError(f"{target}: cannot be written here ({error.strerror})") from error
     try:
+        part = directory / "part"
         yield part
         first()
         part.replace(target)
@@ -133,8 +185,7 @@ def _replacing(target: Path, first: Callable[[], None] = lambda: None) -> Iterat
     except OSError as error:
         raise StateError(f"{target}: cannot be written ({error.strerror})") from error
     finally:
-        with suppress(OSError):
-            part.unlink()
+        shutil.rmtree(directory, ignore_errors=True)
 
 
 def _sync(path: Path) -> None:

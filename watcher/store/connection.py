@@ -18,14 +18,15 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Collection, Iterable, Iterator
     from pathlib import Path
 
-# "kiew" in ASCII, in the header of every database of ours.
+# "kiew" and "kieb" in ASCII: in the header of every state, and of every backup of one.
 APPLICATION_ID = 0x6B696577
+BACKUP_ID = 0x6B696562
 
 _SQLITE_MAGIC = b"SQLite format 3\x00"
-_HEADER_LENGTH = 100
+HEADER_LENGTH = 100
 _USER_VERSION = slice(60, 64)
 _APPLICATION_ID = slice(68, 72)
 
@@ -154,7 +155,7 @@ def open_reading(path: Path, newest: int) -> Iterator[Database]:
         f"{path}: there is no state yet. `kie-watcher run` or `kie-watcher check` makes it; "
         "if it should be elsewhere, check state.path"
     )
-    if not has_state(path, newest):
+    if not has_state(path, newest, {APPLICATION_ID, BACKUP_ID}):
         raise nothing
     with closing(connect(path, "ro")) as connection:
         with as_state_error(path):
@@ -207,25 +208,30 @@ def make_directory(path: Path) -> None:
         ) from error
 
 
-def has_state(path: Path, newest: int) -> bool:
+def has_state(path: Path, newest: int, marks: Collection[int] = (APPLICATION_ID,)) -> bool:
     """Whether there is a database of ours; `False` for no file, and for an empty one.
 
-    Raises `StateError` for anything else there, having only read. Needs no lock: the first write
-    to a database of ours puts our mark into its header.
+    `marks` says whether a backup counts. Raises `StateError` for anything else there, having only
+    read. Needs no lock: the first write to a database of ours puts our mark into its header.
     """
     try:
         if not stat.S_ISREG(path.stat().st_mode):
             raise StateError(f"{path}: is not a file. Set state.path to a file")
         with path.open("rb") as file:
-            header = file.read(_HEADER_LENGTH)
+            header = file.read(HEADER_LENGTH)
     except FileNotFoundError:
         return False
     except OSError as error:
         raise _file_error(path, error) from error
     if not header:
         return False
-    _require_ours(path, header, newest)
+    _require_ours(path, header, newest, marks)
     return True
+
+
+def mark_of(header: bytes) -> int:
+    """Which program a database says that it is of; 0 where it does not say, or is none."""
+    return int.from_bytes(header[_APPLICATION_ID]) if header.startswith(_SQLITE_MAGIC) else 0
 
 
 @contextmanager
@@ -312,18 +318,23 @@ def _explained(path: Path, error: sqlite3.DatabaseError) -> StateError | None:
     return None
 
 
-def _require_ours(path: Path, header: bytes, newest: int) -> None:
-    if len(header) < _HEADER_LENGTH or not header.startswith(_SQLITE_MAGIC):
+def _require_ours(path: Path, header: bytes, newest: int, marks: Collection[int]) -> None:
+    if len(header) < HEADER_LENGTH or not header.startswith(_SQLITE_MAGIC):
         raise DamagedError(
             f"{path}: is not a database of kie-watcher, or its beginning is damaged. It has been "
             f"left as it is. Set another state.path, if this one is wrong. {_WHAT_TO_DO}"
         )
-    if int.from_bytes(header[_APPLICATION_ID], "big") != APPLICATION_ID:
+    if mark_of(header) not in marks:
+        if mark_of(header) == BACKUP_ID:
+            raise UnusableError(
+                f"{path}: is a backup, which nothing writes to. Put it in the place of the state "
+                f"with `kie-watcher restore {path}`, or set another state.path"
+            )
         raise UnusableError(
             f"{path}: is a database of another program. It has been left as it is. "
             "Set another state.path"
         )
-    version = int.from_bytes(header[_USER_VERSION], "big")
+    version = int.from_bytes(header[_USER_VERSION])
     if version > newest:
         raise _newer_error(path, version, newest)
 
