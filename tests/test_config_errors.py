@@ -20,7 +20,7 @@ from watcher.config.loading import example_text, load
 from watcher.config.settings import Settings
 
 CANARY = "canary-7f3a91"
-KINDS = "new, removed, returned, renamed, price_up, price_down, unit, discount_up, discount_down, promotion_started, promotion_ended, reference_up, reference_down, corrected, relabelled, credit_value"
+KINDS = "new, removed, returned, renamed, price_up, price_down, unit, discount_up, discount_down, promotion_started, promotion_ended, fal_up, fal_down, corrected, relabelled, credit_value"
 
 NOT_A_DURATION = "is not a duration; write one number and one unit, as in 30s, 5m, 6h, 7d"
 NO_UNIT = "has no unit; write 30s, 5m, 6h or 7d"
@@ -333,7 +333,9 @@ def test_variables_are_not_looked_for_in_keys(file: Path) -> None:
     ]
 
 
-@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None
+)
 @given(
     content=st.one_of(
         st.text(), st.text(st.sampled_from("{}[]:,-*&!|>'\"%@`#?~\n \tab$\\xU0")), st.binary()
@@ -361,7 +363,9 @@ def test_whatever_a_file_holds_it_is_settings_or_a_config_error(
         assert re.fullmatch(rf"{re.escape(str(file))}:\d+:\d+: [\w.?-]+: [^\n]+", str(problem))
 
 
-@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None
+)
 @given(data=st.data())
 def test_an_example_with_any_stretch_replaced_is_settings_or_a_config_error(
     file: Path, data: st.DataObject

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
@@ -15,7 +16,7 @@ from random import Random
 import pytest
 
 from command_line import PATIENCE, Place, ended
-from stored import START, commit, record
+from stored import START, commit, minutes, record
 from torture.inboxes import HttpInbox
 from watcher.monitor.alarms import AlarmRules
 from watcher.monitor.direct import say_last_words, withdraw_last_words
@@ -23,7 +24,8 @@ from watcher.notify.outcome import Outcome, Verdict
 from watcher.render.markup import Markup, Service
 from watcher.simulator.generator import generate
 from watcher.simulator.server import Simulator
-from watcher.store.connection import StateError
+from watcher.store.backup import back_up
+from watcher.store.connection import StateError, UnusableError
 from watcher.store.store import open_store
 
 DAMAGED = StateError("state.db: the database is damaged (page 3). It has been left as it is.")
@@ -72,7 +74,11 @@ def test_a_state_that_cannot_be_used_ends_a_command_with_78_and_one_line(
 
 
 async def a_state(place: Place) -> None:
-    async with open_store(place.state) as store:
+    await fill(place.state)
+
+
+async def fill(path: Path) -> None:
+    async with open_store(path) as store:
         await store.record(commit(baseline=tuple(record(f"A {n}") for n in range(50))))
 
 
@@ -96,6 +102,100 @@ async def test_an_address_that_cannot_be_listened_at_ends_with_2_and_one_line(
     assert run.exit_code == 2
     assert run.stderr.startswith("kie-watcher: web.listen: the address cannot be listened at (")
     assert run.stderr.count("\n") == 1
+
+
+# A state that is taken away
+
+
+def remove(path: Path) -> None:
+    path.unlink()
+
+
+def rename_older(path: Path) -> None:
+    older = path.with_name("older.db")
+    asyncio.run(fill(older))
+    older.rename(path)
+
+
+def copy_older(path: Path) -> None:
+    older = path.with_name("older.db")
+    asyncio.run(fill(older))
+    path.write_bytes(older.read_bytes())
+
+
+def restore_by_hand(path: Path) -> None:
+    copy = path.with_name("copy.db")
+    back_up(path, copy)
+    path.write_bytes(copy.read_bytes())
+
+
+TAKEN = [remove, rename_older, copy_older, restore_by_hand, cut, overwrite]
+
+
+@pytest.mark.parametrize("take", TAKEN, ids=lambda take: take.__name__)
+async def test_a_state_taken_from_a_running_daemon_ends_it_in_words(
+    place: Place, take: Callable[[Path], None]
+) -> None:
+    async with Simulator(generate(seed=1, size=20)) as simulator, HttpInbox("me") as me:
+        begun = asyncio.Event()
+        me.on_message = begun.set
+        place.watch(
+            simulator,
+            f'receivers: {{me: {{url: "{me.url}"}}}}\noperator: [me]\nlog: {{level: error}}\n',
+        )
+        process = await place.start("run")
+        async with asyncio.timeout(PATIENCE):
+            await begun.wait()
+        await asyncio.to_thread(take, place.state)
+        taken = place.state.read_bytes() if place.state.exists() else b""
+        run = await ended(process)
+
+    assert (run.exit_code, run.stdout) == (78, "")
+    assert "Traceback" not in run.stderr
+    assert ("was removed" if take is remove else "was replaced") in run.stderr.splitlines()[-1]
+    assert "kie-watcher restore FILE" in run.stderr.splitlines()[-1]
+    assert sum("The state" in it.text or "state" in it.text for it in me.received) == 1
+    assert not any(" is gone" in it.text for it in me.received)
+    assert (place.state.read_bytes() if place.state.exists() else b"") == taken
+
+
+async def test_what_lies_where_the_state_was_is_what_the_next_start_finds(place: Place) -> None:
+    async with open_store(place.state) as store:
+        await store.record(commit(baseline=(record("A 1"), record("A 2"))))
+        await asyncio.to_thread(rename_older, place.state)
+        with pytest.raises(UnusableError, match="was replaced"):
+            await store.snapshot()
+        with pytest.raises(UnusableError, match="was replaced"):
+            await store.watch(asyncio.Event())
+
+    async with open_store(place.state) as store:
+        snapshot = await store.snapshot()
+    assert snapshot is not None
+    assert len(snapshot.models) == 50
+
+
+async def test_a_state_that_is_only_touched_goes_on(place: Place) -> None:
+    async with open_store(place.state) as store:
+        await store.record(commit(baseline=(record("A 1"),)))
+        os.utime(place.state, (1, 1))
+        assert await store.snapshot() is not None
+        await store.record(commit(minutes(1)))
+
+
+async def test_a_state_that_cannot_be_looked_at_now_is_not_given_up(place: Place) -> None:
+    directory = place.path / "mounted"
+    directory.mkdir()
+    async with open_store(directory / "state.db") as store:
+        await store.record(commit(baseline=(record("A 1"),)))
+        directory.rename(place.path / "away")
+        directory.symlink_to(directory)
+        with pytest.raises(StateError, match="cannot be used") as failed:
+            await store.snapshot()
+        assert not isinstance(failed.value, UnusableError)
+        directory.unlink()
+        (place.path / "away").rename(directory)
+
+        assert await store.snapshot() is not None
 
 
 # Who is told

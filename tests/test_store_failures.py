@@ -68,9 +68,9 @@ async def test_a_failure_anywhere_in_a_commit_leaves_what_was_before(
             holds=(hold,),
             notices=((notice, ("team",)),),
         )
-        before = everything(path)
         event = "UPDATE" if table == "sweep" else "INSERT"
         await break_at(store, table, event)
+        before = everything(path)
 
         with pytest.raises(sqlite3.IntegrityError, match="broken"):
             await store.record(whole)

@@ -17,6 +17,7 @@ from torture.kill import KILL
 from torture.outage import OUTAGE, SCENARIOS
 from torture.report import fields, from_fields, table
 from torture.soak import Scale, soak
+from torture.state import STATE
 from torture.torn import TORN, TornWorld
 from torture.trial import BrokenPromise, Budget, Result, Tally, Trial, run_trial
 from watcher.config.settings import PollSettings
@@ -82,6 +83,13 @@ async def test_after_an_outage_everything_is_told(seed: int) -> None:
     tally = await OUTAGE.run_seed(seed, few(1))
 
     assert tally.figures["changes announced"] > 0
+
+
+@pytest.mark.parametrize("seed", range(4))
+async def test_a_flipped_byte_or_a_file_taken_away_is_refused_in_words(seed: int) -> None:
+    tally = await STATE.run_seed(seed, few(10))
+
+    assert tally.runs == 10
 
 
 async def test_fifty_bad_receivers_keep_nobody_waiting() -> None:

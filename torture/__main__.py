@@ -23,6 +23,7 @@ from torture.kill import KILL
 from torture.outage import OUTAGE
 from torture.report import fields, from_fields, report, table
 from torture.soak import SOAK, YEAR
+from torture.state import STATE
 from torture.torn import TORN
 from torture.trial import Finding, Result, Trial, run_trial
 
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parent.parent
 # The longest first, so that the others run beside them.
 TRIALS: Mapping[str, Trial] = {
-    it.name: it for it in (SOAK, YEAR, KILL, TORN, CROWD, OUTAGE, GARBAGE)
+    it.name: it for it in (SOAK, YEAR, KILL, TORN, CROWD, OUTAGE, STATE, GARBAGE)
 }
 SECONDS = 900.0
 SHOWN_OF_A_CRASH = 2000

@@ -52,6 +52,15 @@ _WHAT = {
         " said, and good polls restored everything. A flipped bit that makes another sound price of"
         " a price is announced, since no reader can recognise that. It is counted."
     ),
+    "state": (
+        "A byte at a random place of the database is changed to a random other one, and the state"
+        " is read as commands read it, opened, and polled while nothing changes. It was refused in"
+        " words, or nothing came of the byte: no traceback, no change, no message. What was refused"
+        " as damaged, `--rebuild` moves aside. After each 40 bytes the file is taken from a running"
+        " daemon in one of four ways: removed, another one put in its place, an older copy written"
+        " over it, cut. It recorded nothing, was not ready, ended, and wrote nothing to"
+        " the file."
+    ),
     "outage": (
         "Each run is one of eight, by its seed: the API down in nineteen ways in turn, its name"
         " not resolved, the receivers failing in six ways in turn (a dead message is retried, as a"

@@ -96,20 +96,29 @@ async def run(
             sender = await stack.enter_async_context(Sender())
         # Before the state is locked: what is wrong with a receiver must not affect it.
         opened = receivers or await open_receivers(settings, terminal, sender)
-        first = Generation(settings, opened)
+        first, monitor = Generation(settings, opened), None
         try:
-            store = await stack.enter_async_context(open_store(path))
+            async with open_store(path) as store, AsyncExitStack() as pages:
+                monitor = Monitor(
+                    store,
+                    settings,
+                    first.receivers,
+                    now=clock.now,
+                    rng=rng,
+                    environment=environment,
+                )
+                await monitor.restore(withdraw_last_words(path))
+                await _open_pages(pages, monitor)
+                daemon = _Daemon(
+                    store, monitor, stop, reloads or Reloads(), terminal, sender, clock, rng
+                )
+                await daemon.run(first)
         except UnusableError as error:
-            rules, now = alarm_rules(settings), clock.now()
-            await say_last_words(error, path, first.receivers, rules=rules, now=now, rng=rng)
+            # Whoever is configured now: that may be another generation than the first.
+            current, now = monitor or first, clock.now()
+            rules = alarm_rules(current.settings)
+            await say_last_words(error, path, current.receivers, rules=rules, now=now, rng=rng)
             raise
-        monitor = Monitor(
-            store, settings, first.receivers, now=clock.now, rng=rng, environment=environment
-        )
-        await monitor.restore(withdraw_last_words(path))
-        await _open_pages(stack, monitor)
-        daemon = _Daemon(store, monitor, stop, reloads or Reloads(), terminal, sender, clock, rng)
-        await daemon.run(first)
 
 
 async def _open_pages(stack: AsyncExitStack, monitor: Monitor) -> None:
@@ -197,7 +206,7 @@ class _Daemon:
                 )
             )
             monitor.wake_outbox = parts.outbox.wake
-            loops = [parts.poller.run, parts.outbox.run]
+            loops = [parts.poller.run, parts.outbox.run, self.store.watch]
             if settings.heartbeat is not None:
                 every = settings.heartbeat.every
                 monitor.heartbeat = await stack.enter_async_context(

@@ -25,7 +25,7 @@ from watcher.monitor.systemd import Supervisor, Watchdog
 from watcher.notify.outcome import Verdict
 from watcher.observer import NOBODY, Observer
 from watcher.schedule import first_of
-from watcher.store.connection import StateError
+from watcher.store.connection import StateError, UnusableError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -97,7 +97,7 @@ class Monitor(Observer):
         self.store = store
         self.settings = settings
         self.now = now
-        self._receivers = receivers
+        self.receivers = receivers
         self._rng = rng
         self._uptime = uptime
         self._clock_offset = self._measure_clock_offset()
@@ -110,7 +110,7 @@ class Monitor(Observer):
 
     def follow(self, settings: Settings, receivers: Sequence[Receiver]) -> None:
         """Go by other settings and receivers from now on."""
-        self.settings, self._receivers = settings, receivers
+        self.settings, self.receivers = settings, receivers
         self._alarms.rules = alarm_rules(settings)
 
     @property
@@ -205,6 +205,9 @@ class Monitor(Observer):
         problem, receivers = None, None
         try:
             receivers = (await self.store.status()).receivers
+        except UnusableError:
+            # It ends the process, which then says so itself.
+            return
         except StateError as error:
             problem = str(error)
         # Before anything that is judged by the clock, with no pause between.
@@ -245,6 +248,8 @@ class Monitor(Observer):
             return
         try:
             await self.store.keep_alarms(kept, due, self.now())
+        except UnusableError:
+            return
         except StateError as error:
             self._alarms.state_failed(str(error))
             self._take_notices()
@@ -262,7 +267,7 @@ class Monitor(Observer):
     async def _send_unsent(self) -> None:
         """Send what could not be put into the outbox; what is not accepted stays due."""
         for notice, names in tuple(self._unsent):
-            accepted = await notify_directly(self._receivers, names, notice, self._rng)
+            accepted = await notify_directly(self.receivers, names, notice, self._rng)
             self._unsent.remove((notice, names))
             if left := tuple(name for name in names if name not in accepted):
                 self._unsent.append((notice, left))

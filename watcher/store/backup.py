@@ -32,6 +32,7 @@ from watcher.store.connection import (
     make_directory,
     mark_of,
 )
+from watcher.store.queries import read_everything
 from watcher.store.schema import NEWEST
 
 if TYPE_CHECKING:
@@ -163,7 +164,9 @@ def _copy(source: Path, target: Path, mark: int) -> None:
 
 def _check(path: Path) -> None:
     with as_state_error(path), closing(connect(path, "ro")) as connection:
-        check_soundness(path, connection, "integrity_check")
+        check_soundness(path, connection)
+        if connection.execute("PRAGMA user_version").fetchone() == (NEWEST,):
+            read_everything(connection)
 
 
 @contextmanager

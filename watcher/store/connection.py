@@ -17,6 +17,9 @@ from contextlib import closing, contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from watcher.store.same_file import SameFile
+from watcher.store.schema import find_altered
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator
     from pathlib import Path
@@ -41,6 +44,9 @@ _WHAT_TO_DO = (
     "new baseline"
 )
 
+# What SQLite and Python's module say of content that is not as it was written, without a code.
+_MEANS_DAMAGE = ("Could not decode to UTF-8", "malformed JSON", "unsupported file format")
+
 T = TypeVar("T")
 
 
@@ -60,6 +66,10 @@ class DamagedError(UnusableError):
     """The state is broken. It is only moved out of the way when a person says so."""
 
 
+class UnreadableError(ValueError):
+    """A row holds what this program never wrote; the text says which."""
+
+
 class NoStateError(StateError):
     """There is nothing to read yet."""
 
@@ -72,15 +82,22 @@ class Database:
     """An open connection, in a thread of its own: whatever it waits for, the event loop does not.
 
     Work is a function of the connection. One thread does it all, so nothing comes between the
-    statements of one transaction.
+    statements of one transaction. `unusable` is what has made the state unusable since it was
+    opened.
     """
 
     def __init__(
         self, path: Path, connection: sqlite3.Connection, thread: ThreadPoolExecutor
     ) -> None:
         self.path = path
+        self.unusable: UnusableError | None = None
         self._connection = connection
         self._thread = thread
+        self._same_file: SameFile | None = None
+
+    async def guard(self) -> None:
+        """From now on notice when the file is replaced or removed: `UnusableError` then."""
+        await self._to_completion(self._begin_to_guard)
 
     async def write(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """Do all of the work or none of it; raises `StateError` where it cannot be stored.
@@ -97,21 +114,58 @@ class Database:
         """The rows of one query."""
         return await self.read(lambda db: db.execute(sql, tuple(parameters)).fetchall())
 
+    async def values(
+        self, read: Callable[[Any], T], sql: str, parameters: Iterable[Any] = ()
+    ) -> tuple[T, ...]:
+        """What `read` makes of the rows of one query."""
+        return await self.read(lambda db: tuple(map(read, db.execute(sql, tuple(parameters)))))
+
     async def execute(self, sql: str, parameters: Iterable[Any] = ()) -> int:
         """Write with one statement; returns how many rows it changed."""
         return await self.write(lambda db: db.execute(sql, tuple(parameters)).rowcount)
 
     def _transaction(self, kind: str, work: Callable[[sqlite3.Connection], T]) -> T:
+        try:
+            with as_state_error(self.path):
+                return self._do(kind, work)
+        except UnusableError as error:
+            self.unusable = self.unusable or error
+            raise
+
+    def _do(self, kind: str, work: Callable[[sqlite3.Connection], T]) -> T:
+        db, writes = self._connection, kind == "IMMEDIATE"
+        self._require_same_file()
+        db.execute(f"BEGIN {kind}")
+        try:
+            result = work(db)
+            if writes and self._same_file is not None:
+                self._same_file.count(db)
+                # Once more: the work took a while, and what follows writes to the file.
+                self._require_same_file()
+            db.execute("COMMIT")
+        finally:
+            # Nothing to do after a commit, nor where SQLite has rolled back by itself (a full
+            # disk, say).
+            db.rollback()
+        if writes and self._same_file is not None:
+            self._same_file.note(db)
+        return result
+
+    def _begin_to_guard(self) -> None:
         with as_state_error(self.path):
-            self._connection.execute(f"BEGIN {kind}")
-            try:
-                result = work(self._connection)
-                self._connection.execute("COMMIT")
-            finally:
-                # Nothing to do after a commit, nor where SQLite has rolled back by itself (a full
-                # disk, say).
-                self._connection.rollback()
-            return result
+            self._same_file = SameFile(
+                self.path, self._connection, lambda: connect(self.path, "ro")
+            )
+
+    def _require_same_file(self) -> None:
+        if self._same_file is None:
+            return
+        try:
+            why = self._same_file.why_not()
+        except OSError as error:
+            raise _file_error(self.path, error) from error
+        if why is not None:
+            raise UnusableError(f"{self.path}: {why}")
 
     async def _to_completion(self, work: Callable[[], T]) -> T:
         """Await work to its end even if the caller is cancelled; the cancellation comes after."""
@@ -129,8 +183,13 @@ class Database:
 
 
 @contextmanager
-def open_writing(path: Path, newest: int) -> Iterator[Database]:
-    """Open as the only writer; creates what is missing, refuses what is not sound."""
+def open_writing(
+    path: Path, newest: int, check: Callable[[sqlite3.Connection], None] = lambda _: None
+) -> Iterator[Database]:
+    """Open as the only writer; creates what is missing, refuses what is not sound.
+
+    `check` reads what the program reads, and raises `UnreadableError` where it cannot.
+    """
     make_directory(path)
     # Before the lock too: no lock file is to appear beside a file that is not ours.
     has_state(path, newest)
@@ -139,8 +198,10 @@ def open_writing(path: Path, newest: int) -> Iterator[Database]:
         if has_state(path, newest):
             # Only reading, until it is known to be sound, and no newer than its header says.
             with as_state_error(path), closing(connect(path, "ro")) as connection:
-                _refuse_newer(path, connection, newest)
-                check_soundness(path, connection, "quick_check")
+                version = _refuse_newer(path, connection, newest)
+                check_soundness(path, connection)
+                if version == newest:
+                    check(connection)
         with closing(connect(path, "rw")) as connection:
             with as_state_error(path):
                 _configure(path, connection)
@@ -160,6 +221,7 @@ def open_reading(path: Path, newest: int) -> Iterator[Database]:
     with closing(connect(path, "ro")) as connection:
         with as_state_error(path):
             version = _refuse_newer(path, connection, newest)
+            _refuse_altered(path, connection)
         if version == 0:
             raise nothing
         if version < newest:
@@ -190,11 +252,14 @@ def connect(path: Path, mode: str) -> sqlite3.Connection:
         )
 
 
-def check_soundness(path: Path, connection: sqlite3.Connection, pragma: str) -> None:
-    """Have SQLite check every page (`quick_check`, `integrity_check`); raises `DamagedError`."""
-    result = str(_value(connection, f"PRAGMA {pragma}(1)"))
+def check_soundness(path: Path, connection: sqlite3.Connection) -> None:
+    """Check every definition, page, index and reference; raises `DamagedError`."""
+    _refuse_altered(path, connection)
+    result = str(_value(connection, "PRAGMA integrity_check(1)"))
     if result != "ok":
         raise _damaged_error(path, " ".join(result.split()))
+    if broken := connection.execute("PRAGMA foreign_key_check").fetchone():
+        raise _damaged_error(path, f"a row of {broken[0]} names one of {broken[2]} that is missing")
 
 
 def make_directory(path: Path) -> None:
@@ -267,6 +332,11 @@ def as_state_error(path: Path) -> Iterator[None]:
     """
     try:
         yield
+    except UnreadableError as error:
+        raise _damaged_error(path, str(error)) from error
+    except UnicodeDecodeError as error:
+        # SQLite's own text about what it found quotes it.
+        raise _damaged_error(path, "a text in it is not UTF-8") from error
     except sqlite3.DatabaseError as error:
         explained = _explained(path, error)
         if explained is None:
@@ -301,6 +371,8 @@ def _explained(path: Path, error: sqlite3.DatabaseError) -> StateError | None:
     name = getattr(error, "sqlite_errorname", "")
     if name.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")):
         return _damaged_error(path, str(error))
+    if str(error).startswith(_MEANS_DAMAGE):
+        return _damaged_error(path, str(error).partition(" with text ")[0])
     if name.startswith("SQLITE_FULL"):
         return StateError(
             f"{path}: the disk is full. Nothing stored is lost, and nothing of this step was "
@@ -369,6 +441,11 @@ def _refuse_newer(path: Path, connection: sqlite3.Connection, newest: int) -> in
     if version > newest:
         raise _newer_error(path, version, newest)
     return version
+
+
+def _refuse_altered(path: Path, connection: sqlite3.Connection) -> None:
+    if (altered := find_altered(connection)) is not None:
+        raise _damaged_error(path, f"{altered} is not as it was written")
 
 
 def _configure(path: Path, connection: sqlite3.Connection) -> None:

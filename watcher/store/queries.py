@@ -21,17 +21,22 @@ from watcher.store.rows import (
     KNOWN_MODEL_COLUMNS,
     MESSAGE_COLUMNS,
     SIDES_OF_CHANGE,
+    SWEEP_COLUMNS,
     json_text,
+    read_alarms,
     read_change,
+    read_credit_value,
+    read_digest,
     read_hold,
-    read_json,
     read_known_model,
     read_message,
     read_notice,
+    read_period,
     read_poll,
     read_receiver,
     read_record,
     read_silence,
+    read_sweep,
     read_time,
     record_of,
     time_text,
@@ -48,7 +53,7 @@ from watcher.store.values import (
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import AsyncIterator, Collection, Mapping
+    from collections.abc import AsyncIterator, Callable, Collection, Mapping
     from datetime import datetime
     from pathlib import Path
 
@@ -64,12 +69,15 @@ _ON_SALE = f"""
     WHERE valid_to IS NULL ORDER BY model_id
 """  # noqa: S608 - our own columns
 
-_REMOVED = f"""
+_GONE = f"""
     SELECT {KNOWN_MODEL_COLUMNS} FROM models
     JOIN history ON history.id = (SELECT max(id) FROM history WHERE model_id = models.id)
-    WHERE gone_at IS NOT NULL AND models.identity_key IN (SELECT value FROM json_each(?))
-    ORDER BY models.id
+    WHERE gone_at IS NOT NULL
 """  # noqa: S608 - our own columns
+_REMOVED = (
+    f"{_GONE} AND models.identity_key IN (SELECT value FROM json_each(?))"  # noqa: S608 - our own
+    " ORDER BY models.id"
+)
 
 _ON_SALE_AT = f"""
     SELECT {record_of("history")} FROM history
@@ -88,6 +96,16 @@ _CHANGES = f"""
         ))
     ORDER BY changes.id
 """  # noqa: S608 - our own columns
+
+_UNSENT = (
+    f"SELECT {MESSAGE_COLUMNS} FROM messages WHERE state = 'open'"  # noqa: S608 - our own columns
+    f" UNION ALL SELECT {MESSAGE_COLUMNS} FROM messages WHERE state = 'dead' ORDER BY id"
+)
+_ALARMS = "SELECT raised FROM alarms"
+_SILENCES = (
+    "SELECT id, matcher, since_at, until_at, reason, dropping, caught, ended_at"
+    " FROM silences ORDER BY id"
+)
 
 _RECEIVERS = """
     SELECT
@@ -157,8 +175,8 @@ class Reader:
 
     async def removed_models(self, identity_keys: Collection[str]) -> tuple[KnownModel, ...]:
         """Models that are no longer on sale and had one of these keys, as they were last seen."""
-        rows = await self._database.rows(_REMOVED, (json_text(list(identity_keys)),))
-        return tuple(map(read_known_model, rows))
+        keys = json_text(list(identity_keys))
+        return await self._database.values(read_known_model, _REMOVED, (keys,))
 
     async def models(
         self,
@@ -200,17 +218,16 @@ class Reader:
         `glob` is matched against the identity key, before and after the change, ignoring case.
         """
         since_text = "" if since is None else time_text(since)
-        rows = await self._database.rows(_CHANGES, (since_text, json_text(list(kinds)), alert_id))
+        asked = (since_text, json_text(list(kinds)), alert_id)
+        changes = await self._database.values(read_change, _CHANGES, asked)
         pattern = None if glob is None else fold(glob)
-        found = [change for change in map(read_change, rows) if _is_about(change, pattern)]
+        found = [change for change in changes if _is_about(change, pattern)]
         return tuple(reversed(found) if newest_first else found)
 
     async def notices(self, since: datetime) -> tuple[Notice, ...]:
         """Notices about the catalogue as a whole and about the watcher itself, oldest first."""
-        rows = await self._database.rows(
-            "SELECT kind, at, detail FROM notices WHERE at >= ? ORDER BY id", (time_text(since),)
-        )
-        return tuple(map(read_notice, rows))
+        sql = "SELECT kind, at, detail FROM notices WHERE at >= ? ORDER BY id"
+        return await self._database.values(read_notice, sql, (time_text(since),))
 
     async def histories(self, model_ids: Collection[int]) -> dict[int, ModelHistory]:
         """The anchors, prices and flapping of these models, by model number."""
@@ -220,11 +237,7 @@ class Reader:
 
     async def silences(self) -> tuple[StoredSilence, ...]:
         """Every silence there ever was, oldest first."""
-        rows = await self._database.rows(
-            "SELECT id, matcher, since_at, until_at, reason, dropping, caught, ended_at"
-            " FROM silences ORDER BY id"
-        )
-        return tuple(map(read_silence, rows))
+        return await self._database.values(read_silence, _SILENCES)
 
     # What is to be sent
 
@@ -236,19 +249,18 @@ class Reader:
 
     async def digests(self, receiver: str) -> dict[str, datetime]:
         """Up to when each digest has been sent to the receiver, by route."""
-        rows = await self._database.rows(
-            "SELECT route, at FROM digests WHERE receiver = ?", (receiver,)
-        )
-        return {route: read_time(at) for route, at in rows}
+        sql = "SELECT route, at FROM digests WHERE receiver = ?"
+        return dict(await self._database.values(read_digest, sql, (receiver,)))
 
     async def open_message(self, receiver: str) -> StoredMessage | None:
         """The oldest message of the receiver that is neither sent nor given up."""
-        rows = await self._database.rows(
+        messages = await self._database.values(
+            read_message,
             f"SELECT {MESSAGE_COLUMNS} FROM messages"  # noqa: S608 - our own columns
             " WHERE receiver = ? AND state = 'open' ORDER BY id LIMIT 1",
             (receiver,),
         )
-        return next(map(read_message, rows), None)
+        return next(iter(messages), None)
 
     async def picture(self, message_id: int) -> bytes | None:
         """The PNG that goes with a message, until the message was sent."""
@@ -259,11 +271,7 @@ class Reader:
         """Open and dead messages, and what is in no message yet."""
 
         def ask(db: sqlite3.Connection) -> OutboxView:
-            messages = db.execute(
-                f"SELECT {MESSAGE_COLUMNS} FROM messages WHERE state = 'open'"  # noqa: S608 - ours
-                f" UNION ALL SELECT {MESSAGE_COLUMNS} FROM messages WHERE state = 'dead'"
-                " ORDER BY id"
-            )
+            messages = db.execute(_UNSENT)
             waiting = db.execute(
                 "SELECT receiver, count(*), min(queued_at) FROM waiting"
                 " GROUP BY receiver ORDER BY receiver"
@@ -283,20 +291,48 @@ class Reader:
 
     async def alarms(self) -> Mapping[str, Any]:
         """The alarms that were stored last, as plain JSON; empty where none were."""
-        rows = await self._database.rows("SELECT raised FROM alarms")
-        return read_json(rows[0][0]) if rows else {}
+        kept = await self._database.values(read_alarms, _ALARMS)
+        return kept[0] if kept else {}
+
+
+def read_everything(db: sqlite3.Connection) -> None:
+    """Read every row that is ever read; raises `UnreadableError` for one that cannot be."""
+    from watcher.store.routing import read_histories, read_queued  # noqa: PLC0415 - as above
+
+    _snapshot(db)
+    _status(db)
+    every: tuple[tuple[Callable[[Any], object], str], ...] = (
+        (read_record, f"SELECT {record_of('history')} FROM history"),  # noqa: S608 - our own columns
+        (read_period, "SELECT valid_from, valid_to FROM history"),
+        (read_known_model, _GONE),
+        (read_credit_value, "SELECT valid_from, usd_per_credit FROM credit_values"),
+        (read_change, f"SELECT {CHANGE_COLUMNS} FROM changes {SIDES_OF_CHANGE}"),  # noqa: S608 - ours
+        (read_notice, "SELECT kind, at, detail FROM notices"),
+        (read_message, _UNSENT),
+        (read_silence, _SILENCES),
+        (read_digest, "SELECT route, at FROM digests"),
+        (read_alarms, _ALARMS),
+    )
+    for read, sql in every:
+        for row in db.execute(sql):
+            read(row)
+    anchored = db.execute("SELECT DISTINCT model_id FROM anchors").fetchall()
+    read_histories(db, [number for (number,) in anchored])
+    for (receiver,) in db.execute("SELECT DISTINCT receiver FROM waiting").fetchall():
+        read_queued(db, receiver)
 
 
 def _snapshot(db: sqlite3.Connection) -> StoredSnapshot | None:
-    sweep = db.execute("SELECT at, usd_per_credit, probe, start_over FROM sweep").fetchone()
+    sweep = db.execute(f"SELECT at, start_over, {SWEEP_COLUMNS} FROM sweep").fetchone()  # noqa: S608 - ours
     if sweep is None:
         return None
-    at, usd_per_credit, probe, start_over = sweep
+    at, start_over, *columns = sweep
+    usd_per_credit, probe = read_sweep(columns)
     holds = db.execute(f"SELECT {HOLD_COLUMNS} FROM holds ORDER BY id")  # noqa: S608 - ours
     return StoredSnapshot(
         models=tuple(map(read_known_model, db.execute(_ON_SALE))),
-        usd_per_credit=Decimal(usd_per_credit),
-        probe=read_json(probe),
+        usd_per_credit=usd_per_credit,
+        probe=probe,
         swept_at=read_time(at),
         holds=tuple(map(read_hold, holds)),
         start_over=bool(start_over),
@@ -305,14 +341,14 @@ def _snapshot(db: sqlite3.Connection) -> StoredSnapshot | None:
 
 def _on_sale(db: sqlite3.Connection) -> tuple[Decimal | None, list[KnownModel]]:
     """What a credit is worth, and every model on sale; `None` before the first sweep."""
-    value = db.execute("SELECT usd_per_credit FROM sweep").fetchone()
+    sweep = db.execute(f"SELECT {SWEEP_COLUMNS} FROM sweep").fetchone()  # noqa: S608 - ours
     known = list(map(read_known_model, db.execute(_ON_SALE)))
-    return None if value is None else Decimal(value[0]), known
+    return None if sweep is None else read_sweep(sweep)[0], known
 
 
 def _status(db: sqlite3.Connection) -> Status:
     poll = db.execute("SELECT at, outcome, why, last_success_at, failures FROM poll").fetchone()
-    sweep = db.execute("SELECT at, usd_per_credit FROM sweep").fetchone()
+    sweep = db.execute(f"SELECT at, {SWEEP_COLUMNS} FROM sweep").fetchone()  # noqa: S608 - ours
     models = db.execute(
         "SELECT interface, count(*) FROM history WHERE valid_to IS NULL"
         " GROUP BY interface ORDER BY count(*) DESC, interface"
@@ -325,7 +361,7 @@ def _status(db: sqlite3.Connection) -> Status:
     return Status(
         poll=None if poll is None else read_poll(poll),
         swept_at=None if sweep is None else read_time(sweep[0]),
-        usd_per_credit=None if sweep is None else Decimal(sweep[1]),
+        usd_per_credit=None if sweep is None else read_sweep(sweep[1:])[0],
         models=dict(models.fetchall()),
         holds=tuple(OpenHold(read_hold(row[1:]), row[0]) for row in holds),
         receivers=tuple(map(read_receiver, db.execute(_RECEIVERS))),

@@ -23,6 +23,7 @@ from watcher.store.rows import (
     read_time,
     read_time_or_none,
     record_columns,
+    sweep_columns,
     time_text,
 )
 from watcher.store.values import Commit, KnownModel, Recorded
@@ -333,10 +334,10 @@ def _write_sweep(db: sqlite3.Connection, commit: Commit) -> None:
         (at, usd_per_credit),
     )
     db.execute(
-        "INSERT INTO sweep (id, at, usd_per_credit, probe) VALUES (1, ?, ?, ?)"
-        " ON CONFLICT (id) DO UPDATE SET at = excluded.at,"
+        "INSERT INTO sweep (id, at, usd_per_credit, probe, checksum) VALUES (1, ?, ?, ?, ?)"
+        " ON CONFLICT (id) DO UPDATE SET at = excluded.at, checksum = excluded.checksum,"
         " usd_per_credit = excluded.usd_per_credit, probe = excluded.probe",
-        (at, usd_per_credit, json_text(commit.probe)),
+        (at, *sweep_columns(commit.usd_per_credit, commit.probe)),
     )
     if commit.starts_over:
         db.execute("UPDATE sweep SET start_over = 0")

@@ -19,6 +19,7 @@ from watcher.store.rows import (
     CHANGE_WIDTH,
     SIDES_OF_CHANGE,
     json_text,
+    named,
     read_change,
     read_model,
     read_notice,
@@ -127,6 +128,7 @@ def _read_prices(rows: Iterable[Any]) -> tuple[PricePoint, ...]:
     return tuple(points)
 
 
+@named("delivery")
 def _read_item(row: Any) -> QueuedItem:
     number, queued_at, route, silence_id, flap, moved_at = row[:6]
     notice, change, rest = row[6:9], row[9 : 9 + CHANGE_WIDTH], row[9 + CHANGE_WIDTH :]

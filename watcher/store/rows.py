@@ -1,6 +1,8 @@
 """How values are written as columns of the database, and read back.
 
-Times are text of one width, amounts plain decimals, lists JSON.
+Times are text of one width, amounts plain decimals, lists JSON. What decides what is announced, and
+what is sent, has a checksum: SQLite does not notice when a disk gives back another letter. Every
+row is read by a function here, which raises `UnreadableError` for one that was never written.
 """
 
 from __future__ import annotations
@@ -8,8 +10,9 @@ from __future__ import annotations
 import json
 from datetime import UTC, datetime
 from decimal import Decimal
-from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from functools import lru_cache, wraps
+from typing import TYPE_CHECKING, Any, TypeVar
+from zlib import crc32
 
 from watcher.catalog.changes import (
     Cause,
@@ -23,6 +26,7 @@ from watcher.catalog.changes import (
 from watcher.catalog.confirm import Hold, HoldReason
 from watcher.catalog.pricing import Unit
 from watcher.catalog.record import Model, Record
+from watcher.store.connection import UnreadableError
 from watcher.store.values import (
     KnownModel,
     MessageState,
@@ -34,9 +38,12 @@ from watcher.store.values import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from watcher.catalog.changes import Change
+    from watcher.store.values import Draft
+
+T = TypeVar("T")
 
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 _decode = json.JSONDecoder().decode
@@ -44,18 +51,11 @@ _decode = json.JSONDecoder().decode
 # A record's own columns of `history`, in the order of `record_columns`.
 RECORD_COLUMNS = (
     *("description", "identity_key", "interface", "provider", "credits"),
-    *(
-        "unit",
-        "unit_quantity",
-        "base_unit",
-        "usd_listed",
-        "reference",
-        "rate",
-        "anchor",
-        "promotion",
-    ),
+    *("unit", "unit_quantity", "base_unit", "usd_listed", "fal", "rate", "anchor", "promotion"),
+    "checksum",
 )
 _WIDTH = len(RECORD_COLUMNS)
+_LAST_OF_TIME = len("2026-11-22T07:30:00.000000")
 
 
 def record_of(table: str) -> str:
@@ -66,8 +66,9 @@ def record_of(table: str) -> str:
 # The columns that the functions of the same names read, and the tables they are of.
 KNOWN_MODEL_COLUMNS = f"models.id, first_seen_at, last_changed_at, gone_at, {record_of('history')}"
 HOLD_COLUMNS = "reason, model_id, subject, since_at, until_at"
+SWEEP_COLUMNS = "usd_per_credit, probe, checksum"
 MESSAGE_COLUMNS = (
-    "id, alert_id, receiver, title, body, markup, created_at, opened_at, attempts,"
+    "id, alert_id, title, body, markup, checksum, receiver, created_at, opened_at, attempts,"
     " last_attempt_at, next_attempt_at, last_error, state,"
     " (SELECT count(*) FROM deliveries WHERE message_id = messages.id)"
 )
@@ -82,6 +83,38 @@ SIDES_OF_CHANGE = (
 )
 
 
+def named(what: str) -> Callable[[Callable[[Any], T]], Callable[[Any], T]]:
+    """Have a function that reads a row name the row that it cannot read, by its first column."""
+
+    def decorate(read: Callable[[Any], T]) -> Callable[[Any], T]:
+        @wraps(read)
+        def read_or_name(row: Any) -> T:
+            try:
+                return read(row)
+            except UnreadableError:
+                raise
+            # Whatever bytes can be made to mean: no number, no word of ours, no list.
+            except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+                first = f" {row[0]!r:.60}" if row else ""
+                raise UnreadableError(f"{what}{first} cannot be read") from error
+
+        return read_or_name
+
+    return decorate
+
+
+def checked(what: str, values: Sequence[Any], checksum: object) -> None:
+    """Raise `UnreadableError` unless the values are those that were written."""
+    if checksum != checksum_of(values):
+        first = f" {values[0]!r:.60}"
+        raise UnreadableError(f"{what}{first} is not as it was written: its checksum is another")
+
+
+def checksum_of(values: Sequence[Any]) -> int:
+    """Of texts and numbers, as a row has them."""
+    return crc32("\0".join(map(str, values)).encode())
+
+
 def time_text(at: datetime) -> str:
     """`2026-11-22T07:30:00.000000Z`: always of this width, so that text sorts as time does."""
     if at.tzinfo is None:
@@ -90,11 +123,13 @@ def time_text(at: datetime) -> str:
 
 
 def read_time(text: str) -> datetime:
+    if text[_LAST_OF_TIME:] != "Z":
+        raise ValueError(f"{text} is not in UTC")
     return datetime.fromisoformat(text)
 
 
 def read_time_or_none(text: str | None) -> datetime | None:
-    return None if text is None else datetime.fromisoformat(text)
+    return None if text is None else read_time(text)
 
 
 def encodable(text: str | None) -> str | None:
@@ -118,7 +153,7 @@ def money_text(amount: Decimal | None) -> str | None:
 def record_columns(record: Record) -> tuple[Any, ...]:
     """To the columns named in `RECORD_COLUMNS`."""
     unit = record.unit
-    return (
+    columns = (
         record.description,
         record.identity_key,
         record.interface,
@@ -128,17 +163,20 @@ def record_columns(record: Record) -> tuple[Any, ...]:
         money_text(unit.quantity),
         unit.base,
         money_text(record.usd_listed),
-        money_text(record.reference),
+        money_text(record.fal),
         money_text(record.rate),
         record.anchor,
         int(record.promotion),
     )
+    return (*columns, checksum_of(columns))
 
 
+@named("the record")
 def read_record(columns: Sequence[Any]) -> Record:
     """From the columns named in `RECORD_COLUMNS`."""
     description, identity_key, interface, provider, credits_, unit, quantity, base = columns[:8]
-    usd_listed, reference, rate, anchor, promotion = columns[8:]
+    usd_listed, fal, rate, anchor, promotion, checksum = columns[8:]
+    checked("the record", columns[:-1], checksum)
     return Record(
         description,
         identity_key,
@@ -147,7 +185,7 @@ def read_record(columns: Sequence[Any]) -> Record:
         _read_money(credits_),
         _read_unit(unit, quantity, base),
         _read_money(usd_listed),
-        _read_money(reference),
+        _read_money(fal),
         _read_money(rate),
         anchor,
         bool(promotion),
@@ -159,26 +197,28 @@ def read_model(columns: Sequence[Any]) -> Model | None:
     usd_per_credit, *record = columns
     if usd_per_credit is None or record[0] is None:
         return None
-    return Model(read_record(record), Decimal(usd_per_credit))
+    return Model(read_record(record), _read_credit_value(usd_per_credit))
 
 
+@named("model")
 def read_known_model(row: Sequence[Any]) -> KnownModel:
     number, first_seen_at, last_changed_at, gone_at = row[:4]
     return KnownModel(
         number,
         read_record(row[4:]),
-        datetime.fromisoformat(first_seen_at),
-        datetime.fromisoformat(last_changed_at),
-        None if gone_at is None else datetime.fromisoformat(gone_at),
+        read_time(first_seen_at),
+        read_time(last_changed_at),
+        read_time_or_none(gone_at),
     )
 
 
+@named("change")
 def read_change(row: Sequence[Any]) -> RecordedChange:
     number, at, model_id, kinds, causes, seen_at = row[:6]
     before, after = row[6 : 7 + _WIDTH], row[7 + _WIDTH :]
     change: Change
     if model_id is None:
-        change = CreditValueChange(Decimal(before[0]), Decimal(after[0]))
+        change = CreditValueChange(_read_credit_value(before[0]), _read_credit_value(after[0]))
     else:
         change = ModelChange(
             kinds=tuple(Kind(kind) for kind in _decode(kinds)),
@@ -191,6 +231,7 @@ def read_change(row: Sequence[Any]) -> RecordedChange:
     return RecordedChange(number, read_time(at), change)
 
 
+@named("notice")
 def read_notice(row: Sequence[Any]) -> Notice:
     """From the columns kind, at, detail."""
     kind, at, detail = row
@@ -202,14 +243,30 @@ def hold_columns(hold: Hold) -> tuple[Any, ...]:
     return (hold.reason.value, hold.model_id, hold.subject, *times)
 
 
+@named("what is held for")
 def read_hold(row: Sequence[Any]) -> Hold:
     reason, model_id, subject, since_at, until_at = row
     return Hold(HoldReason(reason), model_id, subject, read_time(since_at), read_time(until_at))
 
 
+def message_columns(draft: Draft) -> tuple[Any, ...]:
+    """To alert_id, title, body, markup, checksum."""
+    columns = (draft.alert_id, draft.title, draft.body, draft.markup)
+    return (*columns, checksum_of(columns))
+
+
+@named("digest")
+def read_digest(row: Sequence[Any]) -> tuple[str, datetime]:
+    """From the columns route, at."""
+    route, at = row
+    return route, read_time(at)
+
+
+@named("message")
 def read_message(row: Sequence[Any]) -> StoredMessage:
-    number, alert_id, receiver, title, body, markup = row[:6]
-    created_at, opened_at, attempts, last_at, next_at, last_error, state, items = row[6:]
+    number, alert_id, title, body, markup, checksum, receiver = row[:7]
+    created_at, opened_at, attempts, last_at, next_at, last_error, state, items = row[7:]
+    checked("message", (alert_id, title, body, markup), checksum)
     return StoredMessage(
         id=number,
         alert_id=alert_id,
@@ -228,6 +285,44 @@ def read_message(row: Sequence[Any]) -> StoredMessage:
     )
 
 
+def sweep_columns(usd_per_credit: Decimal, probe: Mapping[str, Any]) -> tuple[Any, ...]:
+    """To the columns named in `SWEEP_COLUMNS`."""
+    columns = (money_text(usd_per_credit), json_text(probe))
+    return (*columns, checksum_of(columns))
+
+
+@named("the last sweep")
+def read_sweep(row: Sequence[Any]) -> tuple[Decimal, Mapping[str, Any]]:
+    """What a credit is worth and the probe, from the columns named in `SWEEP_COLUMNS`."""
+    usd_per_credit, probe, checksum = row
+    checked("the last sweep", (usd_per_credit, probe), checksum)
+    return _read_credit_value(usd_per_credit), read_json(probe)
+
+
+@named("the alarms")
+def read_alarms(row: Sequence[Any]) -> Mapping[str, Any]:
+    """From the one column of `alarms`."""
+    alarms = read_json(row[0])
+    if not isinstance(alarms, dict) or not isinstance(alarms.get("alarms", []), list):
+        raise TypeError("no list of alarms")
+    return alarms
+
+
+@named("from")
+def read_period(row: Sequence[Any]) -> tuple[datetime, datetime | None]:
+    """From the columns valid_from, valid_to of `history`."""
+    valid_from, valid_to = row
+    return read_time(valid_from), read_time_or_none(valid_to)
+
+
+@named("from")
+def read_credit_value(row: Sequence[Any]) -> tuple[datetime, Decimal]:
+    """From the columns valid_from, usd_per_credit of `credit_values`."""
+    valid_from, usd_per_credit = row
+    return read_time(valid_from), _read_credit_value(usd_per_credit)
+
+
+@named("silence")
 def read_silence(row: Sequence[Any]) -> StoredSilence:
     """From the columns in the order of the fields of `StoredSilence`."""
     number, matcher, since_at, until_at, reason, dropping, caught, ended_at = row
@@ -243,6 +338,7 @@ def read_silence(row: Sequence[Any]) -> StoredSilence:
     )
 
 
+@named("the last poll")
 def read_poll(row: Sequence[Any]) -> PollStatus:
     """From the columns at, outcome, why, last_success_at, failures."""
     at, outcome, why, last_success_at, failures = row
@@ -250,11 +346,19 @@ def read_poll(row: Sequence[Any]) -> PollStatus:
     return PollStatus(times[0], PollOutcome(outcome), why, times[1], failures)
 
 
+@named("receiver")
 def read_receiver(row: Sequence[Any]) -> ReceiverStatus:
     """From the columns in the order of the fields of `ReceiverStatus`."""
     receiver, waiting, open_, dead, oldest_at, next_attempt_at, last_error = row
     times = (read_time_or_none(oldest_at), read_time_or_none(next_attempt_at))
     return ReceiverStatus(receiver, waiting, open_, dead, *times, last_error)
+
+
+def _read_credit_value(text: str) -> Decimal:
+    value = Decimal(text)
+    if not (value.is_finite() and value > 0):
+        raise ValueError(f"a credit is not worth {value}")
+    return value
 
 
 # Prices and units repeat across a catalogue: parsing each once is faster and takes less memory.

@@ -12,12 +12,13 @@ have AUTOINCREMENT.
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
 from functools import partial
+from itertools import chain
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    import sqlite3
-
     from watcher.store.connection import Database
 
 Step = tuple[str, ...]
@@ -39,9 +40,8 @@ _FIRST: Step = (
     """
     CREATE TABLE history (
         -- A model as it was listed from one time to another; valid_to is null in its current row.
-        -- Prices are for one unit, as listed: credits in Kie credits, usd_listed and reference
-        -- (what Fal asks, for chat the vendor) in USD, rate in percent below the reference. Null
-        -- is what the listing leaves empty.
+        -- Prices are for one unit, as listed: credits in Kie credits, usd_listed and fal in USD,
+        -- rate in percent below Fal. Null is what the listing leaves empty.
         id INTEGER PRIMARY KEY,
         model_id INTEGER NOT NULL REFERENCES models (id),
         valid_from TEXT NOT NULL,
@@ -55,10 +55,12 @@ _FIRST: Step = (
         unit_quantity TEXT NOT NULL,
         base_unit TEXT NOT NULL,
         usd_listed TEXT,
-        reference TEXT,
+        fal TEXT,
         rate TEXT,
         anchor TEXT NOT NULL,
-        promotion INTEGER NOT NULL
+        promotion INTEGER NOT NULL,
+        -- Of all from description on: a bit that flips on the disk must not be news.
+        checksum INTEGER NOT NULL
     ) STRICT
     """,
     """
@@ -125,6 +127,7 @@ _FIRST: Step = (
         at TEXT NOT NULL,
         usd_per_credit TEXT NOT NULL,
         probe TEXT NOT NULL,
+        checksum INTEGER NOT NULL,
         start_over INTEGER NOT NULL DEFAULT 0
     ) STRICT
     """,
@@ -163,6 +166,7 @@ _FIRST: Step = (
         title TEXT NOT NULL,
         body TEXT NOT NULL,
         markup TEXT NOT NULL,
+        checksum INTEGER NOT NULL,
         picture BLOB,
         created_at TEXT NOT NULL,
         opened_at TEXT NOT NULL,
@@ -262,6 +266,14 @@ _FIRST: Step = (
     ) STRICT, WITHOUT ROWID
     """,
     """
+    CREATE TABLE writer (
+        -- Which process opened the state for writing last, and how many commits it made: one row.
+        id INTEGER PRIMARY KEY CHECK (id = 1),
+        opened TEXT NOT NULL,
+        commits INTEGER NOT NULL
+    ) STRICT
+    """,
+    """
     CREATE TABLE alarms (
         -- The alarms that are raised: one row.
         id INTEGER PRIMARY KEY CHECK (id = 1),
@@ -272,6 +284,27 @@ _FIRST: Step = (
 
 MIGRATIONS: tuple[Step, ...] = (_FIRST,)
 NEWEST = len(MIGRATIONS)
+
+
+_DEFINITIONS = "SELECT type, name, tbl_name, sql FROM sqlite_schema WHERE sql IS NOT NULL"
+
+
+def find_altered(db: sqlite3.Connection) -> str | None:
+    """What of the tables is not as `MIGRATIONS` make it; `None` where all is, or in another format.
+
+    Their definitions are text in the file, which SQLite takes as it is.
+    """
+    (version,) = db.execute("PRAGMA user_version").fetchone()
+    found = set(db.execute(_DEFINITIONS))
+    if version == 0 and found:
+        return "the version in its header"
+    if version != NEWEST:
+        return None
+    with closing(sqlite3.connect(":memory:")) as fresh:
+        for statement in chain.from_iterable(MIGRATIONS):
+            fresh.execute(statement)
+        missing = set(fresh.execute(_DEFINITIONS)) - found
+    return min((f"the definition of {name}" for _, name, *_ in missing), default=None)
 
 
 async def migrate(database: Database, migrations: tuple[Step, ...] = MIGRATIONS) -> None:

@@ -6,21 +6,30 @@ There is no clock here; the time comes in with what is stored.
 from __future__ import annotations
 
 import sqlite3
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from watcher.schedule import first_of
 from watcher.store.backup import back_up
-from watcher.store.connection import ConflictError, companion, open_writing
-from watcher.store.queries import Reader
+from watcher.store.connection import ConflictError, StateError, companion, open_writing
+from watcher.store.queries import Reader, read_everything
 from watcher.store.record import write_anchors, write_commit, write_notices
 from watcher.store.retention import ROWS_PER_STEP, prune
-from watcher.store.rows import MESSAGE_COLUMNS, encodable, json_text, read_message, time_text
+from watcher.store.rows import (
+    MESSAGE_COLUMNS,
+    encodable,
+    json_text,
+    message_columns,
+    read_message,
+    time_text,
+)
 from watcher.store.schema import MIGRATIONS, migrate
 from watcher.store.values import ReleaseEffects
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import AsyncIterator, Mapping, Sequence
     from datetime import datetime
     from pathlib import Path
@@ -43,6 +52,8 @@ _NO_EFFECTS = ReleaseEffects()
 # What called for a poll, or failed it, quotes the server's answer, which may be of any length.
 _LONGEST_WHY = 500
 _MILLISECOND = timedelta(milliseconds=1)
+# A look at the file costs microseconds.
+_WATCH_EVERY = timedelta(seconds=2)
 
 
 class Store(Reader):
@@ -149,6 +160,18 @@ class Store(Reader):
 
     # Everybody else
 
+    async def watch(self, stop: asyncio.Event) -> None:
+        """Until `stop` is set, raise what makes the state unusable, whoever met it.
+
+        That the file was replaced or removed is noticed though nobody reads or writes.
+        """
+        while not stop.is_set():
+            with suppress(StateError):
+                await self._database.read(lambda _: None)
+            if self._database.unusable is not None:
+                raise self._database.unusable
+            await first_of(stop, within=_WATCH_EVERY)
+
     async def apply(self, request: Request) -> int:
         """Apply a request; returns how many things it changed (messages, say)."""
         from watcher.store.requests import apply_request  # noqa: PLC0415 - loads pydantic
@@ -198,25 +221,25 @@ async def open_store(path: Path, migrations: tuple[Step, ...] = MIGRATIONS) -> A
     the file alone, where it is not ours, damaged, or newer.
     """
     newest = len(migrations)
-    with open_writing(path, newest) as database:
+    with open_writing(path, newest, read_everything) as database:
         version = (await database.rows("PRAGMA user_version"))[0][0]
         if 0 < version < newest:
             # A migration may go wrong in a way that its transaction cannot undo.
             back_up(path, companion(path, f".before-format-{newest}"))
         await migrate(database, migrations)
+        await database.guard()
         yield Store(database)
 
 
 def _create_message(
     db: sqlite3.Connection, receiver: str, draft: Draft, at: datetime
 ) -> StoredMessage:
-    text = (draft.alert_id, receiver, draft.title, draft.body, draft.markup)
     try:
         number = db.execute(
-            "INSERT INTO messages (alert_id, receiver, title, body, markup,"
+            "INSERT INTO messages (alert_id, title, body, markup, checksum, receiver,"
             " created_at, opened_at, next_attempt_at, picture)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (*text, *[time_text(at)] * 3, draft.picture),
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (*message_columns(draft), receiver, *[time_text(at)] * 3, draft.picture),
         ).lastrowid
     except sqlite3.IntegrityError as error:
         raise ConflictError(f"alert id {draft.alert_id} is taken; draw another") from error
