@@ -38,6 +38,7 @@ from watcher.kie.responses import (
     read_page,
     refuse_status,
 )
+from watcher.proxy import ProxyError, proxy_for
 from watcher.schedule import parse_retry_after
 
 if TYPE_CHECKING:
@@ -204,7 +205,11 @@ class KieClient:
         self.traffic.requests += 1
         url = f"{self._source.url.rstrip('/')}/{call.path}"
         async with self._session.request(
-            call.method, url, json=call.payload, allow_redirects=False
+            call.method,
+            url,
+            json=call.payload,
+            allow_redirects=False,
+            proxy=proxy_for(url),
         ) as response:
             headers = response.headers
             wait = parse_retry_after(headers.get("Retry-After"), datetime.now(UTC))
@@ -237,6 +242,12 @@ async def open_client(
 def _description(error: Exception) -> str:
     """A failed exchange in our words: those of the HTTP client may contain the address."""
     match error:
+        case ProxyError():
+            return str(error)
+        case aiohttp.ClientHttpProxyError(status=status):
+            return f"the proxy refused ({status})"
+        case aiohttp.ClientProxyConnectionError():
+            return f"cannot connect to the proxy ({error.strerror or 'no reason given'})"
         case aiohttp.ClientConnectorCertificateError() | aiohttp.ClientSSLError():
             return "the server's certificate or encryption was refused"
         case aiohttp.ClientConnectorDNSError():

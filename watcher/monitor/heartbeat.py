@@ -21,6 +21,7 @@ from watcher import __version__
 from watcher.catalog.changes import NoticeKind
 from watcher.monitor.alarms import AlarmKind
 from watcher.observer import NOBODY, Observer
+from watcher.proxy import proxy_for
 from watcher.schedule import first_of
 
 if TYPE_CHECKING:
@@ -157,7 +158,8 @@ class Heartbeat:
     async def _request(self, address: str) -> str | None:
         """`None` where it was accepted; otherwise why not, without the address."""
         try:
-            async with self._session.get(address, allow_redirects=False) as response:
+            proxy = proxy_for(address)
+            async with self._session.get(address, allow_redirects=False, proxy=proxy) as response:
                 status = response.status
         except TimeoutError:
             return f"no answer within {PING_TIMEOUT.total_seconds():g} s"
