@@ -190,6 +190,43 @@ def test_what_is_no_trouble_is_not_told(facts: dict[float, Fact]) -> None:
     assert list(chain.from_iterable(watch.learns(at, fact) for at, fact in facts.items())) == []
 
 
+def test_without_operators_every_receiver_is_told_once_of_two_days_without_a_look() -> None:
+    watch = Watch()
+    watch.alarms.rules = AlarmRules(operators=(), receivers=("me", "team"))
+    torn = poll_failed("torn", "sweep: 3 attempts gave no complete catalogue")
+    hours = 60
+    told = [it for hour in range(1, 48) for it in watch.learns(hour * hours, torn, TIME_PASSED)]
+    assert told == ["blind"]
+    watch.restart(47.5 * hours)
+    watch.alarms.rules = AlarmRules(operators=(), receivers=("me", "team"))
+    told = [it for hour in range(48, 99) for it in watch.learns(hour * hours, torn, TIME_PASSED)]
+    assert told == ["unseen"]
+    assert watch.learns(100 * hours, GOOD) == ["blind over", "unseen over"]
+    due = {said(notice): receivers for notice, receivers in watch.told}
+    assert due == {
+        "blind": (),
+        "unseen": ("me", "team"),
+        "blind over": (),
+        "unseen over": ("me", "team"),
+    }
+    lines = [body(notice).splitlines()[0] for notice, receivers in watch.told if receivers]
+    since, meanwhile = (
+        "Nothing seen of Kie.ai since 2026-11-22 12:00 UTC.",
+        "What changes meanwhile",
+    )
+    assert lines == [
+        f"{since} {meanwhile} is told once its prices can be read again.",
+        "Kie.ai's prices can be read again, after 4 days. What changed meanwhile is told as usual.",
+    ]
+
+
+def test_with_operators_they_alone_are_told() -> None:
+    watch = Watch()
+    told = [it for hour in range(1, 99) for it in watch.learns(hour * 60, TIMEOUT, TIME_PASSED)]
+    assert told == ["blind"]
+    assert watch.learns(99 * 60, GOOD) == ["blind over"]
+
+
 def test_a_restart_during_an_outage_does_not_start_the_clock_anew() -> None:
     watch = Watch()
     watch.learns(5, TIMEOUT)

@@ -182,6 +182,10 @@ def test_a_record_carries_every_field_of_its_row() -> None:
         "https://kie.ai/<x>",
         "//kie.ai",
         "https://kie.ai/)[x](y",
+        "https://evil.example/kie.ai",
+        "https://kie.ai.evil.example/",
+        "https://kie.ai@evil.example/",
+        "https://notkie.ai/",
     ],
 )
 def test_an_anchor_that_is_no_address_is_no_link(anchor: str) -> None:

@@ -19,7 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from watcher.log import configure
-from watcher.safe_text import Redactor, one_line, printable
+from watcher.safe_text import SHORTEST_PART, Redactor, one_line, printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -371,6 +371,9 @@ def test_nothing_to_hide_hides_nothing(secrets: list[str]) -> None:
 @given(st.text(min_size=1).filter(str.strip), st.text(), st.text())
 def test_no_secret_survives_anywhere(secret: str, before: str, after: str) -> None:
     secret = secret.strip()
+    if len(secret) < SHORTEST_PART:
+        # Within a word it is a part of the word.
+        before, after = "/", "/"
     cleaned = Redactor([secret]).clean(before + secret + after)
     # A secret made of asterisks is in its own mask.
     assert secret in "***" or secret not in cleaned.replace("***", "\n")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from watcher.config.secrets import is_secret, mask, secret_parts
+from watcher.config.secrets import SecretUrl, is_secret, mask, secret_parts
+from watcher.safe_text import Redactor, short_secrets
 
 
 @pytest.mark.parametrize(
@@ -49,13 +50,46 @@ def test_ordinary_words_and_known_hosts_stay_readable(url: str, public: set[str]
     assert not public & secret_parts(url)
 
 
+@pytest.mark.parametrize(
+    ("url", "short"),
+    [
+        ("json://user:pw@localhost/x", {"pw"}),
+        ("json://user:p%40s@localhost/x", {"p%40s", "p@s"}),
+        ("mailto://bob:red@example.org", {"red"}),
+        ("json://localhost/aB3x9", {"aB3x9"}),
+        ("tgram://12345678:AbCde/123", {"AbCde"}),
+        ("slack://T1J/B2K/xyzzk/#ops", {"T1J", "B2K"}),
+        ("ntfy://qwrtz", {"qwrtz"}),
+        ("json://localhost/hook?token=me&to=you&+X-Api-Key=k1", {"me", "k1"}),
+        ("json://localhost:8080/api/v2/Hook/team?format=text&verify=yes", set()),
+    ],
+)
+def test_a_short_piece_is_a_secret_by_its_place_or_its_look(url: str, short: set[str]) -> None:
+    assert short_secrets(url) == short
+    assert short <= secret_parts(url)
+
+
+@pytest.mark.parametrize("secret", ["aB3x9", "pw", "x"])
+def test_a_short_secret_is_hidden_where_it_stands_alone(secret: str) -> None:
+    url = f"json://bob:{secret}@localhost/hook"
+    redactor = Redactor(SecretUrl(url).secrets())
+
+    for text in (f"POST /{secret}?a", f'{{"password":"{secret}"}}', f"'{secret}'", f"pw={secret},"):
+        assert secret not in redactor.clean(text).replace("pw=", "").replace("password", "")
+    assert redactor.clean("expwx paB3x9q extra") == "expwx paB3x9q extra"
+    assert mask(f"bob:{secret}@ pwx", frozenset({secret})) == "bob:***@ pwx"
+
+
 def test_a_text_loses_all_of_a_secret_even_where_one_contains_another() -> None:
     secrets = frozenset({"canary", "canary-token"})
 
     assert mask("to canary-token and canary", secrets) == "to *** and ***"
 
 
-@pytest.mark.parametrize(("text", "secret"), [("pw12", True), ("abc", False), ("localhost", False)])
+@pytest.mark.parametrize(
+    ("text", "secret"),
+    [("pw12", True), ("abc", True), ("8025", False), ("", False), ("localhost", False)],
+)
 def test_what_went_into_a_url_is_hidden_unless_that_would_hide_everything(
     text: str, secret: bool
 ) -> None:

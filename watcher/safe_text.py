@@ -1,8 +1,8 @@
 """Texts that are safe to show: only characters that draw, and no known secret in any spelling.
 
 A secret is hidden as a whole and in its pieces, as it may be quoted, escaped or encoded in a log
-line. `split_secret` and `ORDINARY_WORDS` say, for the whole program, what the pieces of a URL are
-and which of them are no secrets.
+line. `split_secret`, `short_secrets` and `ORDINARY_WORDS` say, for the whole program, what the
+pieces of a URL are and which of them are no secrets.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
 MASK = "***"
-# A shorter piece is a port, a `to=`, a `yes`: hiding it would make every log unreadable.
+# A shorter piece is a port, a `to=`, a `yes`, unless it is known or looks to be a secret. Then it
+# is hidden where it stands alone: within other words it would make every log unreadable.
 SHORTEST_PART = 6
 # Hiding these would protect nothing, and hide half of what a person looks for in a log.
 ORDINARY_WORDS = frozenset(
@@ -30,6 +31,10 @@ ORDINARY_WORDS = frozenset(
 )
 _OPTION_NAMES = frozenset({"overflow", "redirect", "format", "verify"})
 _PUBLIC = ORDINARY_WORDS | _OPTION_NAMES | {"127.0.0.1"}
+
+_SECRET_OPTION = re.compile(r"pass|pwd|token|secret|key|auth|sig", re.IGNORECASE)
+_SHORTEST_RANDOM = 3
+_VERSION = re.compile(r"v\d+", re.IGNORECASE)
 
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 # A piece between two of these may itself be several pieces, and be shown as one.
@@ -64,7 +69,8 @@ class Redactor:
     """Replaces every known secret by `***`; the spelling and the letter case do not matter.
 
     A secret that is a URL is hidden as a whole and in its parts (host, user, password, path
-    segments, option names and values) of at least six characters; its scheme is not a secret.
+    segments, option names and values) of at least six characters, and in those of `short_secrets`;
+    its scheme is not a secret.
     """
 
     def __init__(self, secrets: Iterable[str]) -> None:
@@ -77,7 +83,7 @@ class Redactor:
         }
         # The longest first: a part must not break up the whole that it belongs to.
         ordered = sorted(spellings, key=lambda spelling: (-len(spelling), spelling))
-        self._known = re.compile("|".join(map(re.escape, ordered)), re.IGNORECASE)
+        self._known = re.compile("|".join(map(secret_pattern, ordered)), re.IGNORECASE)
 
     def clean(self, text: str) -> str:
         """The text without any known secret."""
@@ -91,6 +97,43 @@ def split_secret(text: str) -> set[str]:
     return parts | decoded | {piece for part in decoded for piece in _FINE.split(part)}
 
 
+def short_secrets(url: str) -> set[str]:
+    """The pieces of a URL that are secret though they are short.
+
+    By their place: a password, and the value of an option that is named like one. By their look:
+    what mixes letters with digits, or small with capital letters, or has no vowel, is no word.
+    """
+    bare = _SCHEME.sub("", url, count=1)
+    before_query, _, query = bare.partition("?")
+    password = before_query.partition("/")[0].rpartition("@")[0].partition(":")[2]
+    options = (option.partition("=") for option in query.split("&"))
+    placed = {password, *(value for name, _, value in options if _SECRET_OPTION.search(name))}
+    random = set(filter(_looks_random, split_secret(bare)))
+    known = placed | random
+    return {it for it in known | set(map(unquote, known)) if 0 < len(it) < SHORTEST_PART}
+
+
+def secret_pattern(text: str) -> str:
+    """A regular expression for a secret; for a short one only where it stands alone."""
+    pattern = re.escape(text)
+    if len(text) >= SHORTEST_PART:
+        return pattern
+    before = r"(?<![^\W_])" if text[:1].isalnum() else ""
+    after = r"(?![^\W_])" if text[-1:].isalnum() else ""
+    return f"{before}{pattern}{after}"
+
+
+def _looks_random(piece: str) -> bool:
+    if not (_SHORTEST_RANDOM <= len(piece) < SHORTEST_PART and piece.isalnum()):
+        return False
+    if piece.lower() in _PUBLIC or _VERSION.fullmatch(piece) or piece.isdigit():
+        return False
+    if any(char.isdigit() for char in piece):
+        return True
+    is_mixed = piece not in {piece.lower(), piece.upper(), piece.capitalize()}
+    return is_mixed or not set(piece.lower()) & set("aeiouy")
+
+
 def _parts(secret: str) -> Iterator[str]:
     if not secret:
         return
@@ -98,6 +141,8 @@ def _parts(secret: str) -> Iterator[str]:
     bare = _SCHEME.sub("", secret, count=1)
     if credentials := _credentials(bare):
         yield credentials
+    if _SCHEME.match(secret):
+        yield from short_secrets(secret)
     # Decoded as well, for what is percent-encoded twice.
     for text in {bare, unquote(bare)}:
         for part in split_secret(text):

@@ -71,7 +71,7 @@ class Record:
 
     @property
     def link(self) -> str | None:
-        """The model's page, where the anchor is an http(s) address and nothing else."""
+        """The model's page, where the anchor is an address at kie.ai and nothing else."""
         return _web_address(self.anchor)
 
 
@@ -331,7 +331,16 @@ def _web_address(anchor: str) -> str | None:
         char.isspace() or char in "<>\"'`\\{}|^[]()" or not char.isprintable() for char in anchor
     ):
         return None
+    return anchor if is_page_of_kie(anchor) else None
+
+
+def is_page_of_kie(address: str) -> bool:
+    """Whether an address leads to kie.ai: a page anywhere else is not the page of a model."""
     try:
-        return anchor if urlsplit(anchor).hostname else None
+        parts = urlsplit(address)
+        host = (parts.hostname or "").rstrip(".")
     except ValueError:
-        return None
+        return False
+    if "@" in parts.netloc or parts.scheme not in {"http", "https"}:
+        return False
+    return host == "kie.ai" or host.endswith(".kie.ai")

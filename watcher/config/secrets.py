@@ -7,14 +7,21 @@ error repeats a URL, or what a file holds.
 from __future__ import annotations
 
 import ipaddress
+import re
 from typing import TYPE_CHECKING
-from urllib.parse import unquote
 
 from pydantic import SecretStr
 
 from watcher.config.document import Filled
 from watcher.config.field_types import FromFile, parse_path
-from watcher.safe_text import MASK, ORDINARY_WORDS, SHORTEST_PART, split_secret
+from watcher.safe_text import (
+    MASK,
+    ORDINARY_WORDS,
+    SHORTEST_PART,
+    secret_pattern,
+    short_secrets,
+    split_secret,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -22,9 +29,6 @@ if TYPE_CHECKING:
     from pydantic import ValidationInfo
 
 MAX_FILE_BYTES = 65_536
-# A text known to be secret is hidden where a mere piece of this length is not.
-SHORTEST_SECRET = 4
-
 # With other schemes, what looks like the host is often a token (slack, discord, ntfy).
 _HOST_IS_A_HOST = frozenset(
     {"http", "https", "json", "jsons", "xml", "xmls", "form", "forms", "mailto", "mailtos"}
@@ -102,20 +106,18 @@ def secret_parts(url: str) -> frozenset[str]:
         parts |= split_secret(option.partition("=")[2])
     if not at and scheme.casefold() not in _HOST_IS_A_HOST:
         parts |= split_secret(host)
-    password = user.partition(":")[2]
-    passwords = frozenset(filter(is_secret, (password, unquote(password))))
-    return frozenset(filter(_may_be_token, parts)) | passwords
+    return frozenset(filter(_may_be_token, parts)) | short_secrets(url)
 
 
 def is_secret(text: str) -> bool:
-    """Whether a text that is known to be secret can be hidden without hiding half of a log."""
-    return len(text) >= SHORTEST_SECRET and not _is_ordinary(text)
+    """Whether what went into a URL is to be hidden: all but a port, a number, an ordinary word."""
+    return not _is_ordinary(text) and (len(text) >= SHORTEST_PART or not text.isdigit())
 
 
 def mask(text: str, secrets: frozenset[str]) -> str:
     """The text with every secret replaced, longest first so that nothing of one remains."""
-    for secret in sorted(secrets, key=len, reverse=True):
-        text = text.replace(secret, MASK)
+    for secret in sorted(filter(None, secrets), key=len, reverse=True):
+        text = re.sub(secret_pattern(secret), MASK, text)
     return text
 
 
@@ -127,7 +129,7 @@ def _is_ordinary(part: str) -> bool:
     """Whether it is a word or an address that everybody may know, with or without a port."""
     host, _, port = part.rpartition(":")
     word = (host if port.isdigit() and host else part).strip("[]").casefold()
-    if word in ORDINARY_WORDS:
+    if not word or word in ORDINARY_WORDS:
         return True
     try:
         return bool(ipaddress.ip_address(word))

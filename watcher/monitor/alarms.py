@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 # A single odd answer may come from a proxy in between; the next poll shows.
 POLLS_TO_BE_SURE = 2
+# Without operators nobody learns of a watcher that sees nothing; after so long everybody does.
+UNSEEN_AFTER = timedelta(hours=48)
 # A full disk has room now and then; the alarm is over when it has had room for so long.
 STATE_RECOVERED_AFTER = timedelta(minutes=10)
 # Operators who left a dead message where it is are notified of more of them, but not of each.
@@ -38,6 +40,7 @@ class AlarmKind(StrEnum):
     """What an alarm is about."""
 
     BLIND = "blind"  # the catalogue could not be read for long
+    UNSEEN = "unseen"  # it could not for days, and there are no operators to be told
     SHAPE = "shape"  # the API's answers are not built as they were
     REFUSED = "refused"  # the API does not serve us: the region, or credentials
     COLLAPSE = "collapse"  # much of the catalogue is missing, and that waits for confirmation
@@ -47,6 +50,8 @@ class AlarmKind(StrEnum):
     RELOAD = "reload"  # a changed configuration was refused
     CLOCK = "clock"  # the wall clock jumped
 
+
+_SEES_NOTHING = (AlarmKind.BLIND, AlarmKind.UNSEEN)
 
 # A kind, and the receiver it is about: there is at most one alarm for each.
 Key = tuple[AlarmKind, str | None]
@@ -181,13 +186,14 @@ class Alarms:
     def poll_succeeded(self) -> None:
         """A poll ended well."""
         self._polled_at = self._good_at = self._now()
-        for kind in (AlarmKind.BLIND, AlarmKind.SHAPE, AlarmKind.REFUSED):
+        for kind in (*_SEES_NOTHING, AlarmKind.SHAPE, AlarmKind.REFUSED):
             self._end(kind)
 
     def poll_failed(self, why: str, reason: str | None = None, status: int | None = None) -> None:
         """A poll failed; `reason` is the sort of failure, `status` the HTTP status or code."""
         self._polled_at = self._now()
-        self._note(AlarmKind.BLIND, why, since=self._good_at)
+        for kind in _SEES_NOTHING:
+            self._note(kind, why, since=self._good_at)
         cause = _cause(reason, status)
         for kind in (AlarmKind.SHAPE, AlarmKind.REFUSED):
             known = self.find(kind)
@@ -297,8 +303,9 @@ class Alarms:
         """Notice what nobody reports: that no poll ends, that the clock stays as it is."""
         now = self._now()
         overdue = now - self._polled_at >= self.rules.blind_after
-        if overdue and self.find(AlarmKind.BLIND) is None:
-            self._note(AlarmKind.BLIND, "no poll has ended since", since=self._polled_at)
+        for kind in _SEES_NOTHING:
+            if overdue and self.find(kind) is None:
+                self._note(kind, "no poll has ended since", since=self._polled_at)
         clock = self.find(AlarmKind.CLOCK)
         if clock is not None and now - clock.last_at >= CLOCK_ACCEPTED_AFTER:
             self._remove(clock)
@@ -333,6 +340,8 @@ class Alarms:
         match alarm.kind:
             case AlarmKind.BLIND:
                 return lasted >= self.rules.blind_after
+            case AlarmKind.UNSEEN:
+                return lasted >= UNSEEN_AFTER and not self.rules.operators
             case AlarmKind.RECEIVER:
                 return lasted >= self.rules.failing_after
             case AlarmKind.SHAPE | AlarmKind.REFUSED:
@@ -348,7 +357,10 @@ class Alarms:
             "why": alarm.why,
             "count": alarm.count,
         }
-        due_to = recipients(alarm.about, self.rules.operators, self.rules.receivers)
+        operators = self.rules.operators
+        if alarm.kind is AlarmKind.UNSEEN:
+            operators = self.rules.receivers
+        due_to = recipients(alarm.about, operators, self.rules.receivers)
         self._notices.append((Notice(kind, self._now(), detail), due_to))
 
 

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
 from functools import lru_cache
-from urllib.parse import urlsplit
+
+from watcher.catalog.record import is_page_of_kie
 
 LONGEST_NAME = 120
 LONGEST_LINK = 300
@@ -124,17 +125,8 @@ def without_mention_guards(text: str) -> str:
 
 @lru_cache(maxsize=4096)
 def safe_link(link: str | None) -> str | None:
-    """The link with its markup characters encoded; `None` where it does not lead to kie.ai.
-
-    A page anywhere else is not the page of a model: it is left out.
-    """
-    if link is None or not link.isascii() or len(link) > LONGEST_LINK:
-        return None
-    parts = urlsplit(link)
-    host = (parts.hostname or "").rstrip(".")
-    if "@" in parts.netloc or parts.scheme not in {"http", "https"}:
-        return None
-    if host != "kie.ai" and not host.endswith(".kie.ai"):
+    """The link with its markup characters encoded; `None` where it does not lead to kie.ai."""
+    if link is None or not link.isascii() or len(link) > LONGEST_LINK or not is_page_of_kie(link):
         return None
     # An underscore is data in a path and emphasis in a message; encoded it is data in both.
     return "".join(_LINK_ENCODED.get(char, char) for char in link)

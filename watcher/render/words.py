@@ -331,6 +331,12 @@ _ALARM_WORDS: Mapping[str, _AlarmWords] = {
         "the catalogue can be read again",
         ", after {lasted} without. What changed meanwhile is told as usual.",
     ),
+    AlarmKind.UNSEEN: _AlarmWords(
+        "nothing seen of Kie.ai since {since}",
+        ". What changes meanwhile is told once its prices can be read again.",
+        "Kie.ai's prices can be read again",
+        ", after {lasted}. What changed meanwhile is told as usual.",
+    ),
     AlarmKind.SHAPE: _AlarmWords(
         "the API's answers have another shape",
         "{because}. They are not believed, so nothing is watched until they can be understood; a "
