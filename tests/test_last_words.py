@@ -24,7 +24,6 @@ from watcher.notify.outcome import Outcome, Verdict
 from watcher.render.markup import Markup, Service
 from watcher.simulator.generator import generate
 from watcher.simulator.server import Simulator
-from watcher.store.backup import back_up
 from watcher.store.connection import StateError, UnusableError
 from watcher.store.store import open_store
 
@@ -123,13 +122,7 @@ def copy_older(path: Path) -> None:
     path.write_bytes(older.read_bytes())
 
 
-def restore_by_hand(path: Path) -> None:
-    copy = path.with_name("copy.db")
-    back_up(path, copy)
-    path.write_bytes(copy.read_bytes())
-
-
-TAKEN = [remove, rename_older, copy_older, restore_by_hand, cut, overwrite]
+TAKEN = [remove, rename_older, copy_older, cut, overwrite]
 
 
 @pytest.mark.parametrize("take", TAKEN, ids=lambda take: take.__name__)
