@@ -95,7 +95,7 @@ def _comparison(rounds: list[_Round], version: str) -> list[Figure]:
     sizes = f"{ours_sent:,.0f} of {sent:,.0f} B"
     return [
         Figure("quiet", cpu, theirs * 1e3, Unit.MILLISECONDS),
-        Figure("quiet", of_cpu, share, Unit.ONE_IN, 1 / 50),
+        Figure("quiet", of_cpu, share, Unit.ONE_IN, 1 / 55),
         Figure("quiet", of_bytes, ours_sent / sent, Unit.ONE_IN, 1 / 10, sizes),
     ]
 
@@ -106,6 +106,6 @@ def _memory(rounds: list[_Round], peak: float) -> list[Figure]:
     sweep = f"with the first sweep and message: {peak:.1f} MiB"
     grown = f"growth of the same, from the first {POLLS:,} polls to the last"
     return [
-        Figure("memory", resident, most, Unit.MIB, 75, sweep),
+        Figure("memory", resident, most, Unit.MIB, 73, sweep),
         Figure("memory", grown, max(growth, 0.0), Unit.MIB, 1, f"{growth:+.2f} MiB"),
     ]

@@ -9,25 +9,21 @@ from __future__ import annotations
 
 import asyncio
 import json
-import signal
 import sys
 from pathlib import Path
 from time import perf_counter, process_time
 
-from watcher.cli.options import GlobalOptions, load_settings, start_log
-from watcher.daemon import run
+from watcher.cli.options import GlobalOptions
+from watcher.cli.run import _run
 
 TICK = 0.01
 SHORTEST_NOTED = 0.02
 
 
 async def main(config: Path) -> list[tuple[float, float, float]]:
-    stop, late = asyncio.Event(), list[tuple[float, float, float]]()
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
-    settings = load_settings(GlobalOptions(config))
-    start_log(settings)
+    late: list[tuple[float, float, float]] = []
     ticking = asyncio.create_task(tick(late))
-    await run(settings, stop=stop, terminal=sys.stdout)
+    await _run(GlobalOptions(config), rebuild=False)
     ticking.cancel()
     return late
 
