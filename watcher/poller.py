@@ -119,6 +119,8 @@ class Poller:
             if report.changes or report.notices:
                 self._recorded()
             wait = self.wait_after(report)
+            # Changes of a whole catalogue are not kept in memory until the next poll.
+            del report
             self._observer.check_in("poller", wait + self._client.longest_poll)
             await first_of(stop, self._woken, within=wait / self._pace)
 

@@ -235,11 +235,14 @@ def _latest_rows(db: sqlite3.Connection, changes: Iterable[Change]) -> dict[int,
         if isinstance(change, ModelChange) and change.before and change.model_id
     }
     rows = db.execute(_LATEST_ROWS, (json_text(list(before)),))
-    latest = {model_id: (number, tuple(columns)) for model_id, number, *columns in rows}
-    for model_id, record in before.items():
-        if latest.get(model_id, (0, ()))[1] != record_columns(record):
-            raise ConflictError(f"model {model_id} has changed; compare the sweep again")
-    return {model_id: number for model_id, (number, _) in latest.items()}
+    latest = {
+        model_id: number
+        for model_id, number, *columns in rows
+        if tuple(columns) == record_columns(before[model_id])
+    }
+    if changed := next((model_id for model_id in before if model_id not in latest), None):
+        raise ConflictError(f"model {changed} has changed; compare the sweep again")
+    return latest
 
 
 def _begin_rows(db: sqlite3.Connection, models: Sequence[_Numbered], at: str) -> dict[int, int]:

@@ -9,6 +9,7 @@ from collections import defaultdict
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from watcher.catalog.changes import ModelChange
 from watcher.catalog.record import DOCUMENTED_USD_PER_CREDIT, Model
 from watcher.routing.net_effect import change_since
 from watcher.routing.plan import ModelHistory
@@ -31,7 +32,7 @@ from watcher.store.rows import (
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Collection, Iterable
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from watcher.catalog.changes import Notice, RecordedChange
     from watcher.routing.plan import AnchorKey
@@ -85,14 +86,14 @@ def read_histories(db: sqlite3.Connection, model_ids: Collection[int]) -> dict[i
     """The anchors, prices and flapping of these models, by model number."""
     ids = (json_text(list(model_ids)),)
     anchors = _by_model(db.execute(_ANCHORS, ids))
-    prices = _by_model(db.execute(_PRICES, (*ids, _PRICES_READ)))
     flaps = _by_model(db.execute(_FLAPPING_SENT, ids))
+    prices, complete = _read_prices(db.execute(_PRICES, (*ids, _PRICES_READ)))
     return {
         number: ModelHistory(
-            anchors=_read_anchors(anchors[number]),
-            prices=_read_prices(prices[number]),
-            flapping_sent={receiver: read_time(at) for receiver, at in flaps[number]},
-            is_complete=all(is_first for _, is_first, *_ in prices[number][:1]),
+            anchors=_read_anchors(anchors.get(number, ())),
+            prices=tuple(prices.get(number, ())),
+            flapping_sent={receiver: read_time(at) for receiver, at in flaps.get(number, ())},
+            is_complete=complete.get(number, True),
         )
         for number in model_ids
     }
@@ -119,26 +120,38 @@ def _read_anchors(rows: Iterable[Any]) -> dict[AnchorKey, Model]:
     return anchors
 
 
-def _read_prices(rows: Iterable[Any]) -> tuple[PricePoint, ...]:
-    points: list[PricePoint] = []
-    for valid_from, _, *columns in rows:
+def _read_prices(
+    rows: Iterable[Any],
+) -> tuple[Mapping[int, Sequence[PricePoint]], Mapping[int, bool]]:
+    """The prices of each model, and whether they go back to the first one that there was.
+
+    Row by row: those of a whole catalogue are not to be in memory at once.
+    """
+    prices: dict[int, list[PricePoint]] = {}
+    complete: dict[int, bool] = {}
+    for number, valid_from, is_first, *columns in rows:
+        complete.setdefault(number, bool(is_first))
+        points = prices.setdefault(number, [])
         price = Model(read_record(columns), DOCUMENTED_USD_PER_CREDIT).price
         if price is not None and (not points or points[-1][1] != price):
             points.append((read_time(valid_from), price))
-    return tuple(points)
+    return prices, complete
 
 
 @named("delivery")
 def _read_item(row: Any) -> QueuedItem:
     number, queued_at, route, silence_id, flap, moved_at = row[:6]
     notice, change, rest = row[6:9], row[9 : 9 + CHANGE_WIDTH], row[9 + CHANGE_WIDTH :]
-    since, current = rest[: len(rest) // 2], rest[len(rest) // 2 :]
+    since, current = rest[: len(rest) // 2], read_model(rest[len(rest) // 2 :])
     content: RecordedChange | Notice
     if notice[0] is None:
         recorded = read_change(change)
         # As its route announces it: measured from the anchor.
         since_anchor = change_since(recorded.change, read_model(since))
         content = replace(recorded, change=since_anchor)
+        if isinstance(since_anchor, ModelChange) and current == since_anchor.after:
+            # Mostly so; of a whole catalogue that moved there need not be two copies.
+            current = since_anchor.after
     else:
         content = read_notice(notice)
     return QueuedItem(
@@ -149,5 +162,5 @@ def _read_item(row: Any) -> QueuedItem:
         silence_id=silence_id,
         flap=Flap(flap),
         still_since=read_time_or_none(moved_at),
-        current=read_model(current),
+        current=current,
     )
