@@ -7,6 +7,7 @@ import stat
 from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 import pytest
@@ -522,3 +523,50 @@ def test_ages_are_told_in_the_largest_unit_that_says_enough() -> None:
         -timedelta(minutes=5): "in 5 min",
     }
     assert {ago: age(START - ago, START) for ago in ages} == ages
+
+
+SECRET = "json://localhost/c4n4ry-t0k3n"
+
+
+@pytest.mark.parametrize(
+    ("url", "mode", "warned"),
+    [
+        (f'url: "{SECRET}"', 0o644, "config.yaml"),
+        (f'url: "{SECRET}"', 0o640, None),
+        ('url: "${CANARY_URL}"', 0o644, None),
+        ('url: "json://localhost"', 0o644, None),
+        ('url_file: "URL_FILE"', 0o644, "url"),
+        ('url_file: "URL_FILE"', 0o600, None),
+    ],
+)
+def test_a_file_with_secrets_that_everybody_can_read_is_warned_about(
+    monkeypatch: pytest.MonkeyPatch, url: str, mode: int, warned: str | None
+) -> None:
+    monkeypatch.setenv("CANARY_URL", SECRET)
+    with TemporaryDirectory() as directory:
+        # Not as private as the directories of tests are.
+        there = Path(directory)
+        there.chmod(0o755)
+        (there / "url").write_text(SECRET)
+        (there / "url").chmod(mode)
+        config = there / "config.yaml"
+        written = url.replace("URL_FILE", str(there / "url"))
+        config.write_text(f"receivers: {{me: {{{written}}}}}\n")
+        config.chmod(0o644 if "URL_FILE" in url else mode)
+        result = Place(there).run("--config", str(config), "validate")
+
+    assert result.exit_code == 0
+    if warned is None:
+        assert result.stderr == ""
+    else:
+        assert result.stderr.startswith(f"kie-watcher: {there / warned}: has secrets in it")
+        assert f"chmod o-r {there / warned}" in result.stderr
+        assert "c4n4ry" not in result.stderr
+
+
+def test_what_nobody_else_can_reach_is_not_exposed(place: Place) -> None:
+    place.path.chmod(0o700)
+    place.configure(f'receivers: {{me: {{url: "{SECRET}"}}}}')
+    (place.path / "config.yaml").chmod(0o644)
+
+    assert place.run("validate").stderr == ""

@@ -82,6 +82,18 @@ async def client(sim: Simulator) -> AsyncIterator[KieClient]:
         yield opened
 
 
+async def test_a_sweep_is_bounded_as_a_whole(client: KieClient) -> None:
+    assert len((await client.sweep(None)).records) == len(ROWS)
+    client.most_bytes = 100_000
+
+    refused = await refusal(client.sweep(None))
+    assert refused.reason is SourceReason.CAP
+    assert "all replies together are larger than" in str(refused)
+    # Each probe and each reading is one of its own.
+    for _ in range(20):
+        assert await client.probe(UNLIKE) is not None
+
+
 async def refusal(asking: Any) -> SourceError:
     with pytest.raises(SourceError) as caught:
         await asking

@@ -20,7 +20,7 @@ from torture.loopback import serve_http
 from watcher.catalog.record import MAX_TEXT_LENGTH, parse_row
 from watcher.config.settings import PollSettings, SourceSettings
 from watcher.kie.client import MAX_PAGES, open_client
-from watcher.kie.responses import MAX_BODY_BYTES, MAX_RECORDS, SourceError
+from watcher.kie.responses import MAX_BODY_BYTES, MAX_RECORDS, MAX_SWEEP_BYTES, SourceError
 from watcher.monitor.heartbeat import open_heartbeat
 from watcher.observer import Observer
 
@@ -54,6 +54,7 @@ def test_the_page_is_a_page() -> None:
 
 def test_the_caps_are_those_that_the_page_names() -> None:
     assert f"{MAX_BODY_BYTES >> 20} MiB a reply" in PAGE
+    assert f"{MAX_SWEEP_BYTES >> 20} MiB a sweep" in PAGE
     assert f"{MAX_RECORDS:,} records" in PAGE
     assert f"{MAX_PAGES:,} pages" in PAGE
     assert f"{MAX_TEXT_LENGTH:,} characters a field" in " ".join(PAGE.split())

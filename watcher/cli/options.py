@@ -79,6 +79,13 @@ def start_log(settings: Settings, minimum_level: LogLevel = "debug") -> None:
     configure(level, settings.log.format, Redactor(settings.secrets()), sys.stderr)
 
 
+def exposed_files(options: GlobalOptions, settings: Settings) -> tuple[Path, ...]:
+    """The files with secrets in them that every user of this machine can read."""
+    from watcher.config.loading import exposed_files, find_file
+
+    return exposed_files(settings, find_file(options.config_file, os.environ))
+
+
 def since_option(
     _context: click.Context, _parameter: click.Parameter, value: str | None
 ) -> datetime | None:

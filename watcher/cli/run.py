@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from watcher.cli.options import GlobalOptions, load_settings, start_log
+from watcher.cli.options import GlobalOptions, exposed_files, load_settings, start_log
 from watcher.cli.output import FAILED, say, warn
 from watcher.cli.query import print_changes
 
@@ -96,14 +96,18 @@ def demo(speed: float) -> None:
 
 
 async def _run(options: GlobalOptions, *, rebuild: bool) -> None:
+    import structlog
+
     from watcher.daemon import Reloads, run
     from watcher.notify.client import Sender
 
-    stop = asyncio.Event()
+    stop, log = asyncio.Event(), structlog.get_logger()
     async with Sender() as sender:
         reloads = Reloads(load=partial(load_settings, options, sender), configure_log=start_log)
         settings = await asyncio.to_thread(reloads.load)
         start_log(settings)
+        for file in exposed_files(options, settings):
+            log.warning("config.exposed", file=str(file), fix=f"chmod o-r {file}")
         if rebuild:
             _rebuild(settings)
         with _stop_on_signals(stop), _reload_on_signal(reloads.requested):

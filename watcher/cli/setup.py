@@ -16,8 +16,14 @@ from typing import TYPE_CHECKING, assert_never
 
 import click
 
-from watcher.cli.options import GlobalOptions, load_settings, start_log, state_path
-from watcher.cli.output import FAILED, failed, say, seconds, unknown_receiver
+from watcher.cli.options import (
+    GlobalOptions,
+    exposed_files,
+    load_settings,
+    start_log,
+    state_path,
+)
+from watcher.cli.output import FAILED, failed, say, seconds, unknown_receiver, warn
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -67,6 +73,11 @@ def validate(options: GlobalOptions) -> None:
     say(f"{file}: good" if file else "No configuration file: the defaults")
     for line in _summary(settings, services):
         say(f"  {line}")
+    for exposed in exposed_files(options, settings):
+        warn(
+            f"{exposed}: has secrets in it, and every user of this machine can read it; "
+            f"chmod o-r {exposed}, or put them into variables or files of their own (url_file)"
+        )
 
 
 @click.command("test-notify", epilog="Example: kie-watcher test-notify team")

@@ -7,6 +7,7 @@ The error has everything that is wrong at once. The checks of a URL (by Apprise)
 from __future__ import annotations
 
 import os
+import stat
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -87,12 +88,29 @@ def load_leniently(path: Path | None, environment: Mapping[str, str]) -> Setting
     return settings.model_copy(update={"receivers": receivers})
 
 
+def exposed_files(settings: Settings, configuration: Path | None) -> tuple[Path, ...]:
+    """The files with secrets in them that every user of this machine can read."""
+    if configuration is None:
+        return ()
+    return tuple(filter(_is_exposed, settings.files_with_secrets(configuration)))
+
+
 def example_text() -> str:
     """The example configuration, as `kie-watcher init` writes it."""
     package = Path(__file__).resolve().parents[1]
     # In an editable installation the file is beside the package, where people find it.
     beside = package.parent / EXAMPLE
     return (beside if beside.is_file() else package / EXAMPLE).read_text("utf-8")
+
+
+def _is_exposed(path: Path) -> bool:
+    try:
+        whole = path.resolve(strict=True)
+        return bool(whole.stat().st_mode & stat.S_IROTH) and all(
+            directory.stat().st_mode & stat.S_IXOTH for directory in whole.parents
+        )
+    except (OSError, RuntimeError):
+        return False
 
 
 def _file_text(path: Path) -> str:

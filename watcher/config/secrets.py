@@ -36,11 +36,22 @@ _HOST_IS_A_HOST = frozenset(
 
 
 class SecretUrl(SecretStr):
-    """A URL that nothing shows, and the values of the variables that went into it."""
+    """A URL that nothing shows, the values of the variables that went into it, and its file."""
 
-    def __init__(self, url: str, variables: frozenset[str] = frozenset()) -> None:
+    def __init__(
+        self, url: str, variables: frozenset[str] = frozenset(), file: Path | None = None
+    ) -> None:
+        """`file` is where it was read from, if not from the configuration."""
         super().__init__(url)
         self._variables = variables
+        self._file = file
+
+    def file(self, configuration: Path) -> Path | None:
+        """The file in which a secret of it is written; `None`: there is none, or in variables."""
+        url = self.get_secret_value()
+        if self._variables or not secret_parts(url) - {url, url.partition("://")[2]}:
+            return None
+        return self._file or configuration
 
     def secrets(self) -> frozenset[str]:
         """The URL, its pieces, and the values that went into it."""
@@ -73,7 +84,7 @@ def read_url_file(value: object, info: ValidationInfo) -> SecretUrl:
         raise ValueError("the file is empty; put the URL into it")
     if len(url.splitlines()) > 1:
         raise ValueError("the file has several lines; put the URL alone into it")
-    return SecretUrl(url)
+    return SecretUrl(url, file=path)
 
 
 def read_file(path: Path, what: str, info: ValidationInfo) -> bytes:

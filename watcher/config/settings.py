@@ -318,5 +318,13 @@ class Settings(Section):
 
     def secrets(self) -> frozenset[str]:
         """Every text that nothing may show: URLs, their pieces, and what went into them."""
+        return frozenset().union(*(address.secrets() for address in self._addresses()))
+
+    def files_with_secrets(self, configuration: Path) -> tuple[Path, ...]:
+        """The files in which secrets are written, of which `configuration` may be one."""
+        files = (address.file(configuration) for address in self._addresses())
+        return tuple(dict.fromkeys(filter(None, files)))
+
+    def _addresses(self) -> list[SecretUrl]:
         sections = [*self.receivers.values(), *filter(None, [self.heartbeat])]
-        return frozenset().union(*(section.address.secrets() for section in sections))
+        return [section.address for section in sections]

@@ -30,6 +30,7 @@ from watcher.kie.completeness import (
     schema_change,
 )
 from watcher.kie.responses import (
+    MAX_SWEEP_BYTES,
     Body,
     SourceError,
     SourceReason,
@@ -91,15 +92,20 @@ class _Call:
 
 @dataclass(slots=True)
 class KieClient:
-    """Asks the API. Every method gives a complete answer or raises `SourceError`."""
+    """Asks the API. Every method gives a complete answer or raises `SourceError`.
+
+    `most_bytes` bounds what all replies of a probe, or of one reading of the catalogue, unpack to.
+    """
 
     _session: aiohttp.ClientSession
     _source: SourceSettings
     _poll: PollSettings
     _pause: Callable[[timedelta], Awaitable[None]]
     traffic: Traffic = field(default_factory=Traffic)
+    most_bytes: int = MAX_SWEEP_BYTES
     # The rows of the last reading: nearly all of them come again, and need not be parsed again.
     _known: KnownRows = field(default_factory=dict, init=False)
+    _read: int = field(default=0, init=False)
 
     @property
     def longest_poll(self) -> timedelta:
@@ -120,6 +126,7 @@ class KieClient:
         """
         if last is None:
             return "there is nothing to compare with yet"
+        self._read = 0
         counts = await self._counts()
         if counts != last.counts:
             return "the counts are not as they were"
@@ -149,6 +156,7 @@ class KieClient:
         raise SourceError("sweep", what, SourceReason.TORN)
 
     async def _read_all(self) -> SweepReading:
+        self._read = 0
         before = await self._counts()
         pages = [await self._page(1, self._source.page_size)]
         while numbers := pages_to_read(pages):
@@ -217,7 +225,12 @@ class KieClient:
             body = Body(call.name, headers.get("Content-Encoding", ""))
             async for chunk in response.content.iter_chunked(CHUNK_BYTES):
                 self.traffic.bytes += len(chunk)
+                before = len(body)
                 body.feed(chunk)
+                self._read += len(body) - before
+                if self._read > self.most_bytes:
+                    what = f"all replies together are larger than {self.most_bytes >> 20} MiB"
+                    raise SourceError(call.name, what, SourceReason.CAP)
             return body.text(), wait
 
 

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 MAX_BODY_BYTES = 16 * 1024 * 1024
 MAX_RECORDS = 1_000_000
+# Of all replies of one sweep: some five hundred thousand rows as they are today.
+MAX_SWEEP_BYTES = 256 * 1024 * 1024
 
 _ZLIB_METHOD = 8
 
@@ -93,6 +95,10 @@ class Body:
         if max(len(self._whole), self._received) > MAX_BODY_BYTES:
             what = f"the reply is larger than {MAX_BODY_BYTES >> 20} MiB"
             raise SourceError(self._call, what, SourceReason.CAP)
+
+    def __len__(self) -> int:
+        """How many bytes it has so far, decompressed."""
+        return len(self._whole)
 
     def text(self) -> str:
         """The whole body, which must be UTF-8."""
