@@ -7,16 +7,22 @@ import json
 import os
 import pty
 import signal
+from datetime import timedelta
 from decimal import Decimal
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from command_line import CANARY, Ended, Place, ended, first_line
 from stored import START, commit, edited, minutes, record
 from torture.checkers import on_sale
 from torture.inboxes import Answer, HttpInbox
+from watcher import app
+from watcher.cli.run import complaints
+from watcher.config.settings import Settings
 from watcher.simulator.faults import Status
 from watcher.simulator.generator import generate
 from watcher.simulator.server import Simulator
@@ -96,6 +102,63 @@ async def test_check_fails_where_the_api_does(place: Place, rows: list[dict[str,
     assert (result.exit_code, result.stdout) == (1, "")
     assert "kie-watcher: poll failed: " in result.stderr
     assert "Traceback" not in result.stderr
+
+
+async def test_check_says_once_that_the_api_fails_and_once_that_it_works_again(
+    place: Place, rows: list[dict[str, Any]]
+) -> None:
+    async with Simulator(rows) as simulator:
+        place.watch(simulator)
+        await place.run_aside("check")
+        simulator.faults.always(Status(503))
+        first, *later = [await place.run_aside("check") for _ in range(3)]
+        simulator.faults.clear()
+        over, quiet = [await place.run_aside("check") for _ in range(2)]
+
+    assert first.exit_code == 1
+    assert first.stderr.count("kie-watcher: poll failed: ") == 1
+    assert [(it.exit_code, it.stdout, it.stderr) for it in later] == [(1, "", "")] * 2
+    assert (over.exit_code, over.stderr) == (
+        0,
+        "kie-watcher: polls work again, after 3 that did not\n",
+    )
+    assert (quiet.exit_code, quiet.stdout, quiet.stderr) == (0, "", "")
+
+
+async def test_check_says_once_what_lasts_and_once_that_it_is_over(
+    tmp_path: Path, rows: list[dict[str, Any]]
+) -> None:
+    hours = iter(range(99))
+    odd = {**rows[0], "modelDescription": "Odd 1.0, 720p", "creditPrice": "much", "usdPrice": "?"}
+
+    async def check(simulator: Simulator, team: HttpInbox) -> tuple[list[str], list[str]]:
+        """The warnings that one run logs, and the lines that it prints."""
+        now = START + timedelta(hours=next(hours))
+        settings = Settings.model_validate(
+            {
+                "source": {"url": simulator.url},
+                "state": {"path": tmp_path / "state.db"},
+                "receivers": {"team": {"url": team.url}},
+            }
+        )
+        with capture_logs() as logs:
+            report = await app.check(settings, terminal=StringIO(), now=lambda: now)
+        warned = [it["event"] for it in logs if it["log_level"] == "warning"]
+        return warned, [line.partition(": will")[0] for line in complaints(report)]
+
+    async with Simulator([*rows, odd]) as simulator, HttpInbox("team") as team:
+        team.next_answer = lambda: Answer.FAILS
+        assert await check(simulator, team) == (
+            ["record.not_understood", "message.failed"],
+            ["team"],
+        )
+        assert await check(simulator, team) == ([], [])
+        assert await check(simulator, team) == ([], [])
+        team.next_answer = lambda: Answer.ACCEPTS
+        assert await check(simulator, team) == ([], ["team: accepts messages again"])
+        simulator.catalogue.insert({**odd, "creditPrice": "1,2,3"})
+        assert await check(simulator, team) == (["record.not_understood"], [])
+        assert await check(simulator, team) == ([], [])
 
 
 # run

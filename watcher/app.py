@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from watcher.notify.receiver import Receiver
     from watcher.observer import PollReport
     from watcher.store.requests import Request
+    from watcher.store.values import Status
 
 
 def utc_now() -> datetime:
@@ -51,15 +52,29 @@ def utc_now() -> datetime:
 
 @dataclass(frozen=True, slots=True)
 class CheckReport:
-    """What one `check` did: the poll, and per receiver what came of each message tried."""
+    """What one `check` did: the poll, and per receiver what came of each message tried.
+
+    `before` is how things stood when it began.
+    """
 
     poll: PollReport
     deliveries: dict[str, tuple[Outcome, ...]]
+    before: Status
 
     @property
     def changes(self) -> tuple[RecordedChange, ...]:
         """What the poll found."""
         return self.poll.changes
+
+    @property
+    def not_good_before(self) -> int:
+        """How many polls in a row had not been good before this one."""
+        return 0 if self.before.poll is None else self.before.poll.failures
+
+    @property
+    def failing_before(self) -> frozenset[str]:
+        """The receivers that had not accepted a message that is to be tried again."""
+        return _failing(self.before)
 
     @property
     def ok(self) -> bool:
@@ -91,12 +106,20 @@ async def check(
         parts = await stack.enter_async_context(
             open_parts(settings, store, receivers, now=now, rng=rng)
         )
+        before = await store.status()
+        # What lasts was said by the run that met it first.
+        parts.poller.go_on_from(before.poll)
+        parts.outbox.go_on_from(_failing(before))
         # Left while another command held the state; no daemon may come to take them.
         await parts.outbox.take_requests()
         report = await parts.poller.poll()
         delivered = await parts.outbox.deliver_all()
         await prune_once(store, retention_of(settings), now())
-        return CheckReport(report, delivered)
+        return CheckReport(report, delivered, before)
+
+
+def _failing(status: Status) -> frozenset[str]:
+    return frozenset(it.receiver for it in status.receivers if it.open and it.last_error)
 
 
 async def try_receivers(

@@ -25,7 +25,7 @@ from watcher.store.connection import ConflictError, StateError
 from watcher.store.values import Draft, ReleaseEffects
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
     from datetime import datetime
     from random import Random
 
@@ -217,6 +217,10 @@ class Outbox:
         self._failing: set[str] = set()
         self._sent_at: dict[str, datetime] = {}
         self._unmarked: dict[str, _Answer] = {}
+
+    def go_on_from(self, failing: Collection[str]) -> None:
+        """That these receivers fail was said by another process, and is not said again."""
+        self._failing.update(failing)
 
     def wake(self) -> None:
         """Let every receiver's task look at once whether there is something to send."""

@@ -45,12 +45,14 @@ if TYPE_CHECKING:
     from watcher.kie.client import KieClient, Sweep
     from watcher.routing.rules import RoutingRules, Silence
     from watcher.store.store import Store
-    from watcher.store.values import Recorded, StoredSilence, StoredSnapshot
+    from watcher.store.values import PollStatus, Recorded, StoredSilence, StoredSnapshot
 
 log = structlog.get_logger()
 
 # A hold that is due the next moment must not make the poller spin.
 SHORTEST_WAIT = timedelta(seconds=0.05)
+# How the state says that the listing contradicts itself; whatever is unreadable says how.
+_DISAGREES = "disagreement"
 # Whoever accepts holds faster than a sweep is recorded is no person.
 _TRIES_TO_RECORD = 5
 
@@ -101,14 +103,20 @@ class Poller:
         self._now = now
         self._rng = rng
         self._pace = pace
-        self._failures = 0
-        self._disagreement: str | None = None
-        self._unreadable: frozenset[str] = frozenset()
+        # Failed polls in a row, which make the next ones rarer; and those that were not good.
+        self._failures = self._not_good = 0
+        # What was said of the listing, and still holds.
+        self._doubts: frozenset[str] = frozenset()
         self._woken = asyncio.Event()
 
     def wake(self) -> None:
         """Poll at once and read the state again, because a request changed it."""
         self._woken.set()
+
+    def go_on_from(self, last: PollStatus | None) -> None:
+        """What another process said of the polls so far is not said again."""
+        if last is not None:
+            self._not_good, self._doubts = last.failures, last.doubts
 
     async def run(self, stop: asyncio.Event) -> None:
         """Poll until `stop` is set."""
@@ -220,7 +228,9 @@ class Poller:
         # A quiet poll is not added to the log of polls.
         logged = None if report.outcome is PollOutcome.QUIET else cost
         try:
-            await self._store.note_poll(self._now(), report.outcome, report.why, logged)
+            await self._store.note_poll(
+                self._now(), report.outcome, report.why, logged, doubts=self._doubts
+            )
         except StateError as error:
             # The poll itself reports a full disk; that this fails too says nothing new.
             log.debug("poll.note_failed", why=str(error))
@@ -228,7 +238,7 @@ class Poller:
     def _log(self, report: PollReport) -> None:
         """Log one line a poll; of an outage only the first failure and the end above debug."""
         log.log(
-            _level(report, self._failures),
+            _level(report, self._not_good),
             "poll.done",
             outcome=report.outcome.value,
             why=report.why,
@@ -238,20 +248,20 @@ class Poller:
             holds=report.holds,
             took=round(report.took.total_seconds(), 3),
         )
-        if report.outcome is PollOutcome.FAILED:
-            self._failures += 1
-        elif self._failures:
-            log.info("poll.recovered", after=self._failures)
-            self._failures = 0
+        self._failures = self._failures + 1 if report.outcome is PollOutcome.FAILED else 0
+        if not report.outcome.is_good:
+            self._not_good += 1
+        elif self._not_good:
+            log.info("poll.recovered", after=self._not_good)
+            self._not_good = 0
 
     def _log_doubts(self, sweep: Sweep) -> None:
-        if sweep.disagreement and not self._disagreement:
-            log.warning("sweep.disagreement", what=sweep.disagreement)
-        self._disagreement = sweep.disagreement
         reasons = frozenset(row.why for row in sweep.unreadable)
-        for why in sorted(reasons - self._unreadable):
+        if sweep.disagreement and _DISAGREES not in self._doubts:
+            log.warning("sweep.disagreement", what=sweep.disagreement)
+        for why in sorted(reasons - self._doubts):
             log.warning("record.not_understood", why=why, count=len(sweep.unreadable))
-        self._unreadable = reasons
+        self._doubts = reasons | ({_DISAGREES} if sweep.disagreement else set())
 
 
 @dataclass(frozen=True, slots=True)
@@ -447,8 +457,8 @@ def _outcome(result: _SweepResult) -> PollOutcome:
     return PollOutcome.CHANGED if result.changes else PollOutcome.UNCHANGED
 
 
-def _level(report: PollReport, failures_before: int) -> int:
-    """A warning for the first failure in a row, debug for the next ones."""
-    if report.outcome is PollOutcome.FAILED:
-        return logging.DEBUG if failures_before else logging.WARNING
-    return logging.WARNING if report.outcome is PollOutcome.INCONCLUSIVE else logging.INFO
+def _level(report: PollReport, not_good_before: int) -> int:
+    """A warning for the first in a row that is not good, debug for the next ones."""
+    if report.outcome.is_good:
+        return logging.INFO
+    return logging.DEBUG if not_good_before else logging.WARNING

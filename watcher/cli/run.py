@@ -54,7 +54,7 @@ def check(options: GlobalOptions, rebuild: bool) -> None:
 
     It prints what changed; under cron, or in a pipe, nothing where nothing happened. What waits
     for confirmation carries over to the next run. Exit 1 if the poll failed or a message was not
-    accepted.
+    accepted; what goes on failing is printed by the first run that meets it, and when it is over.
     """
     report, has_receivers = asyncio.run(_check(options, rebuild=rebuild))
     # Without receivers, the alert that was just printed says the same.
@@ -62,7 +62,7 @@ def check(options: GlobalOptions, rebuild: bool) -> None:
         _print_news(report)
     if sys.stdout.isatty():
         say(_poll_line(report))
-    for line in _failures(report):
+    for line in complaints(report):
         warn(line)
     if not report.ok:
         raise click.exceptions.Exit(FAILED)
@@ -93,6 +93,29 @@ def demo(speed: float) -> None:
         say(line)
     if report.unsent:
         raise click.exceptions.Exit(FAILED)
+
+
+def complaints(report: CheckReport) -> Iterator[str]:
+    """What begins to fail and what no longer does, a line for each thing.
+
+    What goes on failing was said by the run that met it first: cron mails every line.
+    """
+    from watcher.notify.outcome import Verdict
+
+    poll, before = report.poll, report.not_good_before
+    if not poll.outcome.is_good and not before:
+        yield f"poll {poll.outcome.value}: {poll.why}"
+    elif poll.outcome.is_good and before:
+        yield f"polls work again, after {before} that did not"
+    for name, outcomes in report.deliveries.items():
+        failed_before = name in report.failing_before
+        for outcome in outcomes:
+            if outcome.verdict is Verdict.RETRY and not failed_before:
+                yield f"{name}: will be tried again: {outcome.reason}"
+            elif outcome.verdict is Verdict.REFUSED:
+                yield f"{name}: not sent, kept as a dead letter: {outcome.reason}"
+        if failed_before and any(it.verdict is Verdict.ACCEPTED for it in outcomes):
+            yield f"{name}: accepts messages again"
 
 
 async def _run(options: GlobalOptions, *, rebuild: bool) -> None:
@@ -192,17 +215,3 @@ def _poll_line(report: CheckReport) -> str:
     poll, changes = report.poll, counted(len(report.changes), "change", "changes")
     holds = f", {poll.holds} waiting for confirmation" if poll.holds else ""
     return f"Poll: {poll.outcome.value}, {changes}{holds}."
-
-
-def _failures(report: CheckReport) -> Iterator[str]:
-    """What failed, a line for each thing."""
-    from watcher.notify.outcome import Verdict
-
-    if not report.poll.outcome.is_good:
-        yield f"poll {report.poll.outcome.value}: {report.poll.why}"
-    for name, outcomes in report.deliveries.items():
-        for outcome in outcomes:
-            if outcome.verdict is Verdict.RETRY:
-                yield f"{name}: will be tried again: {outcome.reason}"
-            elif outcome.verdict is Verdict.REFUSED:
-                yield f"{name}: not sent, kept as a dead letter: {outcome.reason}"

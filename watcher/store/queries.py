@@ -347,7 +347,9 @@ def _on_sale(db: sqlite3.Connection) -> tuple[Decimal | None, list[KnownModel]]:
 
 
 def _status(db: sqlite3.Connection) -> Status:
-    poll = db.execute("SELECT at, outcome, why, last_success_at, failures FROM poll").fetchone()
+    poll = db.execute(
+        "SELECT at, outcome, why, last_success_at, failures, doubts FROM poll"
+    ).fetchone()
     sweep = db.execute(f"SELECT at, {SWEEP_COLUMNS} FROM sweep").fetchone()  # noqa: S608 - ours
     models = db.execute(
         "SELECT interface, count(*) FROM history WHERE valid_to IS NULL"

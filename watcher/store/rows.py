@@ -340,10 +340,11 @@ def read_silence(row: Sequence[Any]) -> StoredSilence:
 
 @named("the last poll")
 def read_poll(row: Sequence[Any]) -> PollStatus:
-    """From the columns at, outcome, why, last_success_at, failures."""
-    at, outcome, why, last_success_at, failures = row
+    """From the columns at, outcome, why, last_success_at, failures, doubts."""
+    at, outcome, why, last_success_at, failures, doubts = row
     times = (read_time(at), read_time_or_none(last_success_at))
-    return PollStatus(times[0], PollOutcome(outcome), why, times[1], failures)
+    said = frozenset(map(str, _decode(doubts)))
+    return PollStatus(times[0], PollOutcome(outcome), why, times[1], failures, said)
 
 
 @named("receiver")

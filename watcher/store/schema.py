@@ -139,7 +139,9 @@ _FIRST: Step = (
         outcome TEXT NOT NULL,
         why TEXT,
         last_success_at TEXT,
-        failures INTEGER NOT NULL
+        failures INTEGER NOT NULL,
+        -- What the log has said of the listing and what still holds, as JSON: once is enough.
+        doubts TEXT NOT NULL DEFAULT '[]'
     ) STRICT
     """,
     """

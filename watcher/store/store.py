@@ -30,7 +30,7 @@ from watcher.store.values import ReleaseEffects
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import AsyncIterator, Mapping, Sequence
+    from collections.abc import AsyncIterator, Collection, Mapping, Sequence
     from datetime import datetime
     from pathlib import Path
 
@@ -51,6 +51,7 @@ if TYPE_CHECKING:
 _NO_EFFECTS = ReleaseEffects()
 # What called for a poll, or failed it, quotes the server's answer, which may be of any length.
 _LONGEST_WHY = 500
+_MOST_DOUBTS = 100
 _MILLISECOND = timedelta(milliseconds=1)
 # A look at the file costs microseconds.
 _WATCH_EVERY = timedelta(seconds=2)
@@ -74,6 +75,8 @@ class Store(Reader):
         outcome: PollOutcome,
         why: str | None = None,
         cost: PollCost | None = None,
+        *,
+        doubts: Collection[str] = (),
     ) -> None:
         """Store when the last poll was and how it ended, in place of the one before.
 
@@ -81,16 +84,18 @@ class Store(Reader):
         are not.
         """
         moment = time_text(at)
+        said = encodable(json_text(sorted(doubts)[:_MOST_DOUBTS]))
         noted = (moment, outcome.value, None if why is None else encodable(why[:_LONGEST_WHY]))
 
         def work(db: sqlite3.Connection) -> None:
             db.execute(
-                "INSERT INTO poll (id, at, outcome, why, last_success_at, failures)"
-                " VALUES (1, ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET"
+                "INSERT INTO poll (id, at, outcome, why, last_success_at, failures, doubts)"
+                " VALUES (1, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET"
                 " at = excluded.at, outcome = excluded.outcome, why = excluded.why,"
+                " doubts = excluded.doubts,"
                 " last_success_at = coalesce(excluded.last_success_at, last_success_at),"
                 " failures = iif(excluded.failures, failures + 1, 0)",
-                (*noted, moment if outcome.is_good else None, int(not outcome.is_good)),
+                (*noted, moment if outcome.is_good else None, int(not outcome.is_good), said),
             )
             if cost is not None:
                 db.execute(

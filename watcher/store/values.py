@@ -237,9 +237,10 @@ class PollOutcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class PollStatus:
-    """The last poll. `failures` counts those in a row, and is 0 after a good one.
+    """The last poll. `failures` counts those in a row that were not good.
 
-    `why` is what called for a sweep, or what went wrong.
+    `why` is what called for a sweep, or what went wrong. `doubts` are what the log has said of the
+    listing and what still holds: rows that cannot be read, a listing that contradicts itself.
     """
 
     at: datetime
@@ -247,6 +248,7 @@ class PollStatus:
     why: str | None
     last_success_at: datetime | None
     failures: int
+    doubts: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
