@@ -64,17 +64,27 @@ SPOILT = {
         "UPDATE history SET provider = CAST(x'ff' AS TEXT) WHERE id = 1",
         "Could not decode to UTF-8 column 'provider'",
     ),
-    "a time": ("UPDATE history SET valid_from = '2026' WHERE id = 1", "from '2026' cannot be read"),
+    "a time": (
+        "UPDATE history SET valid_from = '2026' WHERE id = 1",
+        "the time '2026' cannot be read",
+    ),
     "a zone": (
         "UPDATE models SET first_seen_at = replace(first_seen_at, 'Z', 'X') WHERE id = 1",
-        "model 1 cannot be read",
+        "cannot be read",
     ),
-    "a model that is gone": ("UPDATE models SET gone_at = 'x' WHERE id = 2", "model 2 cannot"),
+    "a model that is gone": (
+        "UPDATE models SET gone_at = 'x' WHERE id = 2",
+        "model 2: the time 'x' cannot be read",
+    ),
     "a change": ("UPDATE changes SET kinds = '[\"price_vp\"]' WHERE id = 1", "change 1 cannot"),
     "a cause": ("UPDATE changes SET causes = '{' WHERE id = 1", "change 1 cannot be read"),
     "a notice": ("UPDATE notices SET kind = 'collaqse'", "notice 'collaqse' cannot be read"),
     "a detail": ("UPDATE notices SET detail = '{\"'", "notice 'collapse' cannot be read"),
     "a hold": ("UPDATE holds SET reason = 'removbl'", "what is held for 'removbl'"),
+    "when it was swept": (
+        "UPDATE sweep SET at = '2026-11-23T0X:55:17.002847Z'",
+        "the time '2026-11",
+    ),
     "the value of a credit": ("UPDATE sweep SET usd_per_credit = '0.004'", "the last sweep"),
     "the probe": ("UPDATE sweep SET probe = replace(probe, 'a', 'b')", "the last sweep"),
     "a value in history": (
@@ -86,12 +96,15 @@ SPOILT = {
         "change 1 cannot be read",
     ),
     "a poll": ("UPDATE poll SET outcome = 'quieu'", "the last poll"),
-    "a message": ("UPDATE messages SET body = 'Kling 2.6: 84 → 95'", "message '7KQ2M9XA'"),
+    "a message": (
+        "UPDATE messages SET body = 'Kling 2.6: 84 → 95'",
+        "message 1: it is not as it was written",
+    ),
     "when it is due": ("UPDATE messages SET next_attempt_at = '2026'", "cannot be read"),
     "a delivery": ("UPDATE deliveries SET flap = 'x' WHERE id = 1", "delivery 1 cannot be read"),
     "when it was queued": ("UPDATE deliveries SET queued_at = 'x'", "cannot be read"),
     "a silence": ("UPDATE silences SET matcher = '{'", "silence 1 cannot be read"),
-    "a digest": ("UPDATE digests SET at = '2026'", "digest 'daily' cannot be read"),
+    "a digest": ("UPDATE digests SET at = '2026'", "the time '2026' cannot be read"),
     "the alarms": ("UPDATE alarms SET raised = '{\"alarms\":[}'", "the alarms '{"),
     "no alarms at all": ("UPDATE alarms SET raised = '[]'", "the alarms '[]'"),
     "a column": (

@@ -8,6 +8,7 @@ row is read by a function here, which raises `UnreadableError` for one that was 
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from datetime import UTC, datetime
 from decimal import Decimal
 from functools import lru_cache, wraps
@@ -91,23 +92,25 @@ def named(what: str) -> Callable[[Callable[[Any], T]], Callable[[Any], T]]:
         def read_or_name(row: Any) -> T:
             try:
                 return read(row)
-            except UnreadableError:
-                raise
+            except UnreadableError as error:
+                raise UnreadableError(f"{what}{_first(row)}: {error}") from error
             # Whatever bytes can be made to mean: no number, no word of ours, no list.
             except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
-                first = f" {row[0]!r:.60}" if row else ""
-                raise UnreadableError(f"{what}{first} cannot be read") from error
+                raise UnreadableError(f"{what}{_first(row)} cannot be read") from error
 
         return read_or_name
 
     return decorate
 
 
-def checked(what: str, values: Sequence[Any], checksum: object) -> None:
+def _first(row: Sequence[Any]) -> str:
+    return f" {row[0]!r:.60}" if row else ""
+
+
+def checked(values: Sequence[Any], checksum: object) -> None:
     """Raise `UnreadableError` unless the values are those that were written."""
     if checksum != checksum_of(values):
-        first = f" {values[0]!r:.60}"
-        raise UnreadableError(f"{what}{first} is not as it was written: its checksum is another")
+        raise UnreadableError("it is not as it was written (its checksum is another)")
 
 
 def checksum_of(values: Sequence[Any]) -> int:
@@ -123,9 +126,10 @@ def time_text(at: datetime) -> str:
 
 
 def read_time(text: str) -> datetime:
-    if text[_LAST_OF_TIME:] != "Z":
-        raise ValueError(f"{text} is not in UTC")
-    return datetime.fromisoformat(text)
+    if str(text)[_LAST_OF_TIME:] == "Z":
+        with suppress(ValueError):
+            return datetime.fromisoformat(text)
+    raise UnreadableError(f"the time {text!r:.60} cannot be read")
 
 
 def read_time_or_none(text: str | None) -> datetime | None:
@@ -176,7 +180,7 @@ def read_record(columns: Sequence[Any]) -> Record:
     """From the columns named in `RECORD_COLUMNS`."""
     description, identity_key, interface, provider, credits_, unit, quantity, base = columns[:8]
     usd_listed, fal, rate, anchor, promotion, checksum = columns[8:]
-    checked("the record", columns[:-1], checksum)
+    checked(columns[:-1], checksum)
     return Record(
         description,
         identity_key,
@@ -266,7 +270,7 @@ def read_digest(row: Sequence[Any]) -> tuple[str, datetime]:
 def read_message(row: Sequence[Any]) -> StoredMessage:
     number, alert_id, title, body, markup, checksum, receiver = row[:7]
     created_at, opened_at, attempts, last_at, next_at, last_error, state, items = row[7:]
-    checked("message", (alert_id, title, body, markup), checksum)
+    checked((alert_id, title, body, markup), checksum)
     return StoredMessage(
         id=number,
         alert_id=alert_id,
@@ -295,7 +299,7 @@ def sweep_columns(usd_per_credit: Decimal, probe: Mapping[str, Any]) -> tuple[An
 def read_sweep(row: Sequence[Any]) -> tuple[Decimal, Mapping[str, Any]]:
     """What a credit is worth and the probe, from the columns named in `SWEEP_COLUMNS`."""
     usd_per_credit, probe, checksum = row
-    checked("the last sweep", (usd_per_credit, probe), checksum)
+    checked((usd_per_credit, probe), checksum)
     return _read_credit_value(usd_per_credit), read_json(probe)
 
 
