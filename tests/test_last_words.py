@@ -18,12 +18,14 @@ import pytest
 from command_line import PATIENCE, Place, ended
 from stored import START, commit, minutes, record
 from torture.inboxes import HttpInbox
+from torture.state_checks import query
 from watcher.monitor.alarms import AlarmRules
 from watcher.monitor.direct import say_last_words, withdraw_last_words
 from watcher.notify.outcome import Outcome, Verdict
 from watcher.render.markup import Markup, Service
 from watcher.simulator.generator import generate
 from watcher.simulator.server import Simulator
+from watcher.store.backup import back_up
 from watcher.store.connection import StateError, UnusableError
 from watcher.store.store import open_store
 
@@ -122,7 +124,14 @@ def copy_older(path: Path) -> None:
     path.write_bytes(older.read_bytes())
 
 
-TAKEN = [remove, rename_older, copy_older, cut, overwrite]
+def restore_by_hand(path: Path) -> None:
+    copy = path.with_name("copy.db")
+    back_up(path, copy)
+    path.write_bytes(copy.read_bytes())
+
+
+STATES = "SELECT state FROM messages"
+TAKEN = [remove, rename_older, copy_older, restore_by_hand, cut, overwrite]
 
 
 @pytest.mark.parametrize("take", TAKEN, ids=lambda take: take.__name__)
@@ -132,13 +141,16 @@ async def test_a_state_taken_from_a_running_daemon_ends_it_in_words(
     async with Simulator(generate(seed=1, size=20)) as simulator, HttpInbox("me") as me:
         begun = asyncio.Event()
         me.on_message = begun.set
-        place.watch(
-            simulator,
-            f'receivers: {{me: {{url: "{me.url}"}}}}\noperator: [me]\nlog: {{level: error}}\n',
+        place.configure(
+            f'source: {{url: "{simulator.url}"}}\nreceivers: {{me: {{url: "{me.url}"}}}}\n'
+            "operator: [me]\nlog: {level: error}\n"
         )
         process = await place.start("run")
         async with asyncio.timeout(PATIENCE):
             await begun.wait()
+            # What is written over it in the moment of a commit is mixed with that.
+            while not any(state == "sent" for (state,) in query(place.state, STATES)):  # noqa: ASYNC110
+                await asyncio.sleep(0)
         await asyncio.to_thread(take, place.state)
         taken = place.state.read_bytes() if place.state.exists() else b""
         run = await ended(process)
@@ -165,6 +177,21 @@ async def test_what_lies_where_the_state_was_is_what_the_next_start_finds(place:
         snapshot = await store.snapshot()
     assert snapshot is not None
     assert len(snapshot.models) == 50
+
+
+async def test_a_reader_at_the_wrong_moment_hides_nothing(place: Place) -> None:
+    async with open_store(place.state) as store:
+        await store.record(commit(baseline=(record("A 1"),)))
+        older = place.state.read_bytes()
+        with closing(sqlite3.connect(place.state, isolation_level=None)) as reader:
+            reader.execute("BEGIN")
+            reader.execute("SELECT * FROM models").fetchall()
+            await store.record(commit(minutes(1)))
+        assert await store.snapshot() is not None
+        place.state.write_bytes(older)
+        with pytest.raises(UnusableError, match="was replaced"):
+            await store.snapshot()
+    assert place.state.read_bytes() == older
 
 
 async def test_a_state_that_is_only_touched_goes_on(place: Place) -> None:

@@ -99,6 +99,12 @@ class Database:
         """From now on notice when the file is replaced or removed: `UnusableError` then."""
         await self._to_completion(self._begin_to_guard)
 
+    def end_guard(self) -> None:
+        """Notice nothing more: nothing is read or written any more."""
+        if self._same_file is not None:
+            self._same_file.close()
+            self._same_file = None
+
     async def write(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """Do all of the work or none of it; raises `StateError` where it cannot be stored.
 
@@ -129,37 +135,47 @@ class Database:
             with as_state_error(self.path):
                 return self._do(kind, work)
         except UnusableError as error:
-            self.unusable = self.unusable or error
-            raise
+            if self.unusable is None:
+                self.unusable = self._cause(error)
+            raise self.unusable  # noqa: B904 - it may be the error itself
 
     def _do(self, kind: str, work: Callable[[sqlite3.Connection], T]) -> T:
-        db, writes = self._connection, kind == "IMMEDIATE"
+        db = self._connection
         self._require_same_file()
         db.execute(f"BEGIN {kind}")
         try:
             result = work(db)
-            if writes and self._same_file is not None:
-                self._same_file.count(db)
-                # Once more: the work took a while, and what follows writes to the file.
-                self._require_same_file()
-            db.execute("COMMIT")
+            if kind == "IMMEDIATE" and self._same_file is not None:
+                self._same_file.commit()
+            else:
+                db.execute("COMMIT")
         finally:
             # Nothing to do after a commit, nor where SQLite has rolled back by itself (a full
             # disk, say).
             db.rollback()
-        if writes and self._same_file is not None:
-            self._same_file.note(db)
         return result
+
+    def _cause(self, error: UnusableError) -> UnusableError:
+        """What looks damaged may be another file by now, which is another error."""
+        try:
+            with as_state_error(self.path):
+                self._require_same_file()
+        except UnusableError as replaced:
+            return replaced
+        except StateError:
+            return error
+        return error
 
     def _begin_to_guard(self) -> None:
         with as_state_error(self.path):
-            self._same_file = SameFile(
-                self.path, self._connection, lambda: connect(self.path, "ro")
-            )
+            _value(self._connection, "PRAGMA wal_autocheckpoint = 0")
+            self._same_file = SameFile(self.path, self._connection, lambda: _open(self.path, "ro"))
 
     def _require_same_file(self) -> None:
         if self._same_file is None:
             return
+        if self.unusable is not None:
+            raise self.unusable
         try:
             why = self._same_file.why_not()
         except OSError as error:
@@ -206,7 +222,11 @@ def open_writing(
             with as_state_error(path):
                 _configure(path, connection)
             with ThreadPoolExecutor(1, "state") as thread:
-                yield Database(path, connection, thread)
+                database = Database(path, connection, thread)
+                try:
+                    yield database
+                finally:
+                    database.end_guard()
 
 
 @contextmanager
@@ -240,16 +260,8 @@ def companion(path: Path, suffix: str) -> Path:
 
 def connect(path: Path, mode: str) -> sqlite3.Connection:
     """A connection to a database that is there; `mode` is `ro` or `rw`."""
-    address = f"{path.absolute().as_uri()}?mode={mode}"
     with as_state_error(path):
-        # One thread at a time uses it, which SQLite allows.
-        return sqlite3.connect(
-            address,
-            uri=True,
-            isolation_level=None,
-            timeout=_BUSY_TIMEOUT,
-            check_same_thread=False,
-        )
+        return _open(path, mode)
 
 
 def check_soundness(path: Path, connection: sqlite3.Connection) -> None:
@@ -342,6 +354,17 @@ def as_state_error(path: Path) -> Iterator[None]:
         if explained is None:
             raise
         raise explained from error
+
+
+def _open(path: Path, mode: str) -> sqlite3.Connection:
+    return sqlite3.connect(
+        f"{path.absolute().as_uri()}?mode={mode}",
+        uri=True,
+        isolation_level=None,
+        timeout=_BUSY_TIMEOUT,
+        # One thread at a time uses it, which SQLite allows.
+        check_same_thread=False,
+    )
 
 
 def _damaged_error(path: Path, why: str) -> DamagedError:
@@ -460,8 +483,8 @@ def _configure(path: Path, connection: sqlite3.Connection) -> None:
     # sent: people would get the same message twice.
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute("PRAGMA foreign_keys = ON")
-    # Move each commit into the database at once, so that the next one overwrites it in the log:
-    # noting a quiet poll then never makes either of them longer.
+    # Each commit is moved into the database at once, so that the next one overwrites it in the
+    # log: noting a quiet poll then never makes either of them longer. `SameFile` does it itself.
     _value(connection, "PRAGMA wal_autocheckpoint = 1")
     _value(connection, f"PRAGMA journal_size_limit = {_LOG_SIZE}")
 

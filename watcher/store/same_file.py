@@ -8,6 +8,7 @@ somebody else wrote it. Only then is the count read again.
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from contextlib import closing, suppress
 from secrets import token_hex
@@ -17,7 +18,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-_STAMP = "SELECT opened, commits FROM writer"
+# Only what no reader still needs as it was.
+_CHECKPOINT = "PRAGMA wal_checkpoint(PASSIVE)"
+_NOT_NOW = ("SQLITE_CANTOPEN", "SQLITE_IOERR", "SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_PROTOCOL")
+# A backup has the last commit too, but on other pages.
+_STAMP = "SELECT * FROM writer, pragma_application_id, pragma_page_count"
 _WHAT_TO_DO = (
     "Put a backup in its place with `kie-watcher restore FILE`, or start kie-watcher again"
 )
@@ -34,66 +39,100 @@ class SameFile:
     ) -> None:
         """`own` is the connection that writes; this is the beginning of its count."""
         self._path = path
+        self._own = own
         self._connect = connect
         own.execute(
             "INSERT INTO writer (id, opened, commits) VALUES (1, ?, 0)"
             " ON CONFLICT (id) DO UPDATE SET opened = excluded.opened, commits = 0",
             (token_hex(8),),
         )
-        self._stamp = own.execute(_STAMP).fetchone()
         file = path.stat()
         self._inode = (file.st_dev, file.st_ino)
-        self._written = (file.st_size, file.st_mtime_ns)
-        self._log = path.with_name(path.name + "-wal")
-        self._log_inode = self._log.stat().st_ino
+        self._written: tuple[int, int] | None = None
+        # Whether a reader keeps something of the log from being moved.
+        self._is_in_log = False
+        self._move()
+        # Open, because SQLite itself removes the log where it finds an empty database beside it.
+        self._log = os.open(path.with_name(path.name + "-wal"), os.O_RDWR | os.O_CLOEXEC)
 
-    def count(self, own: sqlite3.Connection) -> None:
-        """Count a commit that is about to be made."""
-        own.execute("UPDATE writer SET commits = commits + 1")
-
-    def note(self, own: sqlite3.Connection) -> None:
-        """Remember the file as it is after a commit of ours."""
-        self._stamp = own.execute(_STAMP).fetchone()
-        with suppress(OSError):
-            file = self._path.stat()
-            self._written = (file.st_size, file.st_mtime_ns)
+    def close(self) -> None:
+        """Forget the file."""
+        os.close(self._log)
 
     def why_not(self) -> str | None:
         """What happened to the file, and what to do; `None` where it is the same.
 
-        Raises `OSError` where that cannot be known now.
+        Raises `OSError` or `sqlite3.OperationalError` where that cannot be known now.
         """
         try:
             file = self._path.stat()
         except (FileNotFoundError, NotADirectoryError):
-            self._remove_log()
+            self._drop_log()
             return (
                 "was removed while kie-watcher ran, with everything that it knew. "
                 f"{_WHAT_TO_DO}: the next sweep is then a new baseline"
             )
-        is_moved = (file.st_dev, file.st_ino) != self._inode
-        if not is_moved and (file.st_size, file.st_mtime_ns) == self._written:
-            return None
-        if is_moved:
-            self._remove_log()
-        elif self._has_our_stamp():
-            return None
+        if (file.st_dev, file.st_ino) == self._inode:
+            written = (file.st_size, file.st_mtime_ns)
+            if written == self._written:
+                if self._is_in_log:
+                    self._move()
+                return None
+            # From the log it would be read in any case.
+            if not self._is_in_log and self._has_our_stamp():
+                self._written = written
+                return None
+        self._drop_log()
         return (
             "was replaced while kie-watcher ran, by another file or an older copy. It has been "
             f"left as it is. {_WHAT_TO_DO} to go on with what is there now"
         )
 
+    def commit(self) -> None:
+        """Count and commit a transaction, and move it from the log into the database.
+
+        Until it is moved the database is as our last commit left it, or somebody else wrote it:
+        then it stays in the log, and the next look finds out. So a copy that is being written is
+        not mixed with pages of ours, but in the moment in which those are written.
+        """
+        self._own.execute("UPDATE writer SET commits = commits + 1")
+        self._own.execute("COMMIT")
+        with suppress(OSError, sqlite3.OperationalError):
+            file = self._path.stat()
+            is_same = (file.st_dev, file.st_ino) == self._inode
+            if is_same and (file.st_size, file.st_mtime_ns) == self._written:
+                self._move()
+
+    def _move(self) -> None:
+        """Move the log into the database, and remember it as it is then, if that is ours."""
+        _, all_, moved = self._own.execute(_CHECKPOINT).fetchone()
+        self._is_in_log = all_ != moved
+        self._stamp = self._own.execute(_STAMP).fetchone()
+        self._written = None
+        file = self._path.stat()
+        if self._has_our_stamp():
+            self._written = (file.st_size, file.st_mtime_ns)
+
     def _has_our_stamp(self) -> bool:
-        """Whether the file has the last commit: it was only touched, or moved to another disk."""
+        """Whether the last commit is in the file: somebody only touched it."""
         try:
             with closing(self._connect()) as other:
                 return bool(other.execute(_STAMP).fetchone() == self._stamp)
-        except sqlite3.DatabaseError:
+        except sqlite3.DatabaseError as error:
+            # It cannot be opened or read now, which says nothing of what is in it.
+            name = error.sqlite_errorname
+            if name.startswith(_NOT_NOW) and name != "SQLITE_IOERR_SHORT_READ":
+                raise
             return False
 
-    def _remove_log(self) -> None:
-        """Remove our log, which SQLite would take for that of the file which is there now."""
+    def _drop_log(self) -> None:
+        """Empty and remove our log: what is in it is of another file than is there now.
+
+        SQLite moves what is left of it into the database when it closes, and when it opens next.
+        """
+        log = self._path.with_name(self._path.name + "-wal")
         with suppress(OSError):
-            if self._log.stat().st_ino == self._log_inode:
-                self._log.unlink()
+            os.ftruncate(self._log, 0)
+            if os.path.samestat(log.stat(), os.fstat(self._log)):
+                log.unlink()
                 self._path.with_name(self._path.name + "-shm").unlink()
