@@ -126,7 +126,7 @@ class Market:
                     return self.launches(number, f"{to}0")
             case "gone" if here is not None:
                 return self.drops(number)
-            case "price" | "promotion" | "name" | "fal" if here is not None:
+            case "price" | "promotion" | "name" | "reference" if here is not None:
                 record = here.record
                 return self.costs(
                     f"{to}0" if what == "price" else str(record.credits),
@@ -135,7 +135,7 @@ class Market:
                     if what == "name"
                     else record.description,
                     discountPrice=to > 1 if what == "promotion" else record.promotion,
-                    falPrice=f"0.{to}" if what == "fal" else str(record.fal),
+                    falPrice=f"0.{to}" if what == "reference" else str(record.reference),
                 )
         return self
 

@@ -117,13 +117,13 @@ RETURNED = ModelChange((Kind.RETURNED,), model(), model())
 RETURNED_AT_A_HIGHER_PRICE = ModelChange(
     (Kind.RETURNED, Kind.PRICE_UP), model(), model(creditPrice="70", usdPrice="0.35")
 )
-NO_FAL = {"falPrice": "", "discountRate": 0}
+NO_REFERENCE = {"falPrice": "", "discountRate": 0}
 SIX_IMAGES = {
     "modelDescription": "qwen, edit",
     "creditPrice": "4.0",
     "creditUnit": "per 6 images",
     "usdPrice": "0.02",
-} | NO_FAL
+} | NO_REFERENCE
 
 RISE = {"creditPrice": "95", "usdPrice": "0.475"}
 A_MONTH_AGO = AT - timedelta(days=30)
@@ -165,22 +165,27 @@ EACH_KIND: dict[str, list[Any]] = {
     "price_up": [moved({}, {"creditPrice": "95", "usdPrice": "0.475"})],
     "price_down": [moved({}, {"creditPrice": "68.4", "usdPrice": "0.342"})],
     "price_of_a_quantity": [moved(SIX_IMAGES, SIX_IMAGES | {"creditUnit": "per 2 images"})],
-    "price_appeared": [moved({"creditPrice": "", "usdPrice": ""} | NO_FAL, NO_FAL)],
-    "price_vanished": [moved(NO_FAL, {"creditPrice": "", "usdPrice": ""} | NO_FAL)],
-    "price_to_free": [moved(NO_FAL, {"creditPrice": "0", "usdPrice": "0"} | NO_FAL)],
-    "price_from_free": [moved({"creditPrice": "0", "usdPrice": "0"} | NO_FAL, NO_FAL)],
+    "price_appeared": [moved({"creditPrice": "", "usdPrice": ""} | NO_REFERENCE, NO_REFERENCE)],
+    "price_vanished": [moved(NO_REFERENCE, {"creditPrice": "", "usdPrice": ""} | NO_REFERENCE)],
+    "price_to_free": [moved(NO_REFERENCE, {"creditPrice": "0", "usdPrice": "0"} | NO_REFERENCE)],
+    "price_from_free": [moved({"creditPrice": "0", "usdPrice": "0"} | NO_REFERENCE, NO_REFERENCE)],
     "price_in_usd_only": [
-        moved({"creditPrice": ""} | NO_FAL, {"creditPrice": "", "usdPrice": "0.4"} | NO_FAL)
+        moved(
+            {"creditPrice": ""} | NO_REFERENCE,
+            {"creditPrice": "", "usdPrice": "0.4"} | NO_REFERENCE,
+        )
     ],
     "unit": [moved({}, {"creditUnit": "per video", "creditPrice": "400", "usdPrice": "2"})],
-    "discount_competitor": [moved({}, {"falPrice": "0.5", "discountRate": 31.5})],
+    "discount_reference": [moved({}, {"falPrice": "0.5", "discountRate": 31.5})],
     "discount_listing": [
         moved({"falPrice": "", "discountRate": 30}, {"falPrice": "", "discountRate": 35})
     ],
     "discount_gone_dearer": [moved({}, {"creditPrice": "140", "usdPrice": "0.7"})],
     "promotion_started": [moved({}, {"discountPrice": True})],
     "promotion_ended": [moved({"discountPrice": True}, {})],
-    "fal": [ModelChange((Kind.FAL_UP,), model(falPrice="0.5"), model(falPrice="0.6823"))],
+    "reference": [
+        ModelChange((Kind.REFERENCE_UP,), model(falPrice="0.5"), model(falPrice="0.6823"))
+    ],
     "corrected": [moved({"usdPrice": "0.034"}, {"discountRate": 50})],
     "relabelled": [
         moved(
@@ -244,6 +249,9 @@ EACH_KIND: dict[str, list[Any]] = {
     "shared_discount": [
         moved(fields, fields | {"falPrice": str(Decimal(fields["falPrice"]) * 2)})
         for fields in variants(3)
+    ],
+    "shared_reference": [
+        moved(fields | NO_REFERENCE, fields | {"discountRate": 50}) for fields in variants(3)
     ],
     "shared_promotion": [moved(fields, fields | {"discountPrice": True}) for fields in variants(2)],
     "shared_label": [moved(fields, fields | {"provider": "OpenAI"}) for fields in variants(4)],

@@ -37,7 +37,7 @@ def record(description: str = "Kling 2.6, text-to-video", **differences: Any) ->
         "credits": Decimal(84),
         "unit": parse_unit("per 2 videos"),
         "usd_listed": Decimal("0.42"),
-        "fal": None,
+        "reference": None,
         "rate": Decimal("-12.5"),
         "anchor": "https://kie.ai/kling",
         "promotion": False,

@@ -165,7 +165,7 @@ def test_a_record_carries_every_field_of_its_row() -> None:
 
     assert it.description == "Reel 2, 1080p"
     assert (it.credits, it.unit.quantity, it.unit.base) == (D(84), D(2), "image")
-    assert (it.usd_listed, it.fal, it.rate) == (D("0.2"), D("0.6221"), D(50))
+    assert (it.usd_listed, it.reference, it.rate) == (D("0.2"), D("0.6221"), D(50))
     assert it.family == "Reel 2"
     assert it.link == "https://kie.ai/reel-2"
 
@@ -325,7 +325,11 @@ def test_typing_mistakes_do_not_move_the_worth_of_a_credit(usd: list[str]) -> No
 def test_money_in_json_is_plain_digits() -> None:
     fields = model(creditPrice="0.0025", falPrice="1000").fields()
 
-    assert (fields["usd"], fields["fal"], fields["credits"]) == ("0.0000125", "1000", "0.0025")
+    assert (fields["usd"], fields["reference"], fields["credits"]) == (
+        "0.0000125",
+        "1000",
+        "0.0025",
+    )
     assert list(fields) == [
         "description",
         "interface",
@@ -335,7 +339,8 @@ def test_money_in_json_is_plain_digits() -> None:
         "unit_quantity",
         "base_unit",
         "usd",
-        "fal",
+        "reference",
+        "reference_of",
         "discount",
         "promotion",
         "link",

@@ -193,7 +193,7 @@ def test_a_state_that_is_not_ours_is_refused_without_a_traceback(place: Place) -
 
 def test_models_shows_the_catalogue_in_aligned_columns(filled: Place) -> None:
     heading, *rows = filled.run("models").stdout.splitlines()
-    assert heading.split() == "CATEGORY PROVIDER MODEL PRICE AGAINST FAL LAST CHANGED".split()
+    assert heading.split() == "CATEGORY PROVIDER MODEL PRICE DISCOUNT LAST CHANGED".split()
     assert len(rows) == 3
     kling = next(row for row in rows if "Kling 2.6" in row)
     assert "96 credits per 2 videos, $0.48" in kling
@@ -224,7 +224,8 @@ def test_models_json_has_the_record_fields_and_two_times(filled: Place) -> None:
         "unit_quantity": "2",
         "base_unit": "video",
         "usd": "0.48",
-        "fal": None,
+        "reference": None,
+        "reference_of": "fal",
         "discount": "-12.5",
         "promotion": False,
         "link": "https://kie.ai/kling",

@@ -61,7 +61,7 @@ state: {path: ~/somewhere/kie.db}
 delivery: {give_up_after: 12h}
 announce:
   - corrected
-  - fal_up
+  - reference_up
 log: {level: debug, format: json}
 """)
 
@@ -91,7 +91,7 @@ log: {level: debug, format: json}
     )
     assert read.state.path == Path.home() / "somewhere/kie.db"
     assert read.delivery.give_up_after == timedelta(hours=12)
-    assert read.announce == {Kind.CORRECTED, Kind.FAL_UP}
+    assert read.announce == {Kind.CORRECTED, Kind.REFERENCE_UP}
     assert (read.log.level, read.log.format) == ("debug", "json")
 
 

@@ -20,7 +20,7 @@ from watcher.config.loading import example_text, load
 from watcher.config.settings import Settings
 
 CANARY = "canary-7f3a91"
-KINDS = "new, removed, returned, renamed, price_up, price_down, unit, discount_up, discount_down, promotion_started, promotion_ended, fal_up, fal_down, corrected, relabelled, credit_value"
+KINDS = "new, removed, returned, renamed, price_up, price_down, unit, discount_up, discount_down, promotion_started, promotion_ended, reference_up, reference_down, corrected, relabelled, credit_value"
 
 NOT_A_DURATION = "is not a duration; write one number and one unit, as in 30s, 5m, 6h, 7d"
 NO_UNIT = "has no unit; write 30s, 5m, 6h or 7d"

@@ -133,7 +133,7 @@ def test_the_terminal_can_be_named_where_it_is_the_only_receiver(file: Path) -> 
         (["price"], [Kind.PRICE_UP, Kind.PRICE_DOWN]),
         (["discount", "new"], [Kind.DISCOUNT_UP, Kind.DISCOUNT_DOWN, Kind.NEW]),
         (["promotion"], [Kind.PROMOTION_STARTED, Kind.PROMOTION_ENDED]),
-        (["fal", "fal_up"], [Kind.FAL_UP, Kind.FAL_DOWN]),
+        (["reference", "reference_up"], [Kind.REFERENCE_UP, Kind.REFERENCE_DOWN]),
     ],
     ids="+".join,
 )
@@ -208,7 +208,7 @@ ERRORS = [
     (route("kinds: []"), ["2:54: routes.match.kinds: is empty, so nothing could match; name at least one kind"]),
     (route("kinds: "), ["2:53: routes.match.kinds: is empty, so nothing could match; name at least one kind"]),
     (route("kinds: price"), ["2:54: routes.match.kinds: is not a list; write [price, removed] or one kind a line after - "]),
-    (route("kinds: [prices]"), ["2:55: routes.match.kinds: is not a kind of change; did you mean price? (one of price, discount, promotion, fal, new, removed, returned, renamed, price_up, price_down, unit, discount_up, discount_down, promotion_started, promotion_ended, fal_up, fal_down, corrected, relabelled, credit_value)"]),
+    (route("kinds: [prices]"), ["2:55: routes.match.kinds: is not a kind of change; did you mean price? (one of price, discount, promotion, reference, new, removed, returned, renamed, price_up, price_down, unit, discount_up, discount_down, promotion_started, promotion_ended, reference_up, reference_down, corrected, relabelled, credit_value)"]),
     (route("modle: [x]"), ["2:47: routes.match.modle: unknown key; did you mean model?"]),
     (route("model: []"), ["2:54: routes.match.model: is empty, so nothing could match; remove the key for all"]),
     (route("model: x"), ['2:54: routes.match.model: is not a list; write ["*seedance*", "!*480p*"] or one pattern a line after - ']),

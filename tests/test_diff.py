@@ -124,29 +124,62 @@ def kinds_of(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
         pytest.param(
             {"falPrice": "1.4"},
             {"falPrice": "0.7"},
-            ["discount_down", "fal_down"],
-            id="Fal cheaper",
+            ["discount_down", "reference_down"],
+            id="the reference cheaper",
         ),
         pytest.param(
-            {"falPrice": "0.4"}, {"falPrice": "0.5"}, ["discount_up", "fal_up"], id="Fal dearer"
+            {"falPrice": "0.4"},
+            {"falPrice": "0.5"},
+            ["discount_up", "reference_up"],
+            id="the reference dearer",
         ),
         pytest.param(
-            {"falPrice": "", "discountRate": 0}, {}, ["discount_up", "fal_up"], id="Fal appeared"
+            {"falPrice": "", "discountRate": 0},
+            {},
+            ["reference_up"],
+            id="a reference listed for the first time",
         ),
         pytest.param(
-            {}, {"falPrice": "", "discountRate": 0}, ["discount_down", "fal_down"], id="Fal went"
+            {},
+            {"falPrice": "", "discountRate": 0},
+            ["reference_down"],
+            id="a reference emptied",
+        ),
+        pytest.param(
+            {},
+            {"falPrice": "", "discountRate": 50},
+            ["reference_down"],
+            id="a reference emptied whose rate stays",
         ),
         pytest.param(
             {"falPrice": "", "discountRate": 50},
             {},
-            ["fal_up"],
-            id="Fal filled in behind a known rate",
+            ["reference_up"],
+            id="a reference filled in behind its rate",
         ),
         pytest.param(
-            {"falPrice": "", "discountRate": 50.4},
+            {"falPrice": "", "discountRate": 20},
             {},
-            ["fal_up"],
-            id="Fal filled in behind a rounded rate",
+            ["reference_up"],
+            id="a reference filled in behind another rate",
+        ),
+        pytest.param(
+            {"falPrice": "", "discountRate": 0},
+            {"creditPrice": "20", "usdPrice": "0.1"},
+            ["price_down", "reference_up"],
+            id="a reference listed for the first time with a cheaper price",
+        ),
+        pytest.param(
+            {"falPrice": "", "discountRate": 0},
+            {"falPrice": "", "discountRate": 30},
+            ["corrected"],
+            id="a rate listed for the first time",
+        ),
+        pytest.param(
+            {"falPrice": "", "discountRate": 30},
+            {"falPrice": "", "discountRate": 0},
+            ["corrected"],
+            id="a rate emptied",
         ),
         pytest.param(
             {"falPrice": "", "discountRate": 30},
@@ -198,12 +231,15 @@ def test_a_difference_is_of_its_kind(
     ("before", "after", "cause"),
     [
         pytest.param({}, {"creditPrice": "20"}, "price", id="Kie moved"),
-        pytest.param({}, {"falPrice": "0.5"}, "competitor", id="Fal moved"),
+        pytest.param({}, {"falPrice": "0.5"}, "reference", id="the reference moved"),
         pytest.param(
             {}, {"creditPrice": "20", "falPrice": "0.39"}, "price", id="both moved, Kie further"
         ),
         pytest.param(
-            {}, {"creditPrice": "41", "falPrice": "0.8"}, "competitor", id="both moved, Fal further"
+            {},
+            {"creditPrice": "41", "falPrice": "0.8"},
+            "reference",
+            id="both moved, the reference further",
         ),
         pytest.param(
             {"falPrice": "", "discountRate": 30},
@@ -217,8 +253,6 @@ def test_a_difference_is_of_its_kind(
             "price",
             id="the rate with the price",
         ),
-        pytest.param({"falPrice": "", "discountRate": 0}, {}, "competitor", id="Fal appeared"),
-        pytest.param({}, {"falPrice": "", "discountRate": 0}, "competitor", id="Fal went"),
     ],
 )
 def test_a_moved_discount_names_who_moved_it(
@@ -274,12 +308,12 @@ def test_a_returned_model_is_compared_with_what_it_was() -> None:
 
 
 def test_a_credit_that_is_worth_more_is_one_change_and_no_model_is_named() -> None:
-    fal_known = [priced(f"Reel {n}", str(n + 1)) for n in range(8)]
+    reference_known = [priced(f"Reel {n}", str(n + 1)) for n in range(8)]
     rate_only = [
         record(f"Aria {n}", creditPrice="40", falPrice="", discountRate=50) for n in range(8)
     ]
     usd_only = [record("Sonnet", creditPrice="", usdPrice="0.3", falPrice="", discountRate=0)]
-    old = Snapshot.of([*fal_known, *rate_only, *usd_only], USD_PER_CREDIT)
+    old = Snapshot.of([*reference_known, *rate_only, *usd_only], USD_PER_CREDIT)
     dearer = [
         record(
             f"Reel {n}", creditPrice=str(n + 1), usdPrice=str((n + 1) * D("0.006")), discountRate=3

@@ -20,7 +20,7 @@ from samples import (
     EACH_KIND,
     HUGE,
     MAIL,
-    NO_FAL,
+    NO_REFERENCE,
     RISE,
     TELEGRAM,
     Content,
@@ -58,6 +58,7 @@ def cheaper(fields: dict[str, Any]) -> Any:
         ("shared_new", "- 5s, 10s, 15s, 20s, 25s, 30s, 35s, 40s, 45s, 50s, 55s, 60s: new, 10–120 credits per second, $0.05–$0.6 · 50 % cheaper than Fal"),
         ("shared_removal", "- 5s, 10s, 15s: gone, last price 10–30 credits per second, $0.05–$0.15"),
         ("shared_discount", "- 5s, 10s, 15s: 50 % → 75 % cheaper than Fal, because Fal's price moved · Fal's price $0.1–$0.3 → $0.2–$0.6 · price 10–30 credits per second, $0.05–$0.15"),
+        ("shared_reference", "- 5s, 10s, 15s: Fal's price none → $0.1–$0.3 · 50 % cheaper than Fal · price 10–30 credits per second, $0.05–$0.15"),
         ("shared_promotion", "- 5s, 10s: promotion started · 50 % cheaper than Fal · price 10 and 20 credits per second, $0.05 and $0.1"),
         ("shared_label", "- 5s, 10s, 15s, 20s: relabelled, provider “ByteDance” → “OpenAI” · price 10–40 credits per second, $0.05–$0.2"),
     ],
@@ -77,7 +78,7 @@ TWO, THREE = variants(2), variants(3)
         [raised(TWO[0]), new(**TWO[1])],
         [new(**TWO[0]), new(**TWO[1], creditUnit="per video")],
         [new(**TWO[0]), new(**TWO[1] | {"creditPrice": "0", "usdPrice": "0"})],
-        [raised(TWO[0]), raised(TWO[1] | {"falPrice": ""} | NO_FAL)],
+        [raised(TWO[0]), raised(TWO[1] | {"falPrice": ""} | NO_REFERENCE)],
         [raised(TWO[0]), raised(TWO[1] | {"anchor": "https://kie.ai/elsewhere"})],
         [renamed({"modelDescription": f"a, {n}"}, {"modelDescription": f"a, {n}x"}) for n in "bc"],
         [with_facts(raised(TWO[0]), 1, flapping=True), with_facts(raised(TWO[1]), 2)],
@@ -134,7 +135,7 @@ def test_more_names_than_fit_are_counted() -> None:
 def test_every_price_lies_in_the_range_that_is_told(prices: list[int]) -> None:
     fields = [
         {"modelDescription": f"Sora 2, v{price}", "creditPrice": str(price), "usdPrice": ""}
-        | NO_FAL
+        | NO_REFERENCE
         for price in prices
     ]
     (line,) = lines_of(numbered([raised(one, "2") for one in fields]))

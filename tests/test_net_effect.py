@@ -108,7 +108,9 @@ def test_changes_may_end_where_the_model_stands_now() -> None:
 Event = tuple[str, int, int]
 events = st.lists(
     st.tuples(
-        st.sampled_from(["price", "promotion", "name", "fal", "gone", "back", "new", "credit"]),
+        st.sampled_from(
+            ["price", "promotion", "name", "reference", "gone", "back", "new", "credit"]
+        ),
         st.integers(1, 3),
         st.integers(1, 3),
     ),
@@ -145,7 +147,7 @@ def replayed(state: dict[int, Model], worth: Decimal, changes: list[RecordedChan
             each.record.identity_key,
             each.record.credits,
             each.record.promotion,
-            each.record.fal,
+            each.record.reference,
         )
         for number, each in state.items()
     }

@@ -35,14 +35,14 @@ from watcher.catalog.pricing import parse_unit
 from watcher.render.figures import amount, money, per, percent
 from watcher.render.markup import LONGEST_NAME, Markup, Service, harmless, safe_link, width
 from watcher.render.message import render
-from watcher.render.words import _COUNTED, KIND_WEIGHT, SINGLE_CHANGE
+from watcher.render.words import _COUNTED, _SINGLE_CHANGE, KIND_WEIGHT
 
 # What must be said
 
 
 def test_every_kind_of_change_has_words_and_a_place_in_the_message() -> None:
     assert set(KIND_WEIGHT) == set(_COUNTED) == set(Kind)
-    assert set(Kind) - set(SINGLE_CHANGE) == {*PRICE_KINDS, Kind.CREDIT_VALUE}
+    assert set(Kind) - set(_SINGLE_CHANGE) == {*PRICE_KINDS, Kind.CREDIT_VALUE}
 
 
 def test_a_price_line_has_old_and_new_percent_unit_usd_discount_and_link() -> None:
@@ -74,12 +74,12 @@ def test_a_price_that_moved_in_its_unit_alone_says_what_one_costs() -> None:
         ("price_from_free", "free → 68.5 credits per second"),
         ("price_in_usd_only", "$0.3425 → $0.4 per second, +16.8 %"),
         ("unit", "other unit: 68.5 credits per second → 400 credits per video"),
-        ("discount_competitor", "because Fal's price moved · Fal's price $0.6823 → $0.5"),
+        ("discount_reference", "because Fal's price moved · Fal's price $0.6823 → $0.5"),
         ("discount_listing", "30 % → 35 % cheaper than Fal, only the listed rate moved"),
         ("discount_gone_dearer", "49.8 % cheaper than Fal → 2.6 % dearer than Fal"),
         ("promotion_started", "promotion started"),
         ("promotion_ended", "promotion ended"),
-        ("fal", "Fal's price $0.5 → $0.6823"),
+        ("reference", "Fal's price $0.5 → $0.6823"),
         ("corrected", "listing corrected, USD $0.034 → $0.3425, discount 49.8 % → 50 %"),
         ("relabelled", "provider “Other” → “Hailuo”, unit “per sec” → “per second”, link added"),
         ("credit_value", "One credit is now worth $0.006 (was $0.005): every USD price moves by +20 %"),
@@ -96,7 +96,48 @@ def test_each_kind_says_what_matters_of_it(kind: str, words: str) -> None:
     assert words in render(contents_of(EACH_KIND[kind]), MAIL, ALERT).body
 
 
-def test_a_rate_of_nought_without_a_price_at_fal_is_no_discount() -> None:
+CHAT = {"interfaceType": "chat", "provider": "OpenAI"}
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({}, "cheaper than Fal"),
+        ({"interfaceType": "music", "provider": "OpenAI"}, "cheaper than Fal"),
+        (CHAT, "cheaper than OpenAI's own price"),
+        (CHAT | {"interfaceType": " Chat"}, "cheaper than OpenAI's own price"),
+        (CHAT | {"provider": ""}, "cheaper than the vendor's own price"),
+        (CHAT | {"provider": "Other"}, "cheaper than the vendor's own price"),
+    ],
+)
+def test_a_discount_names_whose_price_it_is_compared_with(
+    fields: dict[str, Any], words: str
+) -> None:
+    assert words in body_of(new(**fields))
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "title", "words"),
+    [
+        ("0.5", "", "is no longer compared with Fal", "Fal's price $0.5 → none"),
+        ("", "0.6823", "is now compared with Fal", "Fal's price none → $0.6823"),
+    ],
+)
+def test_a_reference_that_is_listed_or_lost_does_not_read_as_a_move(
+    before: str, after: str, title: str, words: str
+) -> None:
+    message = render(contents_of([moved({"falPrice": before}, {"falPrice": after})]), MAIL, ALERT)
+    assert title in message.title
+    assert words in message.body
+
+
+def test_the_reference_price_of_chat_is_called_the_vendors() -> None:
+    message = render(contents_of([moved(CHAT, CHAT | {"falPrice": "0.5"})]), MAIL, ALERT)
+    assert "is less cheap against OpenAI's own price" in message.title
+    assert "because OpenAI's own price moved · OpenAI's own price $0.6823 → $0.5" in message.body
+
+
+def test_a_rate_of_nought_without_a_reference_is_no_discount() -> None:
     assert "Fal" not in body_of(new(falPrice="", discountRate=0))
 
 

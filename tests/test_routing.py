@@ -114,7 +114,7 @@ def test_a_rename_is_news_for_those_who_know_either_name(name: str, heard: bool)
 
 
 KIND_CASES = [
-    ("kinds replace what is announced", {"kinds": kinds("fal_up")}, ("100", "120"), False),
+    ("kinds replace what is announced", {"kinds": kinds("reference_up")}, ("100", "120"), False),
     ("a kind that is asked for", {"kinds": kinds("price_up", "removed")}, ("100", "120"), True),
     ("the other direction", {"kinds": kinds("price_down")}, ("100", "120"), False),
     ("enough in percent", {"min_up": percent("5"), "min_down": percent("5")}, ("100", "105"), True),
@@ -192,7 +192,7 @@ def test_a_discount_that_follows_a_small_move_is_a_small_move() -> None:
     assert not matches(Matcher(min_up=percent("5")), change)
 
 
-def test_a_discount_that_the_competitor_moved_is_news_of_its_own() -> None:
+def test_a_discount_that_the_reference_moved_is_news_of_its_own() -> None:
     market = Market().opens_with("40", falPrice="0.4").costs("40", falPrice="0.3")
     assert matches(Matcher(min_up=percent("5")), last(market))
 

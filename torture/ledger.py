@@ -43,7 +43,7 @@ def essence(record: Record) -> tuple[Any, ...]:
         identity_key(record.description),
         per_unit,
         record.unit.base,
-        record.fal,
+        record.reference,
         record.promotion,
     )
 

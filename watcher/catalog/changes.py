@@ -35,8 +35,8 @@ class Kind(StrEnum):
     DISCOUNT_DOWN = "discount_down"
     PROMOTION_STARTED = "promotion_started"
     PROMOTION_ENDED = "promotion_ended"
-    FAL_UP = "fal_up"
-    FAL_DOWN = "fal_down"
+    REFERENCE_UP = "reference_up"
+    REFERENCE_DOWN = "reference_down"
     CORRECTED = "corrected"
     RELABELLED = "relabelled"
     CREDIT_VALUE = "credit_value"
@@ -45,9 +45,9 @@ class Kind(StrEnum):
 PRICE_KINDS = frozenset({Kind.PRICE_UP, Kind.PRICE_DOWN})
 DISCOUNT_KINDS = frozenset({Kind.DISCOUNT_UP, Kind.DISCOUNT_DOWN})
 PROMOTION_KINDS = frozenset({Kind.PROMOTION_STARTED, Kind.PROMOTION_ENDED})
-FAL_KINDS = frozenset({Kind.FAL_UP, Kind.FAL_DOWN})
-# Corrections of the listing and Fal's own prices are kept, and sent only to those who ask for them.
-_NOT_ANNOUNCED = FAL_KINDS | {Kind.CORRECTED, Kind.RELABELLED}
+REFERENCE_KINDS = frozenset({Kind.REFERENCE_UP, Kind.REFERENCE_DOWN})
+# Corrections of the listing and prices of others are kept, and sent only to those who ask for them.
+_NOT_ANNOUNCED = REFERENCE_KINDS | {Kind.CORRECTED, Kind.RELABELLED}
 ANNOUNCED_BY_DEFAULT: frozenset[Kind] = frozenset(Kind) - _NOT_ANNOUNCED
 
 
@@ -57,10 +57,10 @@ def in_kind_order(kinds: Collection[Kind]) -> tuple[Kind, ...]:
 
 
 class Cause(StrEnum):
-    """What moved a discount: Kie's price, the competitor's price, or only the listed rate."""
+    """What moved a discount: Kie's price, the reference price, or only the listed rate."""
 
     PRICE = "price"
-    COMPETITOR = "competitor"
+    REFERENCE = "reference"
     LISTING = "listing"
 
 

@@ -121,7 +121,7 @@ def _kinds(listed_before: Model, after: Model) -> tuple[set[Kind], Mapping[Kind,
     price = _price_kind(before, after)
     found = (
         price,
-        _fal_kind(before.record.fal, after.record.fal),
+        _reference_kind(before.record.reference, after.record.reference),
         _promotion_kind(before.record, after.record),
         _label_kind(before.record, after.record, price),
     )
@@ -158,12 +158,13 @@ def _equal_within_rounding(before: Model, after: Model) -> bool:
     return abs(before.price - after.price) <= before.price * _LISTED_USD_TOLERANCE
 
 
-def _fal_kind(before: Decimal | None, after: Decimal | None) -> Kind | None:
+def _reference_kind(before: Decimal | None, after: Decimal | None) -> Kind | None:
+    """Its first listing is a rise, its loss a fall: both are kept, and announced to nobody."""
     if before == after:
         return None
     if before is None:
-        return Kind.FAL_UP
-    return Kind.FAL_UP if after is not None and after > before else Kind.FAL_DOWN
+        return Kind.REFERENCE_UP
+    return Kind.REFERENCE_UP if after is not None and after > before else Kind.REFERENCE_DOWN
 
 
 def _promotion_kind(before: Record, after: Record) -> Kind | None:
@@ -185,10 +186,13 @@ def _label_kind(before: Record, after: Record, price: Kind | None) -> Kind | Non
 
 
 def _discount_kind(listed_before: Model, before: Model, after: Model) -> Kind | None:
-    old, new = before.discount or Decimal(0), after.discount or Decimal(0)
-    same_basis = (before.recomputed_discount is None) == (after.recomputed_discount is None)
-    tolerance = Decimal(0) if same_basis else _LISTED_RATE_TOLERANCE
-    if abs(new - old) <= tolerance or _follows_credit_value(listed_before, after, old, new):
+    old, new = before.discount, after.discount
+    if old is None or new is None or old == new:
+        return None
+    # A reference that is filled in or emptied, often of dozens of rows at once, moves no discount.
+    if (before.recomputed_discount is None) != (after.recomputed_discount is None):
+        return None
+    if _follows_credit_value(listed_before, after, old, new):
         return None
     return Kind.DISCOUNT_UP if new > old else Kind.DISCOUNT_DOWN
 
@@ -203,22 +207,23 @@ def _follows_credit_value(before: Model, after: Model, old: Decimal, new: Decima
 
 def _cause(before: Model, after: Model, kind: Kind) -> Cause:
     """What moved the discount; where both prices did, the one that moved it further."""
-    price_moved, fal_moved = before.usd != after.usd, before.record.fal != after.record.fal
-    if price_moved and fal_moved:
+    price_moved = before.usd != after.usd
+    reference_moved = before.record.reference != after.record.reference
+    if price_moved and reference_moved:
         return _larger_cause(before, after, kind)
     if price_moved:
         return Cause.PRICE
-    return Cause.COMPETITOR if fal_moved else Cause.LISTING
+    return Cause.REFERENCE if reference_moved else Cause.LISTING
 
 
 def _larger_cause(before: Model, after: Model, kind: Kind) -> Cause:
     old, new = before.recomputed_discount, after.recomputed_discount
-    if old is None or new is None or after.usd is None or not before.record.fal:
-        return Cause.COMPETITOR
-    by_price = (1 - after.usd / before.record.fal) * 100 - old
-    by_competitor = new - old - by_price
+    if old is None or new is None or after.usd is None or not before.record.reference:
+        return Cause.REFERENCE
+    by_price = (1 - after.usd / before.record.reference) * 100 - old
+    by_reference = new - old - by_price
     direction = 1 if kind is Kind.DISCOUNT_UP else -1
-    return Cause.PRICE if by_price * direction >= by_competitor * direction else Cause.COMPETITOR
+    return Cause.PRICE if by_price * direction >= by_reference * direction else Cause.REFERENCE
 
 
 def _was_corrected(before: Model, after: Model) -> bool:

@@ -90,7 +90,7 @@ def parse_price(value: object) -> Decimal | None:
 
 
 def parse_rate(value: object) -> Decimal | None:
-    """Percent below Fal; negative where Kie is more expensive. `None` where it cannot be read."""
+    """Percent below the reference price, negative above it; `None` where it cannot be read."""
     negative = str(value).strip().startswith("-")
     magnitude = str(value).strip()[1:] if negative else value
     try:

@@ -11,7 +11,7 @@ from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urlsplit
 
 from watcher.catalog.pricing import (
@@ -47,9 +47,10 @@ _CONTROL_TO_SPACE = dict.fromkeys([*range(32), 127], " ")
 class Record:
     """One row of the API as listed, with clean text and exact numbers.
 
-    Prices are per `unit`, as listed: `credits` in Kie credits, `usd_listed` and `fal` in USD,
-    `rate` in percent below Fal. `None` is what the listing leaves empty. `identity_key` is the
-    description with differences of case, white space and Unicode spelling removed (see `fold`).
+    Prices are per `unit`, as listed: `credits` in Kie credits, `usd_listed` and `reference` in USD,
+    `rate` in percent below the reference. `None` is what the listing leaves empty. `identity_key`
+    is the description with differences of case, white space and Unicode spelling removed (see
+    `fold`).
     """
 
     description: str
@@ -59,7 +60,7 @@ class Record:
     credits: Decimal | None
     unit: Unit
     usd_listed: Decimal | None
-    fal: Decimal | None
+    reference: Decimal | None
     rate: Decimal | None
     anchor: str
     promotion: bool
@@ -68,6 +69,14 @@ class Record:
     def family(self) -> str:
         """The part of the description before its first comma, as listed."""
         return self.description.partition(",")[0].strip()
+
+    @property
+    def reference_of(self) -> Literal["fal", "vendor"]:
+        """Whose price the reference is: the vendor's own for chat, Fal's for everything else.
+
+        The API calls all of them `falPrice`, the site "Official / Fal Price".
+        """
+        return "vendor" if fold(self.interface) == "chat" else "fal"
 
     @property
     def link(self) -> str | None:
@@ -100,16 +109,19 @@ class Model:
 
     @property
     def recomputed_discount(self) -> Decimal | None:
-        """Percent below Fal from the two prices, to two places; `None` where one is unknown."""
-        if self.usd is None or not self.record.fal:
+        """Percent below the reference, to two places; `None` where one price is unknown."""
+        if self.usd is None or not self.record.reference:
             return None
-        return round((1 - self.usd / self.record.fal) * 100, 2)
+        return round((1 - self.usd / self.record.reference) * 100, 2)
 
     @property
     def discount(self) -> Decimal | None:
-        """Percent below Fal: recomputed where both prices are known, otherwise the listed rate."""
+        """Percent below the reference: recomputed where both prices are known, or as listed.
+
+        `None` where there is nothing to compare with: without a reference the listing says 0.
+        """
         recomputed = self.recomputed_discount
-        return self.record.rate if recomputed is None else recomputed
+        return self.record.rate or None if recomputed is None else recomputed
 
     def fields(self) -> dict[str, Any]:
         """The public JSON shape of a model; money and quantities are plain decimal strings."""
@@ -123,7 +135,8 @@ class Model:
             "unit_quantity": decimal_text(record.unit.quantity),
             "base_unit": record.unit.base,
             "usd": decimal_text(self.usd),
-            "fal": decimal_text(record.fal),
+            "reference": decimal_text(record.reference),
+            "reference_of": record.reference_of,
             "discount": decimal_text(self.discount),
             "promotion": record.promotion,
             "link": record.link,
@@ -193,7 +206,7 @@ def parse_record(row: object) -> Record:
         credits=credit_price,
         unit=parse_unit(_text_field(row, "creditUnit")),
         usd_listed=usd_listed,
-        fal=_price_or_none(row, "falPrice"),
+        reference=_price_or_none(row, "falPrice"),
         rate=parse_rate(row.get("discountRate")),
         anchor=_text_field(row, "anchor"),
         promotion=_parse_flag(row.get("discountPrice")),

@@ -150,7 +150,7 @@ def _change_cells(recorded: RecordedChange) -> tuple[str, str, str]:
 
 
 def _print_models(found: Sequence[tuple[KnownModel, Model]]) -> None:
-    from watcher.render.figures import against_fal, price
+    from watcher.render.figures import against_reference, price
 
     print_table(
         (
@@ -158,7 +158,7 @@ def _print_models(found: Sequence[tuple[KnownModel, Model]]) -> None:
             Column("Provider"),
             Column("Model"),
             Column("Price"),
-            Column("Against Fal"),
+            Column("Discount"),
             Column("Last changed"),
         ),
         [
@@ -167,7 +167,7 @@ def _print_models(found: Sequence[tuple[KnownModel, Model]]) -> None:
                 model.record.provider,
                 model.record.description,
                 price(model),
-                against_fal(model, model),
+                against_reference(model, model),
                 f"{known.last_changed_at.astimezone():%Y-%m-%d}",
             )
             for known, model in found

@@ -58,7 +58,7 @@ def _matching(command: Callable[..., None]) -> Callable[..., None]:
     for key, option, help_text in reversed(_PATTERNS):
         pattern = click.option(option, key, multiple=True, metavar="PATTERN", help=help_text)
         command = pattern(command)
-    kinds = f"Only this kind: price, discount, promotion, fal, or one of {', '.join(KINDS)}."
+    kinds = f"Only this kind: price, discount, promotion, reference, or one of {', '.join(KINDS)}."
     return click.option("--kind", "kinds", multiple=True, metavar="K", help=kinds)(command)
 
 

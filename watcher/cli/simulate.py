@@ -387,7 +387,7 @@ def _record(described: dict[str, str], usd: Decimal | None) -> Record:
         credits=None,
         unit=parse_unit(""),
         usd_listed=usd,
-        fal=None,
+        reference=None,
         rate=None,
         anchor="",
         promotion=False,

@@ -17,9 +17,9 @@ from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
 
 from watcher.catalog.changes import (
     DISCOUNT_KINDS,
-    FAL_KINDS,
     PRICE_KINDS,
     PROMOTION_KINDS,
+    REFERENCE_KINDS,
     Kind,
 )
 from watcher.catalog.record import fold
@@ -59,10 +59,10 @@ _SHORT_KINDS = {
     "price": PRICE_KINDS,
     "discount": DISCOUNT_KINDS,
     "promotion": PROMOTION_KINDS,
-    "fal": FAL_KINDS,
+    "reference": REFERENCE_KINDS,
 }
 # The kinds that are a number going up or down, and so can cross a mark.
-_CROSSING = PRICE_KINDS | DISCOUNT_KINDS | FAL_KINDS
+_CROSSING = PRICE_KINDS | DISCOUNT_KINDS | REFERENCE_KINDS
 
 EXCLUDE = "!"
 EXPRESSION = "re:"
@@ -195,7 +195,7 @@ class MatchSettings(Section):
         tuple[KindWord, ...] | None,
         non_empty_list("kind", "price, removed", "so nothing could match; name at least one kind"),
     ] = None
-    """Kinds of change, instead of `announce`; price, discount, promotion and fal are both ways."""
+    """Kinds of change, instead of `announce`; "price", "discount" and the like are both ways."""
     interface: Patterns = ()
     """Patterns for what a model makes, such as video."""
     provider: Patterns = ()
@@ -213,9 +213,9 @@ class MatchSettings(Section):
     usd_above: Annotated[PositiveNumber | None, NOT_EMPTY] = None
     """A mark in USD for the listed unit, and a message once when the price rises to or above it."""
     discount_below: Annotated[Discount | None, NOT_EMPTY] = None
-    """A mark in percent below Fal for a discount that shrinks; at 0 Kie is no longer cheaper."""
+    """A mark in percent below the reference, for a discount that shrinks; 0: no longer cheaper."""
     discount_above: Annotated[Discount | None, NOT_EMPTY] = None
-    """A mark in percent below Fal for a discount that grows."""
+    """The same for a discount that grows."""
 
     @property
     def all_kinds(self) -> frozenset[Kind] | None:

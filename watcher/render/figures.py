@@ -1,7 +1,7 @@
 """Numbers, times and prices as people read them: amounts, percent, units, durations.
 
-A price says what a model costs, how its price moved and how it compares with Fal's. What is said
-of several models at once is one figure, two of them, or a range.
+A price says what a model costs, how its price moved and how it compares with the reference. What is
+said of several models at once is one figure, two of them, or a range.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from watcher.catalog.changes import Kind, ModelChange, change_percent
+from watcher.catalog.record import fold
 from watcher.render.markup import harmless, shortened
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 SIGNIFICANT_DIGITS = 8
 QUOTIENT_DIGITS = 4
 LONGEST_UNIT = 30
+LONGEST_SELLER = 30
 MINUS = "−"
 CENT = Decimal("0.01")
 # More figures than these are written as a range.
@@ -40,6 +42,9 @@ _TIME_UNITS = (
 )
 # Below two of a unit the smaller one says more: `90 minutes`, not `1 hour`.
 _LEAST_OF_A_TIME_UNIT = 2
+
+# What stands for the provider of a row whose vendor is not named.
+_NO_VENDOR = {"", "other"}
 
 Move = tuple["Decimal", "Decimal"]
 
@@ -187,23 +192,46 @@ def usd_move(before: Model, after: Model) -> str | None:
     return f"{old_text} → {new_text}"
 
 
-def against_fal(before: Model, after: Model) -> str:
-    """`49.8 % → 30.4 % cheaper than Fal`; one figure where it did not move, empty where unknown."""
-    old, new = known_discount(before), known_discount(after)
+def against_reference(before: Model, after: Model) -> str:
+    """`49.8 % → 30.4 % cheaper than Fal`; one figure where it did not move, empty where unknown.
+
+    Both sides are compared with what the model is compared with now: another category or vendor is
+    a correction.
+    """
+    old, new, other = before.discount, after.discount, compared_with(after.record)
     if old == new:
-        return "" if new is None else _standing(new)
+        return "" if new is None else _standing(new, other)
     if old is None or new is None:
         return " → ".join(
-            "no known discount" if side is None else _standing(side) for side in (old, new)
+            "no known discount" if side is None else _standing(side, other) for side in (old, new)
         )
     if old > 0 and new > 0:
         cheaper = " → ".join(f"{text} %" for text in _shares(old, new))
-        return f"{cheaper} cheaper than Fal"
-    return f"{_standing(old)} → {_standing(new)}"
+        return f"{cheaper} cheaper than {other}"
+    return f"{_standing(old, other)} → {_standing(new, other)}"
 
 
-def fal_price(record: Record) -> str:
-    return "none" if record.fal is None else money(record.fal)
+def seller(record: Record) -> str:
+    """Who sells the same at the reference price: `Fal`, `OpenAI`; unknown is `the vendor`."""
+    if record.reference_of == "fal":
+        return "Fal"
+    if fold(record.provider) in _NO_VENDOR:
+        return "the vendor"
+    return shortened(harmless(record.provider), LONGEST_SELLER)
+
+
+def compared_with(record: Record) -> str:
+    """What a model is cheaper than: `Fal`, `OpenAI's own price`."""
+    return "Fal" if record.reference_of == "fal" else reference_name(record)
+
+
+def reference_name(record: Record) -> str:
+    """`Fal's price`, `OpenAI's own price`."""
+    return f"{seller(record)}'s {'price' if record.reference_of == 'fal' else 'own price'}"
+
+
+def reference_price(record: Record) -> str:
+    return "none" if record.reference is None else money(record.reference)
 
 
 def _main_price(model: Model) -> str:
@@ -247,15 +275,10 @@ def _base_unit(model: Model) -> Unit:
     return replace(model.record.unit, quantity=Decimal(1))
 
 
-def known_discount(model: Model) -> Decimal | None:
-    """The discount; `None` where none is known: a listing without Fal's price says 0 for that."""
-    return model.discount if model.record.fal or model.record.rate else None
-
-
-def _standing(discount: Decimal) -> str:
+def _standing(discount: Decimal, other: str) -> str:
     if not discount:
-        return "as dear as Fal"
-    return f"{share(discount)} % {'cheaper' if discount > 0 else 'dearer'} than Fal"
+        return f"as dear as {other}"
+    return f"{share(discount)} % {'cheaper' if discount > 0 else 'dearer'} than {other}"
 
 
 def _shares(old: Decimal, new: Decimal) -> tuple[str, str]:
@@ -305,36 +328,47 @@ def usd_moves(pairs: Sequence[tuple[Model, Model]]) -> str | None:
     return _usd_moves(pairs)
 
 
-def fal_standings(models: Sequence[Model]) -> str | None:
-    """`30–49.8 % cheaper than Fal`.
+def reference_standings(models: Sequence[Model]) -> str | None:
+    """`30–49.8 % cheaper than Fal`, for models that are compared with the same.
 
     `None` where one discount is unknown, or one is cheaper than Fal and another is not.
     """
-    known = [discount for it in models if (discount := known_discount(it)) is not None]
+    known = [it.discount for it in models if it.discount is not None]
     if len(known) != len(models) or not _have_one_sign(known):
         return None
-    return f"{_standing_range(known)} than Fal" if known[0] else "as dear as Fal"
+    other = compared_with(models[0].record)
+    return f"{_standing_range(known)} than {other}" if known[0] else f"as dear as {other}"
 
 
 def discount_moves(pairs: Sequence[tuple[Model, Model]]) -> str | None:
-    """`49.8–60 % → 30.4–44.4 % cheaper than Fal`; `None` as for `fal_standings`."""
-    discounts = _known([(known_discount(old), known_discount(new)) for old, new in pairs])
+    """`49.8–60 % → 30.4–44.4 % cheaper than Fal`; `None` as for `reference_standings`."""
+    discounts = _known([(old.discount, new.discount) for old, new in pairs])
     if len(discounts) != len(pairs):
         return None
     old, new = ([pair[side] for pair in discounts] for side in (0, 1))
+    other = compared_with(pairs[0][1].record)
     if not (_have_one_sign(old) and _have_one_sign(new)):
         return None
     if old[0] * new[0] > 0:
         word = "cheaper" if old[0] > 0 else "dearer"
         sizes = [(abs(a), abs(b)) for a, b in discounts]
-        return f"{_moves(sizes, lambda a, b: (share(a), share(b)), ' %')} {word} than Fal"
-    return f"{_standing_range(old)} → {_standing_range(new)} than Fal"
+        return f"{_moves(sizes, lambda a, b: (share(a), share(b)), ' %')} {word} than {other}"
+    return f"{_standing_range(old)} → {_standing_range(new)} than {other}"
 
 
-def fal_moves(pairs: Sequence[tuple[Model, Model]]) -> str | None:
-    """`Fal's price $0.5 → $0.6823 and $0.2 → $0.25`; `None` where one is unknown."""
-    known = _known([(old.record.fal, new.record.fal) for old, new in pairs])
-    return f"Fal's price {_moves(known, money_pair)}" if len(known) == len(pairs) else None
+def reference_moves(pairs: Sequence[tuple[Model, Model]]) -> str:
+    """`Fal's price $0.5 → $0.6823 and $0.2 → $0.25`, `Fal's price none → $0.2–$0.6823`.
+
+    For models of which all had a reference or none, and all have one now or none has.
+    """
+    name = reference_name(pairs[0][1].record)
+    if known := _known([(old.record.reference, new.record.reference) for old, new in pairs]):
+        return f"{name} {_moves(known, money_pair)}"
+    olds, news = (
+        [it.record.reference for it in side if it.record.reference is not None]
+        for side in zip(*pairs, strict=True)
+    )
+    return f"{name} {_range(olds, money) or 'none'} → {_range(news, money) or 'none'}"
 
 
 def _standing_range(discounts: Sequence[Decimal]) -> str:

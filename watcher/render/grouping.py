@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 from watcher.catalog.changes import (
     DISCOUNT_KINDS,
-    FAL_KINDS,
     PRICE_KINDS,
     PROMOTION_KINDS,
+    REFERENCE_KINDS,
     CreditValueChange,
     Kind,
     ModelChange,
@@ -25,7 +25,7 @@ from watcher.catalog.changes import (
     change_percent,
 )
 from watcher.render.enrichment import Facts
-from watcher.render.figures import known_discount, percent, share
+from watcher.render.figures import compared_with, percent, share
 from watcher.render.markup import page_of
 from watcher.render.words import KIND_WEIGHT
 
@@ -228,8 +228,9 @@ def _sharing_key(weighed: WeighedChange) -> Hashable | None:
     news = _news_key(weighed)
     if news is None:
         return None
-    page = page_of(weighed.record.link)
-    return (weighed.change.kinds, weighed.facts.flapping, weighed.cost is None, page, news)
+    record = weighed.record
+    place = (page_of(record.link), compared_with(record))
+    return (weighed.change.kinds, weighed.facts.flapping, weighed.cost is None, place, news)
 
 
 def _news_key(weighed: WeighedChange) -> Hashable | None:
@@ -238,19 +239,20 @@ def _news_key(weighed: WeighedChange) -> Hashable | None:
         return _payment_terms(change.model)
     if change.before is None or change.after is None:
         return None
+    before, after = change.before.record, change.after.record
     terms = (_payment_terms(change.before), _payment_terms(change.after))
+    sides = (_side_of_reference(change.before), _side_of_reference(change.after))
+    listed = (before.reference is None, after.reference is None)
     causes = tuple(sorted(change.causes.items()))
     if kinds & PRICE_KINDS and kinds <= PRICE_KINDS | DISCOUNT_KINDS:
         same_unit = terms[0][1:] == terms[1][1:]
         if weighed.moved is None or not same_unit:
             return None
-        sides = (_side_of_fal(change.before), _side_of_fal(change.after), causes)
-        return (percent(weighed.moved), terms, sides)
-    if kinds & DISCOUNT_KINDS and kinds <= DISCOUNT_KINDS | FAL_KINDS:
-        return (terms, _discount(change.before), _discount(change.after), causes)
-    if kinds <= PROMOTION_KINDS or kinds <= FAL_KINDS:
-        return (terms, _side_of_fal(change.before), _side_of_fal(change.after))
-    before, after = change.before.record, change.after.record
+        return (percent(weighed.moved), terms, sides, causes)
+    if kinds & DISCOUNT_KINDS and kinds <= DISCOUNT_KINDS | REFERENCE_KINDS:
+        return (terms, _discount(change.before), _discount(change.after), listed, causes)
+    if kinds <= PROMOTION_KINDS or kinds <= REFERENCE_KINDS:
+        return (terms, sides, listed)
     if kinds == {Kind.RELABELLED} and before.description == after.description:
         return (_labels(before), _labels(after))
     # A new spelling is each variant's own.
@@ -265,15 +267,15 @@ def _payment_terms(model: Model) -> tuple[Any, ...]:
     return (kind, record.credits is None, record.unit.quantity, record.unit.base)
 
 
-def _side_of_fal(model: Model) -> int | None:
-    """1 where it costs less than at Fal, -1 where more, 0 where the same; `None` where unknown."""
-    discount = known_discount(model)
+def _side_of_reference(model: Model) -> int | None:
+    """1 where it costs less, -1 where more, 0 where the same; `None` where unknown."""
+    discount = model.discount
     return None if discount is None else (discount > 0) - (discount < 0)
 
 
 def _discount(model: Model) -> tuple[str, int | None] | None:
-    discount = known_discount(model)
-    return None if discount is None else (share(discount), _side_of_fal(model))
+    discount = model.discount
+    return None if discount is None else (share(discount), _side_of_reference(model))
 
 
 def _labels(record: Record) -> Hashable:

@@ -10,16 +10,16 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from watcher.catalog.changes import DISCOUNT_KINDS, FAL_KINDS, PRICE_KINDS, Cause, Kind
+from watcher.catalog.changes import DISCOUNT_KINDS, PRICE_KINDS, REFERENCE_KINDS, Kind
 from watcher.render.figures import (
     counted,
     discount_moves,
-    fal_moves,
-    fal_standings,
     monthly,
     percent,
     price_moves,
     prices,
+    reference_moves,
+    reference_standings,
     usd_moves,
     utc_date,
     utc_time,
@@ -166,7 +166,7 @@ def _shared_phrases(weighed: Sequence[WeighedChange], longest_name: int) -> tupl
 
 def _came_or_went(kind: Kind, models: Sequence[Model]) -> Iterator[str]:
     yield _CAME_OR_WENT[kind].format(prices(models))
-    if kind is not Kind.REMOVED and (standing := fal_standings(models)):
+    if kind is not Kind.REMOVED and (standing := reference_standings(models)):
         yield standing
 
 
@@ -175,9 +175,7 @@ def _price_moved(first: WeighedChange, pairs: Sequence[tuple[Model, Model]]) -> 
     yield f"{percent(first.moved)}, {price_moves(pairs)}"
     if in_usd := usd_moves(pairs):
         yield in_usd
-    yield from _against_fal(first.change, pairs)
-    if Cause.COMPETITOR in first.change.causes.values() and (fal := fal_moves(pairs)):
-        yield fal
+    yield from _against_reference(first.change, pairs)
 
 
 def _price_unchanged(
@@ -187,18 +185,17 @@ def _price_unchanged(
     if kind in _PROMOTION_WORDS:
         yield _PROMOTION_WORDS[kind]
     if kinds & DISCOUNT_KINDS:
-        yield from _against_fal(first, pairs)
-    fal_moved = kinds & FAL_KINDS or Cause.COMPETITOR in first.causes.values()
-    if fal_moved and (fal := fal_moves(pairs)):
-        yield fal
+        yield from _against_reference(first, pairs)
+    if kinds & REFERENCE_KINDS:
+        yield reference_moves(pairs)
     if not kinds & DISCOUNT_KINDS:
-        yield from _against_fal(first, pairs)
+        yield from _against_reference(first, pairs)
     yield f"price {prices([after for _, after in pairs])}"
 
 
-def _against_fal(change: ModelChange, pairs: Sequence[tuple[Model, Model]]) -> Iterator[str]:
+def _against_reference(change: ModelChange, pairs: Sequence[tuple[Model, Model]]) -> Iterator[str]:
     if DISCOUNT_KINDS.isdisjoint(change.kinds):
-        standing = fal_standings([after for _, after in pairs])
+        standing = reference_standings([after for _, after in pairs])
     else:
         standing = discount_moves(pairs)
     if standing:

@@ -30,13 +30,13 @@ from watcher.render.grouping import families, general
 from watcher.render.lines import Tone, cost_phrase, tone_of
 from watcher.render.markup import harmless, shortened, width
 from watcher.render.words import (
-    SINGLE_CHANGE,
     alarm_headline,
     brief_announcement,
     collapse_words,
     counts_in_words,
     credit_value_percent,
     model_count,
+    single_change,
 )
 
 if TYPE_CHECKING:
@@ -134,7 +134,7 @@ def _line_headline(line: MessageLine, longest: int) -> str:
         return f"{name} goes back and forth"
     if weighed.kind in PRICE_KINDS:
         return f"{name} {_price_headline(weighed)}"
-    return f"{name} {SINGLE_CHANGE[weighed.kind]}"
+    return f"{name} {single_change(weighed.kind, weighed.change)}"
 
 
 def _price_headline(weighed: WeighedChange) -> str:
@@ -237,7 +237,7 @@ def _sample_model(price_in_credits: str) -> Model:
             credits=Decimal(price_in_credits),
             unit=parse_unit("per second"),
             usd_listed=None,
-            fal=Decimal("0.5"),
+            reference=Decimal("0.5"),
             rate=None,
             anchor="https://kie.ai/",
             promotion=False,

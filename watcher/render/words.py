@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, assert_never
 
 from watcher.catalog.changes import (
     DISCOUNT_KINDS,
-    FAL_KINDS,
     PRICE_KINDS,
+    REFERENCE_KINDS,
     Cause,
     CreditValueChange,
     Kind,
@@ -24,16 +24,19 @@ from watcher.catalog.changes import (
 from watcher.monitor.alarms import AlarmKind
 from watcher.render.figures import (
     MINUS,
-    against_fal,
+    against_reference,
+    compared_with,
     counted,
     duration_words,
-    fal_price,
     money,
     money_pair,
     parse_time,
     percent,
     price,
     price_move,
+    reference_name,
+    reference_price,
+    seller,
     usd_move,
     utc_time,
 )
@@ -65,25 +68,25 @@ _COUNTED = {
     Kind.DISCOUNT_DOWN: ("{} discount down", "{} discounts down"),
     Kind.PROMOTION_STARTED: ("{} promotion started", "{} promotions started"),
     Kind.PROMOTION_ENDED: ("{} promotion ended", "{} promotions ended"),
-    Kind.FAL_UP: ("{} up at Fal", "{} up at Fal"),
-    Kind.FAL_DOWN: ("{} down at Fal", "{} down at Fal"),
+    Kind.REFERENCE_UP: ("{} reference price up", "{} reference prices up"),
+    Kind.REFERENCE_DOWN: ("{} reference price down", "{} reference prices down"),
     Kind.CORRECTED: ("{} corrected", "{} corrected"),
     Kind.RELABELLED: ("{} relabelled", "{} relabelled"),
     Kind.CREDIT_VALUE: ("{} new credit value", "{} new credit values"),
 }
-# What is said of a model whose change is the only one in a message.
-SINGLE_CHANGE = {
+# What is said of a model whose change is the only one in a message, and of who sells the same.
+_SINGLE_CHANGE = {
     Kind.NEW: "is new",
     Kind.REMOVED: "is gone",
     Kind.RETURNED: "is back",
     Kind.UNIT: "has another unit",
     Kind.RENAMED: "is renamed",
-    Kind.DISCOUNT_UP: "is cheaper against Fal",
-    Kind.DISCOUNT_DOWN: "is less cheap against Fal",
+    Kind.DISCOUNT_UP: "is cheaper against {compared_with}",
+    Kind.DISCOUNT_DOWN: "is less cheap against {compared_with}",
     Kind.PROMOTION_STARTED: "is in promotion",
     Kind.PROMOTION_ENDED: "is no longer in promotion",
-    Kind.FAL_UP: "costs more at Fal",
-    Kind.FAL_DOWN: "costs less at Fal",
+    Kind.REFERENCE_UP: "costs more at {seller}",
+    Kind.REFERENCE_DOWN: "costs less at {seller}",
     Kind.CORRECTED: "is corrected",
     Kind.RELABELLED: "is relabelled",
 }
@@ -100,15 +103,15 @@ KIND_WEIGHT = {
     Kind.RENAMED: 7,
     Kind.PROMOTION_STARTED: 8,
     Kind.PROMOTION_ENDED: 8,
-    Kind.FAL_UP: 9,
-    Kind.FAL_DOWN: 9,
+    Kind.REFERENCE_UP: 9,
+    Kind.REFERENCE_DOWN: 9,
     Kind.CORRECTED: 10,
     Kind.RELABELLED: 11,
     Kind.CREDIT_VALUE: 12,
 }
 _CAUSE_WORDS = {
     Cause.PRICE: "because Kie's price moved",
-    Cause.COMPETITOR: "because Fal's price moved",
+    Cause.REFERENCE: "because {reference} moved",
     Cause.LISTING: "only the listed rate moved",
 }
 
@@ -121,11 +124,21 @@ def counts_in_words(counts: Mapping[Kind, int], another: Kind | None = None) -> 
             yield (plural if count > 1 else singular).format(number)
 
 
+def single_change(kind: Kind, change: ModelChange) -> str:
+    """What happened to the only model in a message: `is gone`, `costs more at Fal`."""
+    record = change.model.record
+    if kind in REFERENCE_KINDS and record.reference is None:
+        return f"is no longer compared with {compared_with(record)}"
+    if kind in REFERENCE_KINDS and change.before and change.before.record.reference is None:
+        return f"is now compared with {compared_with(record)}"
+    return _SINGLE_CHANGE[kind].format(compared_with=compared_with(record), seller=seller(record))
+
+
 def phrases(change: ModelChange, longest_name: int) -> tuple[str, ...]:
     """All there is to say about a change; the first phrase alone is the news."""
     before, after = change.before, change.after
     if before is None and after is not None:
-        return tuple(filter(None, (f"new, {price(after)}", against_fal(after, after))))
+        return tuple(filter(None, (f"new, {price(after)}", against_reference(after, after))))
     if after is None:
         assert before is not None, "a change has a before or an after"  # noqa: S101
         return (f"gone, last price {price(before)}",)
@@ -143,13 +156,13 @@ def _differences(
     if Kind.RENAMED in kinds:
         yield f"renamed, was “{shortened(harmless(old.description), longest_name)}”"
     if kinds & DISCOUNT_KINDS:
-        yield against_fal(before, after) + cause_phrase(change)
-    if old.fal != new.fal and (kinds & FAL_KINDS or Cause.COMPETITOR in change.causes.values()):
-        yield f"Fal's price {fal_price(old)} → {fal_price(new)}"
+        yield against_reference(before, after) + cause_phrase(change)
+    if kinds & REFERENCE_KINDS:
+        yield f"{reference_name(new)} {reference_price(old)} → {reference_price(new)}"
     yield from _listing_changes(kinds, old, new)
     # What did not move closes the line: people decide by it.
     if not kinds & DISCOUNT_KINDS and not kinds <= {Kind.CORRECTED, Kind.RELABELLED}:
-        yield from filter(None, [against_fal(before, after)])
+        yield from filter(None, [against_reference(before, after)])
     if kinds.isdisjoint(PRICE_KINDS | {Kind.UNIT, Kind.RETURNED}):
         yield f"price {price(after)}"
 
@@ -181,7 +194,10 @@ def _listing_changes(kinds: set[Kind], old: Record, new: Record) -> Iterator[str
 def cause_phrase(change: ModelChange) -> str:
     """`, because Kie's price moved`: who moved the discount; empty where that is not known."""
     causes = [change.causes[kind] for kind in change.kinds if kind in change.causes]
-    return f", {_CAUSE_WORDS[causes[0]]}" if causes else ""
+    if not causes:
+        return ""
+    words = _CAUSE_WORDS[causes[0]].format(reference=reference_name(change.model.record))
+    return f", {words}"
 
 
 def _corrections(before: Record, after: Record) -> Iterator[str]:

@@ -163,7 +163,8 @@ class Matcher:
     and `min_down` are shares (0.05 is 5 %), `min_usd` is USD per listed unit: these thresholds are
     for moves of the price and the discounts that follow it, and leave other kinds alone. They are
     about prices, so prices count as asked for where `kinds` names none of them.
-    `usd_below` … `discount_above` (USD per listed unit; percent below Fal) ask for one of these
+    `usd_below` … `discount_above` (USD per listed unit; percent below the
+    reference price) ask for one of these
     marks to be crossed, and for nothing else unless `kinds` names it.
     """
 
@@ -324,7 +325,7 @@ class Matcher:
                 yield f"${decimal_text(mark)}"
         for mark in (self.discount_below, self.discount_above):
             if mark is not None:
-                yield f"{decimal_text(mark)} % below Fal"
+                yield f"{decimal_text(mark)} % below the reference price"
 
 
 def _records(change: ModelChange) -> Iterator[Record]:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from watcher.catalog.changes import (
     DISCOUNT_KINDS,
-    FAL_KINDS,
     PRICE_KINDS,
+    REFERENCE_KINDS,
     Cause,
     Kind,
     ModelChange,
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from watcher.catalog.record import Model
 
 # Kinds that are a number going up or down.
-MOVE_KINDS = PRICE_KINDS | DISCOUNT_KINDS | FAL_KINDS
+MOVE_KINDS = PRICE_KINDS | DISCOUNT_KINDS | REFERENCE_KINDS
 
 
 @dataclass(frozen=True, slots=True)

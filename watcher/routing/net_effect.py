@@ -60,7 +60,7 @@ def net_change(
 def change_since(change: Change, since: Model | None) -> Change:
     """The change as it is reported to a receiver that was last sent the model as `since`.
 
-    The price, the discount and Fal's price change from there; everything else changed now.
+    The price, the discount and the reference price change from there; everything else changed now.
     """
     if since is None or not isinstance(change, ModelChange) or change.after is None:
         return change

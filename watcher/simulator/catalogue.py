@@ -37,11 +37,11 @@ def listed_usd(credit_price: Decimal) -> str:
     return plain(credit_price * USD_PER_CREDIT)
 
 
-def listed_rate(usd: Decimal | None, fal: Decimal | None) -> float:
-    """Percent below Fal as the listing computes it; 0 where there is nothing to compare."""
-    if usd is None or not fal:
+def listed_rate(usd: Decimal | None, reference: Decimal | None) -> float:
+    """Percent below the reference as the listing has it; 0 where there is nothing to compare."""
+    if usd is None or not reference:
         return 0.0
-    return round(float((1 - usd / fal) * 100), 2)
+    return round(float((1 - usd / reference) * 100), 2)
 
 
 def identity_key(description: str) -> str:
@@ -173,10 +173,10 @@ class Reprice:
     credits: Decimal
 
     def apply(self, catalogue: Catalogue) -> None:
-        fal = amount(catalogue.find(self.description)["falPrice"])
+        reference = amount(catalogue.find(self.description)["falPrice"])
         fields: Row = {"creditPrice": plain(self.credits), "usdPrice": listed_usd(self.credits)}
-        if fal:
-            fields["discountRate"] = listed_rate(self.credits * USD_PER_CREDIT, fal)
+        if reference:
+            fields["discountRate"] = listed_rate(self.credits * USD_PER_CREDIT, reference)
         catalogue.edit(self.description, **fields)
 
     def describe(self, catalogue: Catalogue) -> str:
@@ -202,7 +202,7 @@ class Reunit:
 
 @dataclass(frozen=True, slots=True)
 class Rerate:
-    """Another listed discount, in percent below Fal; all else stays."""
+    """Another listed discount, in percent below the reference; all else stays."""
 
     description: str
     rate: float
@@ -216,26 +216,25 @@ class Rerate:
 
 
 @dataclass(frozen=True, slots=True)
-class FalPrice:
-    """Fal's price changes, appears or (`None`) disappears; the listed rate follows it."""
+class ReferencePrice:
+    """The reference price changes, appears or (`None`) disappears; the listed rate follows it."""
 
     description: str
-    fal: Decimal | None
+    reference: Decimal | None
 
     def apply(self, catalogue: Catalogue) -> None:
         usd = amount(catalogue.find(self.description)["usdPrice"])
         catalogue.edit(
             self.description,
-            falPrice="" if self.fal is None else plain(self.fal),
-            discountRate=listed_rate(usd, self.fal),
+            falPrice="" if self.reference is None else plain(self.reference),
+            discountRate=listed_rate(usd, self.reference),
         )
 
     def describe(self, catalogue: Catalogue) -> str:
-        before = catalogue.find(self.description)["falPrice"].strip()
-        after = "nothing" if self.fal is None else f"${plain(self.fal)}"
-        return (
-            f"{_one_line(self.description)}: Fal {f'${before}' if before else 'nothing'} → {after}"
-        )
+        listed = catalogue.find(self.description)["falPrice"].strip()
+        before = f"${listed}" if listed else "nothing"
+        after = "nothing" if self.reference is None else f"${plain(self.reference)}"
+        return f"{_one_line(self.description)}: reference {before} → {after}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -356,7 +355,7 @@ Edit = (
     | Reprice
     | Reunit
     | Rerate
-    | FalPrice
+    | ReferencePrice
     | Promotion
     | Rename
     | Correct

@@ -35,7 +35,7 @@ class ProductLine:
     """One family of products; `{}` in `name` is the release.
 
     A variant is a mode and a quality; a quality's factor times `base` is about its credits per
-    `unit`, and its text may be empty. `sold_by_fal`: Fal sells the same.
+    `unit`, and its text may be empty. `has_reference`: another sells the same.
     """
 
     interface: str
@@ -45,7 +45,7 @@ class ProductLine:
     base: str
     modes: tuple[str, ...]
     qualities: tuple[tuple[str, str], ...]
-    sold_by_fal: bool = True
+    has_reference: bool = True
 
 
 _RESOLUTIONS = (("480p", "0.5"), ("720p", "1"), ("1080p", "2.2"))
@@ -111,7 +111,7 @@ PRODUCT_LINES: tuple[ProductLine, ...] = (
     ),
     ProductLine("video", "Grok", "grok-imagine-video-{}", "per second", "7", _MOTION, _RESOLUTIONS),
     ProductLine(
-        "video", "Runway", "Runway Gen-{}", "per video", "12", _MOTION, _TIMED, sold_by_fal=False
+        "video", "Runway", "Runway Gen-{}", "per video", "12", _MOTION, _TIMED, has_reference=False
     ),
     ProductLine("image", "Google", "nano-banana-{}", "per image", "6", ("",), _SIZES),
     ProductLine("image", "Google", "google imagen{}", "per image", "8", ("text-to-image",), _TIERS),
@@ -153,7 +153,7 @@ PRODUCT_LINES: tuple[ProductLine, ...] = (
             ("Generate Persona", "0"),
             ("Mashup", "1"),
         ),
-        sold_by_fal=False,
+        has_reference=False,
     ),
     ProductLine(
         "music", "Elevenlabs", "elevenlabs v{}", "per 1000 characters", "12", ("TTS",), _TIERS
@@ -298,8 +298,8 @@ def _number_quirks() -> tuple[Quirk, ...]:
             _is_under_a_dollar,
             lambda row: {"usdPrice": plain(Decimal(_usd(row)) / 10)},
         ),
-        Quirk("rate by hand", 10, _has_fal_price, lambda row: {"discountRate": _rounded_rate(row)}),
-        Quirk("rate without a Fal price", 10, _has_fal_price, lambda _: {"falPrice": ""}),
+        Quirk("rate by hand", 10, _has_reference, lambda row: {"discountRate": _rounded_rate(row)}),
+        Quirk("rate without a reference", 10, _has_reference, lambda _: {"falPrice": ""}),
     )
 
 
@@ -337,7 +337,7 @@ def _is_under_a_dollar(row: Row) -> bool:
     return _usd(row).startswith("0.")
 
 
-def _has_fal_price(row: Row) -> bool:
+def _has_reference(row: Row) -> bool:
     return bool(row["falPrice"])
 
 
@@ -388,7 +388,7 @@ def _block(rng: Random, line: ProductLine, release: int) -> list[Row]:
     return [
         _row(line, family, mode, quality)
         | _anchor(family, mode if own_pages else "")
-        | _prices(level * Decimal(factor), discount if line.sold_by_fal else None)
+        | _prices(level * Decimal(factor), discount if line.has_reference else None)
         for mode in line.modes
         for quality, factor in line.qualities
     ]
@@ -411,17 +411,17 @@ def _anchor(family: str, mode: str) -> Row:
 
 
 def _prices(credit_price: Decimal, discount: Decimal | None) -> Row:
-    """Prices rounded as people round them; for a free row there is no Fal price."""
+    """Prices rounded as people round them; for a free row there is no reference price."""
     step = Decimal("0.1") if credit_price < 10 else Decimal("0.5")  # noqa: PLR2004
     step = step if credit_price < 100 else Decimal(1)  # noqa: PLR2004
     rounded = round(credit_price / step) * step
     usd = rounded * USD_PER_CREDIT
-    fal = None if discount is None or not usd else round(usd / (1 - discount), 4)
+    reference = None if discount is None or not usd else round(usd / (1 - discount), 4)
     return {
         "creditPrice": plain(rounded),
         "usdPrice": listed_usd(rounded),
-        "falPrice": "" if not fal else plain(fal),
-        "discountRate": listed_rate(usd, fal),
+        "falPrice": "" if not reference else plain(reference),
+        "discountRate": listed_rate(usd, reference),
     }
 
 

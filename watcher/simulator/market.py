@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from watcher.simulator.catalogue import (
     Edit,
-    FalPrice,
     Insert,
     Promotion,
+    ReferencePrice,
     Relabel,
     Remove,
     Rename,
@@ -59,7 +59,7 @@ Script: TypeAlias = tuple[tuple[float, Step], ...]
 
 TOO_MANY_REQUESTS = 429
 RISE, FALL = Decimal("1.4"), Decimal("0.75")
-FAL_CUTS_TO = Decimal("0.6")
+REFERENCE_CUT_TO = Decimal("0.6")
 IMPLAUSIBLE = 100
 DRIFT, DRIFT_STEPS, DRIFT_STARTS_AT = Decimal("1.01"), 9, 20.5
 
@@ -147,7 +147,7 @@ def demo_script(rows: Iterable[Mapping[str, object]]) -> Script:
         *_removal(unused),
         *_implausible_price(unused),
         *_rename(unused),
-        *_fal_price_cut(unused),
+        *_reference_price_cut(unused),
         *_promotion_during_a_sweep(unused),
         *_outage(),
         *_price_fall(unused),
@@ -206,7 +206,7 @@ def _release() -> Script:
 
 def _new_row(description: str, credit_price: Decimal) -> Row:
     usd = Decimal(listed_usd(credit_price))
-    fal = usd * 2
+    reference = usd * 2
     return {
         "modelDescription": description,
         "interfaceType": "video",
@@ -214,8 +214,8 @@ def _new_row(description: str, credit_price: Decimal) -> Row:
         "creditPrice": plain(credit_price),
         "creditUnit": "per second",
         "usdPrice": plain(usd),
-        "falPrice": plain(fal),
-        "discountRate": listed_rate(usd, fal),
+        "falPrice": plain(reference),
+        "discountRate": listed_rate(usd, reference),
         "anchor": "https://kie.ai/lumen-video-2",
         "discountPrice": False,
     }
@@ -261,12 +261,12 @@ def _is_misspelt(unused: _UnusedRows, wrong: str, right: str) -> Callable[[Row],
     return fits
 
 
-def _fal_price_cut(unused: _UnusedRows) -> Script:
+def _reference_price_cut(unused: _UnusedRows) -> Script:
     if not (found := unused.take(lambda row: row["interfaceType"] == "image" and _is_usual(row))):
         return ()
     row, name = found
-    fal = amount(row["falPrice"]) or Decimal(1)
-    return ((24, FalPrice(name, round(fal * FAL_CUTS_TO, 4))),)
+    reference = amount(row["falPrice"]) or Decimal(1)
+    return ((24, ReferencePrice(name, round(reference * REFERENCE_CUT_TO, 4))),)
 
 
 def _promotion_during_a_sweep(unused: _UnusedRows) -> Script:
@@ -300,7 +300,7 @@ def _price_drift(unused: _UnusedRows) -> Script:
 
 
 def _is_usual(row: Row) -> bool:
-    """Whether the row has a price, a Fal price and no odd spacing in its name."""
+    """Whether the row has a price, a reference price and no odd spacing in its name."""
     usual_spacing = " ".join(row["modelDescription"].split()) == row["modelDescription"]
     return usual_spacing and bool(amount(row["falPrice"])) and bool(amount(row["creditPrice"]))
 

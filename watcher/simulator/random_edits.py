@@ -17,10 +17,10 @@ from watcher.simulator.catalogue import (
     Correct,
     Duplicate,
     Edit,
-    FalPrice,
     Insert,
     Promotion,
     Recategorise,
+    ReferencePrice,
     Relabel,
     Remove,
     Rename,
@@ -60,7 +60,8 @@ class Meaning(StrEnum):
     """The change that one edit makes, taken by itself.
 
     `price_up` and `price_down` may change the discount too, where there is one to recompute;
-    `discount_*` come with `fal_*` where `edit` is a `FalPrice`. `nothing` must leave no trace.
+    `discount_*` come with `reference_*` where `edit` is a `ReferencePrice`. `nothing` must leave no
+    trace.
     """
 
     NEW = "new"
@@ -179,17 +180,17 @@ def _make_unit(rng: Random, row: Row) -> RandomEdit | None:
     return _about(row, Reunit(row["modelDescription"], unit), Meaning.UNIT)
 
 
-def _make_fal_price(rng: Random, row: Row) -> RandomEdit | None:
-    """Fal's price changes, and the discount with it; Kie's price stays."""
-    fal = amount(row["falPrice"])
-    if not fal or not amount(row["creditPrice"]):
+def _make_reference(rng: Random, row: Row) -> RandomEdit | None:
+    """The reference price changes, and the discount with it; Kie's price stays."""
+    reference = amount(row["falPrice"])
+    if not reference or not amount(row["creditPrice"]):
         return None
-    after = round(fal * Decimal(rng.choice([60, 75, 90, 110, 130, 170])) / 100, 4)
-    discounts = [_discount(row, price) for price in (fal, after) if price]
+    after = round(reference * Decimal(rng.choice([60, 75, 90, 110, 130, 170])) / 100, 4)
+    discounts = [_discount(row, price) for price in (reference, after) if price]
     if len(set(discounts)) == 1:
         return None
-    meaning = Meaning.DISCOUNT_UP if after > fal else Meaning.DISCOUNT_DOWN
-    return _about(row, FalPrice(row["modelDescription"], after), meaning)
+    meaning = Meaning.DISCOUNT_UP if after > reference else Meaning.DISCOUNT_DOWN
+    return _about(row, ReferencePrice(row["modelDescription"], after), meaning)
 
 
 def _make_rate(rng: Random, row: Row) -> RandomEdit | None:
@@ -249,9 +250,9 @@ def _about(row: Row, edit: Edit, meaning: Meaning) -> RandomEdit:
     return RandomEdit(edit, meaning, row["modelDescription"])
 
 
-def _discount(row: Row, fal: Decimal) -> Decimal:
+def _discount(row: Row, reference: Decimal) -> Decimal:
     usd = (amount(row["creditPrice"]) or Decimal(0)) * USD_PER_CREDIT
-    return round((1 - usd / fal) * 100, 2)
+    return round((1 - usd / reference) * 100, 2)
 
 
 # Each with its weight.
@@ -262,7 +263,7 @@ _MAKERS: tuple[tuple[Callable[[Random, Row], RandomEdit | None], int], ...] = (
     (_make_price, 15),
     (_make_quantity, 3),
     (_make_unit, 3),
-    (_make_fal_price, 8),
+    (_make_reference, 8),
     (_make_rate, 3),
     (_make_promotion, 5),
     (_make_correction, 8),

@@ -52,7 +52,16 @@ _decode = json.JSONDecoder().decode
 # A record's own columns of `history`, in the order of `record_columns`.
 RECORD_COLUMNS = (
     *("description", "identity_key", "interface", "provider", "credits"),
-    *("unit", "unit_quantity", "base_unit", "usd_listed", "fal", "rate", "anchor", "promotion"),
+    *(
+        "unit",
+        "unit_quantity",
+        "base_unit",
+        "usd_listed",
+        "reference",
+        "rate",
+        "anchor",
+        "promotion",
+    ),
     "checksum",
 )
 _WIDTH = len(RECORD_COLUMNS)
@@ -167,7 +176,7 @@ def record_columns(record: Record) -> tuple[Any, ...]:
         money_text(unit.quantity),
         unit.base,
         money_text(record.usd_listed),
-        money_text(record.fal),
+        money_text(record.reference),
         money_text(record.rate),
         record.anchor,
         int(record.promotion),
@@ -179,7 +188,7 @@ def record_columns(record: Record) -> tuple[Any, ...]:
 def read_record(columns: Sequence[Any]) -> Record:
     """From the columns named in `RECORD_COLUMNS`."""
     description, identity_key, interface, provider, credits_, unit, quantity, base = columns[:8]
-    usd_listed, fal, rate, anchor, promotion, checksum = columns[8:]
+    usd_listed, reference, rate, anchor, promotion, checksum = columns[8:]
     checked(columns[:-1], checksum)
     return Record(
         description,
@@ -189,7 +198,7 @@ def read_record(columns: Sequence[Any]) -> Record:
         _read_money(credits_),
         _read_unit(unit, quantity, base),
         _read_money(usd_listed),
-        _read_money(fal),
+        _read_money(reference),
         _read_money(rate),
         anchor,
         bool(promotion),

@@ -40,8 +40,9 @@ _FIRST: Step = (
     """
     CREATE TABLE history (
         -- A model as it was listed from one time to another; valid_to is null in its current row.
-        -- Prices are for one unit, as listed: credits in Kie credits, usd_listed and fal in USD,
-        -- rate in percent below Fal. Null is what the listing leaves empty.
+        -- Prices are for one unit, as listed: credits in Kie credits, usd_listed and reference
+        -- (what Fal asks, for chat the vendor) in USD, rate in percent below the reference. Null
+        -- is what the listing leaves empty.
         id INTEGER PRIMARY KEY,
         model_id INTEGER NOT NULL REFERENCES models (id),
         valid_from TEXT NOT NULL,
@@ -55,7 +56,7 @@ _FIRST: Step = (
         unit_quantity TEXT NOT NULL,
         base_unit TEXT NOT NULL,
         usd_listed TEXT,
-        fal TEXT,
+        reference TEXT,
         rate TEXT,
         anchor TEXT NOT NULL,
         promotion INTEGER NOT NULL,
