@@ -356,7 +356,7 @@ some_series = st.builds(
 
 
 @given(st.lists(some_series, min_size=1, max_size=9))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_every_plan_can_be_drawn(several: list[Series]) -> None:
     shown = plan_chart(several, NOW)
     assert 1 <= shown.count <= 6

@@ -333,9 +333,7 @@ def test_variables_are_not_looked_for_in_keys(file: Path) -> None:
     ]
 
 
-@settings(
-    max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None
-)
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     content=st.one_of(
         st.text(), st.text(st.sampled_from("{}[]:,-*&!|>'\"%@`#?~\n \tab$\\xU0")), st.binary()
@@ -363,9 +361,7 @@ def test_whatever_a_file_holds_it_is_settings_or_a_config_error(
         assert re.fullmatch(rf"{re.escape(str(file))}:\d+:\d+: [\w.?-]+: [^\n]+", str(problem))
 
 
-@settings(
-    max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None
-)
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_an_example_with_any_stretch_replaced_is_settings_or_a_config_error(
     file: Path, data: st.DataObject

@@ -359,7 +359,7 @@ def test_an_expression_that_backtracks_for_ever_is_found(expression: str) -> Non
         parse_pattern(f"re:{expression}")
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.text(st.sampled_from("re:!()[]{}*+?|^$.\\dwsabk 0-9,<=#&~\n"), max_size=30))
 def test_any_text_is_a_pattern_or_says_what_is_wrong(text: str) -> None:
     problem = ""
@@ -372,7 +372,7 @@ def test_any_text_is_a_pattern_or_says_what_is_wrong(text: str) -> None:
     assert not problem or ";" in problem
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.lists(st.text(st.sampled_from("0123456789*/,-L#WmonJAN@"), max_size=6), max_size=7))
 def test_any_schedule_comes_or_says_what_is_wrong(fields: list[str]) -> None:
     written = " ".join(fields)

@@ -294,7 +294,7 @@ def test_a_batch_that_is_cut_ends_with_how_many_are_missing() -> None:
 
 
 @given(hostile_contents(), st.sampled_from(SERVICES), st.randoms(use_true_random=False))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_whatever_the_listing_holds_a_message_is_honest_harmless_and_fits(
     contents: list[Content], service: Service, rng: random.Random
 ) -> None:
@@ -324,7 +324,7 @@ def stripped_of_ours(text: str, service: Service) -> str:
 
 
 @given(hostile_contents())
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 def test_markdown_read_as_a_service_reads_it_has_no_markup_but_ours(
     contents: list[Content],
 ) -> None:
@@ -340,7 +340,7 @@ def test_markdown_read_as_a_service_reads_it_has_no_markup_but_ours(
 
 
 @given(hostile_contents())
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 def test_html_read_as_a_browser_reads_it_has_no_tags_but_ours(contents: list[Content]) -> None:
     for service, tags in ((TELEGRAM, {"b", "a", "code"}), (MATRIX, {"b", "a", "code", "br"})):
         page = Page(render(contents, service, ALERT).body)

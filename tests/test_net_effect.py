@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from decimal import Decimal
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from routing_market import Market, summary
@@ -153,7 +153,6 @@ def replayed(state: dict[int, Model], worth: Decimal, changes: list[RecordedChan
     }
 
 
-@settings(deadline=None)
 @given(events)
 def test_the_net_effect_done_to_the_old_state_gives_the_new_one(happenings: list[Event]) -> None:
     start, market = played(happenings)
@@ -162,7 +161,6 @@ def test_the_net_effect_done_to_the_old_state_gives_the_new_one(happenings: list
     assert replayed(start, old, net) == replayed(start, old, market.changes)
 
 
-@settings(deadline=None)
 @given(events)
 def test_the_net_effect_tells_of_no_model_twice_and_of_none_that_is_the_same(
     happenings: list[Event],
@@ -179,7 +177,6 @@ def _same(before: Model, after: Model | None) -> bool:
     return after is not None and after.record == before.record
 
 
-@settings(deadline=None)
 @given(events, st.integers(0, 14))
 def test_netting_in_two_parts_comes_to_the_same_as_at_once(
     happenings: list[Event], cut: int
@@ -190,7 +187,6 @@ def test_netting_in_two_parts_comes_to_the_same_as_at_once(
     assert replayed(start, old, halves) == replayed(start, old, list(net_effect(market.changes)))
 
 
-@settings(deadline=None)
 @given(events)
 def test_what_is_net_is_net(happenings: list[Event]) -> None:
     net = net_effect(played(happenings)[1].changes)

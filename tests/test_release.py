@@ -11,7 +11,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from routing_market import (
@@ -655,7 +655,6 @@ def deferring(digest: str | None) -> RoutingRules:
     )
 
 
-@settings(deadline=None)
 @given(happenings, st.sampled_from([None, "0 9 * * 1", "0 */6 * * *"]), st.booleans())
 def test_whatever_is_deferred_what_is_told_leads_to_how_things_stand(
     events: list[Happening], digest: str | None, silenced: bool
@@ -682,7 +681,6 @@ def test_whatever_is_deferred_what_is_told_leads_to_how_things_stand(
     assert start == {number: str(each.record.credits) for number, each in market.on_sale.items()}
 
 
-@settings(deadline=None)
 @given(happenings, st.sampled_from([None, "0 9 * * 1"]))
 def test_every_delivery_is_told_or_netted_once_and_none_waits_for_ever(
     events: list[Happening], digest: str | None
@@ -697,7 +695,6 @@ def test_every_delivery_is_told_or_netted_once_and_none_waits_for_ever(
     assert all(message.batch.contents for message in told)
 
 
-@settings(deadline=None)
 @given(
     happenings,
     st.sampled_from([None, "0 9 * * 1", "0 */6 * * *"]),
@@ -731,7 +728,6 @@ def test_each_delivery_is_sent_or_netted_or_waits_for_a_reason(
     assert released.next_at == min(ends, default=None)
 
 
-@settings(deadline=None)
 @given(happenings)
 def test_in_the_night_only_what_is_urgent_is_told(events: list[Happening]) -> None:
     laid_down = deferring(None)
@@ -744,7 +740,6 @@ def test_in_the_night_only_what_is_urgent_is_told(events: list[Happening]) -> No
             assert URGENT.refusal(content.change, announce=laid_down.announce) is None
 
 
-@settings(deadline=None)
 @given(happenings, st.lists(st.integers(0, 200), max_size=20))
 def test_looking_more_often_tells_the_same(events: list[Happening], looks: list[int]) -> None:
     market = happened(events)
@@ -813,7 +808,6 @@ def test_silences_are_values() -> None:
     assert not quiet.is_active(START - HOUR)
 
 
-@settings(deadline=None)
 @given(
     st.lists(st.tuples(st.integers(90, 112), st.integers(0, 9)), max_size=25),
     st.sampled_from([None, "0 */6 * * *"]),
