@@ -39,6 +39,12 @@ def collapse(held: bool | None, recovered: bool = False, models: int = 0) -> Fac
     return methodcaller("follow_collapse", held, recovered=recovered, models=models)
 
 
+def unreadable(*problems: str) -> Fact:
+    return methodcaller("follow_unreadable", problems)
+
+
+UNREADABLE = unreadable("'Reel 2, 1080p': creditPrice: '1,200' can be read in two ways")
+READABLE = unreadable()
 GOOD = methodcaller("poll_succeeded")
 SLOW = "GET model-pricing/count: no complete reply within 20 s"
 TIMEOUT = poll_failed("transport", SLOW)
@@ -109,6 +115,8 @@ ALARMS: dict[str, tuple[dict[float, Fact], dict[float, Fact]]] = {
     "shape, of the records": ({5: SCHEMA, 10: SCHEMA}, {15: GOOD}),
     "refused, the region": ({5: REGION, 10: REGION}, {15: GOOD}),
     "refused, by status": ({5: FORBIDDEN, 10: REGION}, {15: TIMEOUT, 20: GOOD}),
+    "unreadable": ({0: UNREADABLE, 30: UNREADABLE, 60: UNREADABLE}, {70: READABLE}),
+    "unreadable, told between two sweeps": ({0: UNREADABLE, 59: GOOD, 61: TIME_PASSED}, {70: READABLE}),
     "receiver": ({0: FAILED, 30: FAILED, 60: FAILED}, {70: ACCEPTED}),
     "receiver, told between two tries": (
         {0: FAILED, 50: FAILED, 59: GOOD, 61: TIME_PASSED},
@@ -172,6 +180,7 @@ QUIET: dict[str, dict[float, Fact]] = {
     "odd answers with another failure between": {5: SHAPE, 10: TIMEOUT, 15: SHAPE},
     "a limit of the API is no refusal": {5: TOO_MANY, 10: TOO_MANY},
     "a text that quotes a refusal is none": {5: QUOTING, 10: QUOTING},
+    "a price that is readable within the hour": {0: UNREADABLE, 59: READABLE, 61: UNREADABLE},
     "a receiver that recovers": {0: FAILED, 59: ACCEPTED, 62: FAILED, 120: ACCEPTED},
     "nothing dead": {5: waits(dead=0)},
     "a good configuration": {5: configured()},
@@ -263,6 +272,18 @@ def test_a_collapse_held_to_its_end_is_told_to_operators() -> None:
     watch.restart(60)
     assert watch.learns(400, collapse(held=False, models=160)) == ["collapse over"]
     assert "160 models on sale" in body(watch.told[-1][0])
+
+
+def test_another_unreadable_row_must_last_an_hour_as_well() -> None:
+    watch = Watch()
+    watch.learns(0, UNREADABLE)
+    watch.learns(60, UNREADABLE)
+
+    assert watch.learns(70, unreadable("one", "two")) == []
+    assert watch.learns(129, unreadable("one", "two")) == []
+    assert watch.learns(130, unreadable("one", "two")) == ["unreadable"]
+    assert watch.learns(140, UNREADABLE) == []
+    assert watch.learns(150, READABLE) == ["unreadable over"]
 
 
 def test_more_dead_messages_are_told_a_day_later_and_not_each() -> None:

@@ -65,6 +65,40 @@ def test_a_listed_price_is_read_exactly(listed: object, meant: Decimal | None) -
 
 
 @pytest.mark.parametrize(
+    ("listed", "meant"),
+    [
+        ("4 credits", D(4)),
+        ("1 credit", D(1)),
+        (" 2.50  Credits ", D("2.5")),
+        ("0,325 credits", D("0.325")),
+        ("4", D(4)),
+        (4, D(4)),
+        ("", None),
+    ],
+)
+def test_a_price_in_credits_may_say_so(listed: object, meant: Decimal | None) -> None:
+    assert parse_record(row(creditPrice=listed)).credits == meant
+
+
+@pytest.mark.parametrize(
+    "listed", ["4 credit points", "4 creditss", "4credits", "credits", "4 credits a video", "4 usd"]
+)
+def test_no_other_word_stands_behind_a_price_in_credits(listed: str) -> None:
+    assert isinstance(parse_row(row(creditPrice=listed, usdPrice="")), Unreadable)
+
+
+def test_only_credits_are_called_credits() -> None:
+    assert parse_record(row(usdPrice="4 credits")).usd_listed is None
+
+
+def test_a_price_that_cannot_be_read_is_noted_and_makes_no_other_record() -> None:
+    it = parse_record(row(creditPrice="", falPrice="1,200"))
+
+    assert it.not_understood == ("falPrice: '1,200' can be read in two ways",)
+    assert it == parse_record(row(creditPrice="", falPrice=""))
+
+
+@pytest.mark.parametrize(
     "listed",
     [
         "NaN",

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from build import USD_PER_CREDIT, differences, model, priced, record, snapshot
 from watcher.catalog.changes import CreditValueChange, Kind, ModelChange, change_percent
-from watcher.catalog.diff import diff_model
+from watcher.catalog.diff import Differences, diff_model
 from watcher.catalog.record import Record, Snapshot
 
 D = Decimal
@@ -294,6 +294,14 @@ def test_a_rename_tells_what_else_is_different() -> None:
     assert [change.kinds for change in found.changes] == [
         (Kind.RENAMED, Kind.PRICE_UP, Kind.DISCOUNT_DOWN)
     ]
+
+
+def test_a_reference_price_that_cannot_be_read_moves_no_discount() -> None:
+    before, after = record("Reel", falPrice="0.4"), record("Reel", falPrice="1,200")
+
+    found = differences(snapshot(before), snapshot(after))
+
+    assert found == Differences((), ())
 
 
 def test_a_returned_model_is_compared_with_what_it_was() -> None:

@@ -149,6 +149,17 @@ async def test_quiet_polls_do_not_grow_the_state(world: World) -> None:
     assert world.path.stat().st_size == before
 
 
+async def test_a_price_that_cannot_be_read_is_reported_by_each_sweep(world: World) -> None:
+    assert (await world.sees(minute=0)).unreadable == ()
+    world.simulator.catalogue.edit("Reel 29, 29s", creditPrice="1,200")
+
+    report = await world.sees(minute=31)
+
+    problem = "'Reel 29, 29s': creditPrice: '1,200' can be read in two ways"
+    assert report.unreadable == (problem,)
+    assert (await world.sees(minute=32)).unreadable is None
+
+
 async def test_counts_that_moved_call_for_a_sweep(world: World) -> None:
     await world.sees(minute=0)
     world.simulator.catalogue.insert(row("Aria, 4k"), at=15)

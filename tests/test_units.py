@@ -16,6 +16,10 @@ from watcher.catalog.pricing import parse_unit
     [
         ("per second", 1, "second"),
         (" per video", 1, "video"),
+        ("Per video", 1, "video"),
+        ("Per minute", 1, "minute"),
+        ("per removal", 1, "removal"),
+        ("per removals", 1, "removal"),
         ("per vedio", 1, "video"),
         ("per vidoe", 1, "video"),
         ("per imgae", 1, "image"),

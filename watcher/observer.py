@@ -25,7 +25,8 @@ class PollReport:
     `reason` is the sort of failure, for counting, and `status` the HTTP status or envelope code
     that said so. `holds` counts the changes that wait for confirmation; `collapse_held` says
     whether a collapse of the catalogue is one of them (`None`: not known), and `models` how many
-    are on sale. `bytes` are those of the response bodies, still compressed.
+    are on sale. `unreadable` says of each row that a sweep could not read which and why (`None`:
+    there was no sweep). `bytes` are those of the response bodies, still compressed.
     """
 
     outcome: PollOutcome
@@ -37,6 +38,7 @@ class PollReport:
     holds: int = 0
     collapse_held: bool | None = None
     models: int = 0
+    unreadable: tuple[str, ...] | None = None
     retry_after: timedelta | None = None
     requests: int = 0
     bytes: int = 0

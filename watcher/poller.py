@@ -206,7 +206,13 @@ class Poller:
         self._log_doubts(sweep)
         with collector_paused():
             result = await self._intake.take(sweep)
-        return PollReport(_outcome(result), why, changes=result.changes, notices=result.notices)
+        return PollReport(
+            _outcome(result),
+            why,
+            changes=result.changes,
+            notices=result.notices,
+            unreadable=sweep.not_understood(),
+        )
 
     def _sweep_due(self, stored: StoredSnapshot | None) -> str | None:
         if stored is None:

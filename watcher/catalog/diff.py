@@ -6,7 +6,7 @@ decided in `confirm`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import TYPE_CHECKING, Protocol
 
@@ -76,10 +76,10 @@ def diff(
     if usd_per_credit != snapshot.usd_per_credit:
         changes.append(CreditValueChange(usd_per_credit, snapshot.usd_per_credit))
     for here, there in matching.same:
-        old, record = known[here], snapshot.records[there]
+        old, record = known[here], _as_understood(known[here].record, snapshot.records[there])
         if old.record == record:
             continue
-        change = diff_model(before(old), after(there), old.id)
+        change = diff_model(before(old), Model(record, snapshot.usd_per_credit), old.id)
         if change is None:
             updates.append((old.id, record))
         else:
@@ -95,6 +95,16 @@ def diff(
         changes.append(ModelChange((Kind.REMOVED,), before(old), None, {}, old.id))
     changes.extend(ModelChange((Kind.NEW,), None, after(there)) for there in matching.appeared)
     return Differences(tuple(changes), tuple(updates))
+
+
+def _as_understood(known: Record, listed: Record) -> Record:
+    """A listed record; the reference price stays where the one listed cannot be read.
+
+    Of the two prices of Kie one is enough: where neither can be read, the row is no record.
+    """
+    if any(problem.startswith("falPrice") for problem in listed.not_understood):
+        return replace(listed, reference=known.reference)
+    return listed
 
 
 def diff_model(before: Model, after: Model, model_id: int | None = None) -> ModelChange | None:

@@ -23,6 +23,7 @@ _PLAIN_NUMBER = re.compile(r"\d+(\.\d*)?|\.\d+")
 _GROUPED_NUMBER = re.compile(r"\d{1,3}(,\d{3})+\.\d+")
 _DECIMAL_COMMA = re.compile(r"\d+,\d+")
 _AMBIGUOUS_COMMA = re.compile(r"[1-9]\d{0,2},\d{3}")
+_CREDITS = re.compile(r"(?<=\d)\s+credits?\s*$", re.IGNORECASE)
 _EXPONENT_NUMBER = re.compile(r"(\d+\.?\d*|\.\d+)[eE][+-]?\d{1,2}")
 
 _MAGNITUDES = {
@@ -41,6 +42,7 @@ _BASE_UNITS = (
     "image",
     "megapixel",
     "minute",
+    "removal",
     "request",
     "second",
     "token",
@@ -87,6 +89,11 @@ def parse_price(value: object) -> Decimal | None:
         msg = f"a price of {len(text)} characters"
         raise NotUnderstoodError(msg)
     return _parse_price_text(text) if text else None
+
+
+def parse_credits(value: object) -> Decimal | None:
+    """Read a price in credits: as `parse_price`, also with the word: `"4 credits"` is 4."""
+    return parse_price(_CREDITS.sub("", value) if isinstance(value, str) else value)
 
 
 def parse_rate(value: object) -> Decimal | None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import unicodedata
 from bisect import bisect_left, bisect_right
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal
@@ -18,6 +18,7 @@ from watcher.catalog.pricing import (
     NotUnderstoodError,
     Unit,
     decimal_text,
+    parse_credits,
     parse_price,
     parse_rate,
     parse_unit,
@@ -50,7 +51,8 @@ class Record:
     Prices are per `unit`, as listed: `credits` in Kie credits, `usd_listed` and `reference` in USD,
     `rate` in percent below the reference. `None` is what the listing leaves empty. `identity_key`
     is the description with differences of case, white space and Unicode spelling removed (see
-    `fold`).
+    `fold`). `not_understood` says of each price that is listed but cannot be read which and why; it
+    is not stored, and makes no difference.
     """
 
     description: str
@@ -64,6 +66,7 @@ class Record:
     rate: Decimal | None
     anchor: str
     promotion: bool
+    not_understood: tuple[str, ...] = field(default=(), compare=False)
 
     @property
     def family(self) -> str:
@@ -197,7 +200,12 @@ def parse_record(row: object) -> Record:
     if not (identity_key := fold(description)):
         msg = "modelDescription: is empty"
         raise NotUnderstoodError(msg)
-    credit_price, usd_listed = _credits_and_usd(row)
+    problems: list[str] = []
+    credit_price = _price_or_none(row, "creditPrice", problems)
+    usd_listed = _price_or_none(row, "usdPrice", problems)
+    if problems and credit_price is None and usd_listed is None:
+        raise NotUnderstoodError("; ".join(problems))
+    reference = _price_or_none(row, "falPrice", problems)
     return Record(
         description=description,
         identity_key=identity_key,
@@ -206,10 +214,11 @@ def parse_record(row: object) -> Record:
         credits=credit_price,
         unit=parse_unit(_text_field(row, "creditUnit")),
         usd_listed=usd_listed,
-        reference=_price_or_none(row, "falPrice"),
+        reference=reference,
         rate=parse_rate(row.get("discountRate")),
         anchor=_text_field(row, "anchor"),
         promotion=_parse_flag(row.get("discountPrice")),
+        not_understood=tuple(problems),
     )
 
 
@@ -277,25 +286,15 @@ def credit_value(records: Sequence[Record], previous: Decimal) -> Decimal:
     return +median.normalize()
 
 
-def _credits_and_usd(row: Mapping[str, object]) -> tuple[Decimal | None, Decimal | None]:
-    """Credits and listed USD; one of the two that cannot be read counts as absent."""
-    prices: list[Decimal | None] = []
-    problems: list[str] = []
-    for field in ("creditPrice", "usdPrice"):
-        try:
-            prices.append(parse_price(row.get(field)))
-        except NotUnderstoodError as why:
-            prices.append(None)
-            problems.append(f"{field}: {why}")
-    if problems and prices == [None, None]:
-        raise NotUnderstoodError("; ".join(problems))
-    return prices[0], prices[1]
-
-
-def _price_or_none(row: Mapping[str, object], field: str) -> Decimal | None:
+def _price_or_none(
+    row: Mapping[str, object], field_name: str, problems: list[str]
+) -> Decimal | None:
+    """One of a row's prices; one that cannot be read counts as absent and is one of its problems."""
+    read = parse_credits if field_name == "creditPrice" else parse_price
     try:
-        return parse_price(row.get(field))
-    except NotUnderstoodError:
+        return read(row.get(field_name))
+    except NotUnderstoodError as why:
+        problems.append(f"{field_name}: {why}")
         return None
 
 

@@ -27,6 +27,7 @@ from watcher.kie.completeness import (
     judge,
     known_rows,
     pages_to_read,
+    quoted,
     schema_change,
 )
 from watcher.kie.responses import (
@@ -72,6 +73,16 @@ class Sweep:
     unreadable: tuple[Unreadable, ...]
     probe: Probe
     disagreement: str | None
+
+    def not_understood(self) -> tuple[str, ...]:
+        """What could not be read, wholly or in part: of each row, which and why."""
+        rows = [f"{quoted(row.identity_key)}: {row.why}" for row in self.unreadable]
+        prices = [
+            f"{quoted(record.description)}: {'; '.join(record.not_understood)}"
+            for record in self.records
+            if record.not_understood
+        ]
+        return (*prices, *rows)
 
 
 @dataclass(slots=True)

@@ -43,6 +43,7 @@ class AlarmKind(StrEnum):
     UNSEEN = "unseen"  # it could not for days, and there are no operators to be told
     SHAPE = "shape"  # the API's answers are not built as they were
     REFUSED = "refused"  # the API does not serve us: the region, or credentials
+    UNREADABLE = "unreadable"  # rows or prices of the listing could not be read for long
     COLLAPSE = "collapse"  # much of the catalogue is missing, and that waits for confirmation
     RECEIVER = "receiver"  # a receiver has accepted nothing for long
     DEAD_LETTER = "dead_letter"
@@ -64,8 +65,8 @@ class Alarm:
     """One problem from its first sign on; raised from `raised_at` on (`None`: not yet).
 
     `about` is the receiver it is about, if any. `last_at` is its last sign. `count`, by kind:
-    shape and refused, failed polls in a row; dead_letter, dead messages when last raised; clock,
-    seconds that the clock is off; otherwise 0.
+    shape and refused, failed polls in a row; unreadable, rows; dead_letter, dead messages when last
+    raised; clock, seconds that the clock is off; otherwise 0.
     """
 
     kind: AlarmKind
@@ -122,6 +123,7 @@ class AlarmRules:
     receivers: tuple[str, ...]
     blind_after: timedelta = timedelta(minutes=30)
     failing_after: timedelta = timedelta(hours=1)
+    unreadable_after: timedelta = timedelta(hours=1)
     clock_bound: timedelta = timedelta(minutes=2)
 
 
@@ -223,6 +225,19 @@ class Alarms:
         elif known is not None and held is False:
             self.adopt(replace(known, count=models))
             self._end(AlarmKind.COLLAPSE)
+
+    def follow_unreadable(self, problems: Sequence[str]) -> None:
+        """After a sweep: what of it could not be read, one text for each row.
+
+        More rows than were told of are another problem, which must last as long.
+        """
+        known = self.find(AlarmKind.UNREADABLE)
+        if not problems:
+            self._end(AlarmKind.UNREADABLE)
+            return
+        if known is not None and known.raised_at is not None and len(problems) > known.count:
+            self._remove(known)
+        self._note(AlarmKind.UNREADABLE, problems[0], count=len(problems))
 
     # Receivers
 
@@ -344,6 +359,8 @@ class Alarms:
                 return lasted >= UNSEEN_AFTER and not self.rules.operators
             case AlarmKind.RECEIVER:
                 return lasted >= self.rules.failing_after
+            case AlarmKind.UNREADABLE:
+                return lasted >= self.rules.unreadable_after
             case AlarmKind.SHAPE | AlarmKind.REFUSED:
                 return alarm.count >= POLLS_TO_BE_SURE
             case _:

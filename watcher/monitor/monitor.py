@@ -136,6 +136,8 @@ class Monitor(Observer):
         else:
             why, reason, status = report.why or "", report.reason, report.status
             self._later(partial(self._alarms.poll_failed, why, reason, status))
+        if report.unreadable is not None:
+            self._later(partial(self._alarms.follow_unreadable, report.unreadable))
         recovered = any(notice.kind is NoticeKind.RECOVERED for notice in report.notices)
         held, models = report.collapse_held, report.models
         self._later(partial(self._alarms.follow_collapse, held, recovered=recovered, models=models))

@@ -367,6 +367,13 @@ _ALARM_WORDS: Mapping[str, _AlarmWords] = {
         "the API serves this watcher again",
         ", after {lasted}.",
     ),
+    AlarmKind.UNREADABLE: _AlarmWords(
+        "{rows} of the catalogue cannot be read",
+        ", for {lasted}{because}. Nothing is concluded from what is not understood; a newer "
+        "kie-watcher may know it.",
+        "the whole catalogue can be read again",
+        ", after {lasted}.",
+    ),
     AlarmKind.COLLAPSE: _AlarmWords(
         "the catalogue looks wrong and is not believed yet",
         ".",
@@ -445,6 +452,7 @@ def _filled(template: str, notice: Notice, longest_reason: int) -> str:
         because=_because(notice, longest_reason),
         messages="a message" if number <= 1 else f"{number:,} messages",
         models=counted(number, "model", "models"),
+        rows=counted(number, "row", "rows"),
         jump=f"{'back' if number < 0 else 'ahead'} by "
         + duration_words(timedelta(seconds=abs(number))),
     )
