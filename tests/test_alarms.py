@@ -116,7 +116,10 @@ ALARMS: dict[str, tuple[dict[float, Fact], dict[float, Fact]]] = {
     "refused, the region": ({5: REGION, 10: REGION}, {15: GOOD}),
     "refused, by status": ({5: FORBIDDEN, 10: REGION}, {15: TIMEOUT, 20: GOOD}),
     "unreadable": ({0: UNREADABLE, 30: UNREADABLE, 60: UNREADABLE}, {70: READABLE}),
-    "unreadable, told between two sweeps": ({0: UNREADABLE, 59: GOOD, 61: TIME_PASSED}, {70: READABLE}),
+    "unreadable, told between two sweeps": (
+        {0: UNREADABLE, 59: GOOD, 61: TIME_PASSED},
+        {70: READABLE},
+    ),
     "receiver": ({0: FAILED, 30: FAILED, 60: FAILED}, {70: ACCEPTED}),
     "receiver, told between two tries": (
         {0: FAILED, 50: FAILED, 59: GOOD, 61: TIME_PASSED},

@@ -613,6 +613,7 @@ async def test_the_client_says_who_it_is_and_takes_compressed_replies(
     await client.sweep(UNLIKE)
     assert sim.headers["User-Agent"] == f"kie-watcher/{__version__} (+{PROJECT_URL})"
     assert sim.headers["Accept-Encoding"] == "gzip, deflate"
+    assert sim.headers["Cache-Control"] == "no-cache"
     plain = sum(len(json.dumps(row)) for row in ROWS)
     assert client.traffic.bytes == sim.body_bytes
     assert client.traffic.bytes < plain / 2

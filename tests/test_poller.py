@@ -26,7 +26,7 @@ from watcher.observer import Observer, PollReport
 from watcher.poller import Poller, PollRules
 from watcher.routing.match import Matcher
 from watcher.routing.rules import RoutingRules, Silence
-from watcher.simulator.faults import CountsOff, Empty, Envelope, HalfJson, Html, Status
+from watcher.simulator.faults import CountsOff, Empty, Envelope, HalfJson, Html, Stale, Status
 from watcher.simulator.server import Simulator
 from watcher.store.requests import AcceptHolds, AddSilence, StartOver
 from watcher.store.store import Store, open_store
@@ -158,6 +158,57 @@ async def test_a_price_that_cannot_be_read_is_reported_by_each_sweep(world: Worl
     problem = "'Reel 29, 29s': creditPrice: '1,200' can be read in two ways"
     assert report.unreadable == (problem,)
     assert (await world.sees(minute=32)).unreadable is None
+
+
+async def repriced(world: World) -> tuple[dict[str, Any], ...]:
+    """A world that has believed another price; returns what was listed before."""
+    before = world.simulator.catalogue.rows
+    await world.sees(minute=0)
+    world.simulator.catalogue.edit("Reel 20, 20s", creditPrice="22", usdPrice="0.11")
+    assert announced(await world.sees(minute=31)) == [("price_up", "Reel 20, 20s")]
+    return before
+
+
+LATER = {"age": timedelta(minutes=62)}, {"date": datetime.now(UTC) - timedelta(minutes=62)}
+
+
+@pytest.mark.parametrize("headers", LATER, ids=["by age", "by date"])
+async def test_what_a_cache_kept_is_not_announced(world: World, headers: dict[str, Any]) -> None:
+    before = await repriced(world)
+    world.simulator.faults.always(Stale(rows=before, **headers))
+
+    report = await world.sees(minute=62)
+
+    assert (report.outcome, report.changes) == (PollOutcome.STALE, ())
+    assert "older than the last one believed" in str(report.why)
+    world.simulator.faults.clear()
+    assert (await world.sees(minute=67)).outcome is PollOutcome.UNCHANGED
+
+
+@pytest.mark.parametrize("page", [1, 2, 3])
+async def test_one_stale_page_is_enough(world: World, page: int) -> None:
+    before = await repriced(world)
+    world.simulator.faults.always(Stale(rows=before, call="page", page=page, **LATER[0]))
+
+    assert (await world.sees(minute=62)).outcome is PollOutcome.STALE
+
+
+async def test_a_service_whose_clock_was_set_back_is_believed_after_three_sweeps(
+    tmp_path: Path,
+) -> None:
+    async with Simulator(rows()) as simulator:
+        world = World(simulator, tmp_path / "state.db", PollSettings())
+        async with world.started():
+            await repriced(world)
+            simulator.catalogue.edit("Reel 20, 20s", creditPrice="23", usdPrice="0.115")
+            simulator.faults.always(Stale(rows=simulator.catalogue.rows, **LATER[1]))
+            outcomes = [(await world.sees(minute)).outcome for minute in (62, 67)]
+        async with world.started():
+            outcomes.append((await world.sees(minute=72)).outcome)
+            believed = await world.sees(minute=77)
+
+    assert outcomes == [PollOutcome.STALE] * 3
+    assert announced(believed) == [("price_up", "Reel 20, 20s")]
 
 
 async def test_counts_that_moved_call_for_a_sweep(world: World) -> None:

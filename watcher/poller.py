@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from itertools import chain
 from time import perf_counter
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import structlog
@@ -26,6 +27,7 @@ from watcher.catalog.matching import match
 from watcher.catalog.record import DOCUMENTED_USD_PER_CREDIT, Snapshot
 from watcher.heavy import collector_paused, run_heavy
 from watcher.kie.completeness import Probe
+from watcher.kie.freshness import older_than
 from watcher.kie.responses import SourceError, SourceReason
 from watcher.observer import NOBODY, Observer, PollReport
 from watcher.routing.plan import NO_HISTORY, ModelHistory, Plan, plan
@@ -43,6 +45,7 @@ if TYPE_CHECKING:
     from watcher.catalog.confirm import ConfirmRules
     from watcher.config.settings import PollSettings
     from watcher.kie.client import KieClient, Sweep
+    from watcher.kie.freshness import Freshness
     from watcher.routing.rules import RoutingRules, Silence
     from watcher.store.store import Store
     from watcher.store.values import PollStatus, Recorded, StoredSilence, StoredSnapshot
@@ -53,6 +56,12 @@ log = structlog.get_logger()
 SHORTEST_WAIT = timedelta(seconds=0.05)
 # How the state says that the listing contradicts itself; whatever is unreadable says how.
 _DISAGREES = "disagreement"
+# A service whose clock was set back must not be disbelieved for ever.
+MOST_STALE_SWEEPS = 3
+# How a poll ended where the service works, but what it says proves nothing.
+_OUTCOMES = MappingProxyType(
+    {SourceReason.TORN: PollOutcome.INCONCLUSIVE, SourceReason.STALE: PollOutcome.STALE}
+)
 # Whoever accepts holds faster than a sweep is recorded is no person.
 _TRIES_TO_RECORD = 5
 
@@ -176,9 +185,8 @@ class Poller:
         try:
             return await self._poll()
         except SourceError as error:
-            torn = error.reason is SourceReason.TORN
             return PollReport(
-                PollOutcome.INCONCLUSIVE if torn else PollOutcome.FAILED,
+                _OUTCOMES.get(error.reason, PollOutcome.FAILED),
                 str(error),
                 error.reason.value,
                 error.status,
@@ -203,6 +211,8 @@ class Poller:
         # A new baseline is not compared with the last sweep, as the first one cannot be.
         is_baseline = stored is None or stored.start_over
         sweep = await self._client.sweep(None if is_baseline else last)
+        if stored is not None and last is not None and not is_baseline:
+            await self._refuse_stale(sweep, last.freshness, stored.swept_at)
         self._log_doubts(sweep)
         with collector_paused():
             result = await self._intake.take(sweep)
@@ -213,6 +223,17 @@ class Poller:
             notices=result.notices,
             unreadable=sweep.not_understood(),
         )
+
+    async def _refuse_stale(self, sweep: Sweep, known: Freshness, known_at: datetime) -> None:
+        """Raise `SourceError` where the replies are older than the last believed ones.
+
+        Not more than three times in a row: `MOST_STALE_SWEEPS`.
+        """
+        older = older_than(known, known_at, sweep.probe.freshness, self._now())
+        if older is not None and await self._store.stale_sweeps() < MOST_STALE_SWEEPS:
+            seconds = older.total_seconds()
+            what = f"a reply is {seconds:.0f} s older than the last one believed, from a cache?"
+            raise SourceError("sweep", what, SourceReason.STALE)
 
     def _sweep_due(self, stored: StoredSnapshot | None) -> str | None:
         if stored is None:

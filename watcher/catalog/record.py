@@ -289,7 +289,7 @@ def credit_value(records: Sequence[Record], previous: Decimal) -> Decimal:
 def _price_or_none(
     row: Mapping[str, object], field_name: str, problems: list[str]
 ) -> Decimal | None:
-    """One of a row's prices; one that cannot be read counts as absent and is one of its problems."""
+    """One of a row's prices; one that cannot be read counts as absent, and is a problem."""
     read = parse_credits if field_name == "creditPrice" else parse_price
     try:
         return read(row.get(field_name))

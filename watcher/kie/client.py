@@ -30,6 +30,7 @@ from watcher.kie.completeness import (
     quoted,
     schema_change,
 )
+from watcher.kie.freshness import Freshness
 from watcher.kie.responses import (
     MAX_SWEEP_BYTES,
     Body,
@@ -117,6 +118,8 @@ class KieClient:
     # The rows of the last reading: nearly all of them come again, and need not be parsed again.
     _known: KnownRows = field(default_factory=dict, init=False)
     _read: int = field(default=0, init=False)
+    # What the replies since the last reading began say of their age.
+    _ages: list[Freshness] = field(default_factory=list, init=False)
 
     @property
     def longest_poll(self) -> timedelta:
@@ -168,11 +171,13 @@ class KieClient:
 
     async def _read_all(self) -> SweepReading:
         self._read = 0
+        self._ages.clear()
         before = await self._counts()
         pages = [await self._page(1, self._source.page_size)]
         while numbers := pages_to_read(pages):
             pages.extend(await self._pages(numbers, pages[0]))
-        return SweepReading(before, tuple(pages), await self._counts())
+        after = await self._counts()
+        return SweepReading(before, tuple(pages), after, Freshness.oldest(self._ages))
 
     async def _pages(self, numbers: range, first: Page) -> list[Page]:
         """Read several pages, a few at once, until one makes the whole reading useless."""
@@ -231,6 +236,7 @@ class KieClient:
             proxy=proxy_for(url),
         ) as response:
             headers = response.headers
+            self._ages.append(Freshness.of(headers))
             wait = parse_retry_after(headers.get("Retry-After"), datetime.now(UTC))
             refuse_status(call.name, response.status, headers.get("Location"), wait)
             body = Body(call.name, headers.get("Content-Encoding", ""))
@@ -255,7 +261,12 @@ async def open_client(
     async with aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(limit=source.concurrency),
         cookie_jar=aiohttp.DummyCookieJar(),
-        headers={"User-Agent": USER_AGENT, "Accept-Encoding": "gzip, deflate"},
+        headers={
+            "User-Agent": USER_AGENT,
+            "Accept-Encoding": "gzip, deflate",
+            # What a cache kept is out of date, and would be announced.
+            "Cache-Control": "no-cache",
+        },
         # Every request has its own timeout, in `KieClient`.
         timeout=aiohttp.ClientTimeout(),
         auto_decompress=False,

@@ -7,7 +7,7 @@ not at all. What does not prove itself complete is inconclusive, and is read aga
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import blake2b
 from itertools import chain, islice
 from operator import attrgetter
@@ -15,6 +15,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from watcher.catalog.record import FIELDS, Record, Unreadable, parse_row
+from watcher.kie.freshness import UNKNOWN_AGE, Freshness
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -35,13 +36,15 @@ class Probe:
 
     `counts` is the answer of the count call, `total` the total that the pages gave, `page_one` the
     fingerprints of the first records in listing order (at most `PAGE_ONE_KEPT`), `records` the
-    fingerprint of all rows in any order. That of the last accepted sweep is kept.
+    fingerprint of all rows in any order, `freshness` what its replies said of their age. That of
+    the last accepted sweep is kept.
     """
 
     counts: Mapping[str, int]
     total: int
     page_one: tuple[str, ...]
     records: str
+    freshness: Freshness = field(default=UNKNOWN_AGE, compare=False)
 
     def to_json(self) -> dict[str, Any]:
         """The probe as JSON values."""
@@ -50,6 +53,7 @@ class Probe:
             "total": self.total,
             "page_one": list(self.page_one),
             "records": self.records,
+            "freshness": self.freshness.to_json(),
         }
 
     @classmethod
@@ -60,6 +64,7 @@ class Probe:
             total=stored["total"],
             page_one=tuple(stored["page_one"]),
             records=stored["records"],
+            freshness=Freshness.from_json(stored["freshness"]),
         )
 
 
@@ -96,6 +101,7 @@ class SweepReading:
     before: Mapping[str, int]
     pages: tuple[Page, ...]
     after: Mapping[str, int]
+    freshness: Freshness = UNKNOWN_AGE
 
     def records(self) -> tuple[Record, ...]:
         """All records, in listing order."""
@@ -117,6 +123,7 @@ class SweepReading:
             total=self.pages[0].total,
             page_one=tuple(islice(fingerprints, PAGE_ONE_KEPT)),
             records=records,
+            freshness=self.freshness,
         )
 
 

@@ -41,6 +41,7 @@ class SourceReason(StrEnum):
     CAP = "cap"
     REDIRECT = "redirect"
     TORN = "torn"
+    STALE = "stale"
     SCHEMA = "schema"
 
 

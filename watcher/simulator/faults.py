@@ -10,6 +10,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 RetryAfter = timedelta | datetime | str | None
 MEBIBYTE = 2**20
@@ -250,7 +254,20 @@ class Empty(_Fault):
         return "the API says it sells nothing"
 
 
-Altering = PageCap | Shift | CountsOff | TotalOff | Empty
+@dataclass(frozen=True, slots=True)
+class Stale(_Fault):
+    """A cache answers: with these `rows`, which were listed earlier, and the headers of then."""
+
+    rows: tuple[Mapping[str, Any], ...] = ()
+    age: timedelta | None = None
+    date: datetime | None = None
+
+    @property
+    def description(self) -> str:
+        return "a cache answers with what was listed earlier"
+
+
+Altering = PageCap | Shift | CountsOff | TotalOff | Empty | Stale
 Replacing = (
     Status | Envelope | Hang | Drip | HalfJson | Html | Shape | Huge | Bomb | Redirect | Drop | Raw
 )

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import asyncio
 import json
+from email.utils import format_datetime
 from typing import TYPE_CHECKING, Any, Self
 
 from aiohttp import web
 
 from watcher.simulator.catalogue import Catalogue
-from watcher.simulator.faults import Altering, FaultPlan
+from watcher.simulator.faults import Altering, FaultPlan, Stale
 from watcher.simulator.replies import PageQuery, Replies, envelope, json_response, spoiled_response
 
 if TYPE_CHECKING:
@@ -79,7 +80,8 @@ class Simulator:
     async def _count(self, request: web.Request) -> web.StreamResponse:
         self._note_request("count", None, request)
         altering, replacing = _split(self.faults.take("count", None))
-        return await self._answer(request, self._replies.count(altering), replacing)
+        replies, headers = self._source(altering)
+        return await self._answer(request, replies.count(altering), headers, replacing)
 
     async def _page(self, request: web.Request) -> web.StreamResponse:
         try:
@@ -91,26 +93,45 @@ class Simulator:
         if self._before_page is not None:
             self._before_page(self.catalogue, query.number)
         altering, replacing = _split(self.faults.take("page", query.number))
-        return await self._answer(request, self._replies.page(query, altering), replacing)
+        replies, headers = self._source(altering)
+        return await self._answer(request, replies.page(query, altering), headers, replacing)
+
+    def _source(self, faults: Iterable[Altering]) -> tuple[Replies, dict[str, str]]:
+        """What the reply is made from, and its own headers: the catalogue, or a cache's copy."""
+        stale = next((fault for fault in faults if isinstance(fault, Stale)), None)
+        if stale is None:
+            return self._replies, {}
+        headers: dict[str, str] = {}
+        if stale.age is not None:
+            headers["Age"] = str(int(stale.age.total_seconds()))
+        if stale.date is not None:
+            headers["Date"] = format_datetime(stale.date, usegmt=True)
+        return Replies(Catalogue(stale.rows)), headers
 
     async def _not_found(self, _: web.Request) -> web.StreamResponse:
         """What the API answers to GET on `page`: HTTP 200 with code 404 in the envelope."""
         return json_response(envelope(None, 404, "Not Found"))
 
     async def _answer(
-        self, request: web.Request, good: bytes, fault: Replacing | None
+        self,
+        request: web.Request,
+        good: bytes,
+        headers: dict[str, str],
+        fault: Replacing | None,
     ) -> web.StreamResponse:
         self._at_once += 1
         self.most_at_once = max(self.most_at_once, self._at_once)
         try:
             if fault is not None:
                 return await spoiled_response(fault, request, good, self._stopping)
-            return self._good_response(request, good)
+            return self._good_response(request, good, headers)
         finally:
             self._at_once -= 1
 
-    def _good_response(self, request: web.Request, body: bytes) -> web.Response:
-        headers = {"Vary": "Accept-Encoding"}
+    def _good_response(
+        self, request: web.Request, body: bytes, headers: dict[str, str]
+    ) -> web.Response:
+        headers = {"Vary": "Accept-Encoding", **headers}
         if len(body) >= SMALLEST_COMPRESSED and _accepts_gzip(request):
             body = self._replies.compressed(body)
             headers["Content-Encoding"] = "gzip"

@@ -46,6 +46,7 @@ from watcher.store.values import (
     ModelList,
     OpenHold,
     OutboxView,
+    PollOutcome,
     Status,
     StoredSnapshot,
     WaitingDeliveries,
@@ -228,6 +229,16 @@ class Reader:
         """Notices about the catalogue as a whole and about the watcher itself, oldest first."""
         sql = "SELECT kind, at, detail FROM notices WHERE at >= ? ORDER BY id"
         return await self._database.values(read_notice, sql, (time_text(since),))
+
+    async def stale_sweeps(self) -> int:
+        """How many sweeps were refused as stale since the last one that was accepted."""
+        sweeps = [outcome.value for outcome in PollOutcome if outcome.is_sweep]
+        ((count,),) = await self._database.rows(
+            "SELECT count(*) FROM polls WHERE outcome = ?1 AND id > coalesce((SELECT max(id)"
+            " FROM polls WHERE outcome IN (SELECT value FROM json_each(?2))), 0)",
+            (PollOutcome.STALE.value, json_text(sweeps)),
+        )
+        return int(count)
 
     async def histories(self, model_ids: Collection[int]) -> dict[int, ModelHistory]:
         """The anchors, prices and flapping of these models, by model number."""

@@ -222,12 +222,13 @@ class PollOutcome(StrEnum):
     CHANGED = "changed"
     BASELINE = "baseline"
     INCONCLUSIVE = "inconclusive"  # the catalogue changed while it was read
+    STALE = "stale"  # the replies were older than those of the last accepted sweep
     FAILED = "failed"
 
     @property
     def is_good(self) -> bool:
         """Whether the catalogue is known to be what the store says."""
-        return self not in {PollOutcome.INCONCLUSIVE, PollOutcome.FAILED}
+        return self not in {PollOutcome.INCONCLUSIVE, PollOutcome.STALE, PollOutcome.FAILED}
 
     @property
     def is_sweep(self) -> bool:
