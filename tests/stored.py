@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from watcher.catalog.changes import Kind, ModelChange
 from watcher.catalog.pricing import parse_unit
 from watcher.catalog.record import Model, Record, fold
+from watcher.kie.completeness import Probe
 from watcher.routing.plan import Dispatch
 from watcher.routing.rules import DEFAULT_ROUTE
 from watcher.store.values import Commit, Draft, KnownModel, MessageState
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 START = datetime(2026, 11, 22, 7, 30, tzinfo=UTC)
 VALUE = Decimal("0.005")
-PROBE: dict[str, Any] = {"counts": {"all": 3}, "total": 3, "page_one": ["a"], "records": "b"}
+PROBE: dict[str, Any] = Probe({"all": 3}, 3, ("a",), "b").to_json()
 
 
 def minutes(count: float) -> datetime:
