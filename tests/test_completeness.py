@@ -60,11 +60,16 @@ def whole(listing: list[Row], size: int = 3) -> SweepReading:
     return SweepReading(counted(listing), paged(listing, size), counted(listing))
 
 
+def seen(records: str) -> tuple[Inconclusive, ...]:
+    """An earlier reading of the same poll with these records, in pages of another size."""
+    return (Inconclusive("", records),)
+
+
 def probe_of(listing: list[Row]) -> Probe:
     another = Probe({}, 0, (), "another")
-    verdict = judge(whole(listing), None, another)
+    verdict = judge(whole(listing), (), another)
     if isinstance(verdict, Inconclusive):
-        verdict = judge(whole(listing), verdict.records, another)
+        verdict = judge(whole(listing, size=2), (verdict,), another)
     assert isinstance(verdict, Complete)
     return verdict.probe
 
@@ -109,34 +114,34 @@ def test_nothing_is_asked_for_once_a_page_named_another_total() -> None:
 
 
 def test_a_whole_sweep_is_believed_at_once() -> None:
-    verdict = judge(whole(SEEN), None, UNLIKE)
+    verdict = judge(whole(SEEN), (), UNLIKE)
     assert verdict == Complete(LAST, None)
 
 
 def test_an_empty_catalogue_can_be_whole() -> None:
-    assert isinstance(judge(whole([]), None, LAST), Complete)
+    assert isinstance(judge(whole([]), (), LAST), Complete)
 
 
 def test_an_empty_catalogue_is_never_the_first() -> None:
-    once = judge(whole([]), None, None)
+    once = judge(whole([]), (), None)
     assert once == Inconclusive("an empty catalogue is nothing to begin with", None)
-    assert isinstance(judge(whole([]), probe_of([]).records, None), Inconclusive)
+    assert isinstance(judge(whole([]), seen(probe_of([]).records), None), Inconclusive)
 
 
 def test_the_first_sweep_of_all_must_be_seen_twice() -> None:
-    once = judge(whole(SEEN), None, None)
+    once = judge(whole(SEEN), (), None)
     assert isinstance(once, Inconclusive)
     assert once.records is not None
-    assert judge(whole(SEEN), once.records, None) == Complete(LAST, None)
-    assert isinstance(judge(whole(rows(*range(7))), once.records, None), Inconclusive)
+    assert judge(whole(SEEN), (once,), None) == Complete(LAST, None)
+    assert isinstance(judge(whole(rows(*range(7))), (once,), None), Inconclusive)
 
 
 def test_a_field_that_nobody_reads_tells_no_two_readings_apart() -> None:
     earlier = [each | {"views": 17, "servedAt": "09:00"} for each in SEEN]
     later = [each | {"views": 18, "servedAt": "09:01"} for each in SEEN]
-    once = judge(whole(earlier), None, None)
+    once = judge(whole(earlier), (), None)
     assert isinstance(once, Inconclusive)
-    assert judge(whole(later), once.records, None) == Complete(LAST, None)
+    assert judge(whole(later), (once,), None) == Complete(LAST, None)
     assert first_difference(paged(later, 100)[0], LAST) is None
 
 
@@ -179,12 +184,12 @@ def torn(*pages: tuple[int, list[Row]]) -> SweepReading:
 def test_pages_that_contradict_each_other_are_never_believed_however_often_seen(
     attempt: SweepReading, why: str
 ) -> None:
-    verdict = judge(attempt, None, LAST)
+    verdict = judge(attempt, (), LAST)
     assert isinstance(verdict, Inconclusive)
     assert why in verdict.why
     assert verdict.records is None
     pretended = probe_of([*SEEN, row("more")])
-    assert isinstance(judge(attempt, pretended.records, pretended), Inconclusive)
+    assert isinstance(judge(attempt, seen(pretended.records), pretended), Inconclusive)
 
 
 SHIFTED = (6, rows(1, 2, 3)), (6, rows(3, 4, 5))
@@ -203,27 +208,86 @@ DOUBTFUL = [
 def test_what_merely_disagrees_is_not_believed_when_first_seen(
     attempt: SweepReading, why: str
 ) -> None:
-    verdict = judge(attempt, None, LAST)
+    verdict = judge(attempt, (), LAST)
     assert isinstance(verdict, Inconclusive)
     assert why in verdict.why
-    assert isinstance(judge(attempt, "of another attempt", LAST), Inconclusive)
+    assert isinstance(judge(attempt, seen("of another attempt"), LAST), Inconclusive)
 
 
 @pytest.mark.parametrize(("attempt", "why"), DOUBTFUL)
 def test_what_disagrees_lastingly_is_believed_and_said(attempt: SweepReading, why: str) -> None:
-    once = judge(attempt, None, LAST)
+    once = judge(attempt, (), LAST)
     assert isinstance(once, Inconclusive)
     assert once.records is not None
-    again = judge(attempt, once.records, LAST)
+    again = judge(attempt, (once, once), LAST)
     assert isinstance(again, Complete)
     assert why in (again.disagreement or "")
     # From then on it is not even repeated, as long as nothing changes.
-    assert isinstance(judge(attempt, None, again.probe), Complete)
+    assert isinstance(judge(attempt, (), again.probe), Complete)
+
+
+UNEVEN = SweepReading(
+    {"all": 6}, torn((6, rows(1, 2, 3)), (6, rows(2, 3)), (6, rows(6))).pages, {"all": 6}
+)
+SPLIT_TWICE = SweepReading(
+    {"all": 6}, torn((6, rows(1, 2)), (6, rows(2, 5)), (6, rows(5, 6))).pages, {"all": 6}
+)
+
+
+def inconclusive(verdict: Complete | Inconclusive) -> Inconclusive:
+    assert isinstance(verdict, Inconclusive)
+    return verdict
+
+
+@pytest.mark.parametrize(
+    ("attempt", "size"),
+    [(UNEVEN, 2), (SPLIT_TWICE, 2), (torn((6, rows(1, 2, 3)), (6, rows(4)), (6, rows(6))), 1)],
+    ids=["rows stand twice", "on even pages", "rows are missing"],
+)
+def test_pages_that_do_not_fit_together_are_read_in_another_size(
+    attempt: SweepReading, size: int
+) -> None:
+    assert inconclusive(judge(attempt, (), LAST)).page_size == size
+
+
+def test_rows_that_stand_twice_in_pages_of_every_size_stand_twice_in_the_listing() -> None:
+    listing = [*rows(1, 2, 3), row(1), *rows(4, 5)]
+    once = inconclusive(judge(whole(listing, size=3), (), LAST))
+
+    again = judge(whole(listing, size=2), (once,), LAST)
+
+    assert isinstance(again, Complete)
+    assert (again.probe.doubled, bool(again.disagreement)) == (0, True)
+
+
+def test_the_same_pages_again_do_not_prove_that_nothing_is_hidden() -> None:
+    once = inconclusive(judge(UNEVEN, (), LAST))
+    other = inconclusive(judge(SPLIT_TWICE, (once,), LAST))
+
+    assert inconclusive(judge(UNEVEN, (once,), LAST)).records == once.records
+    lasting = judge(UNEVEN, (once, other), LAST)
+
+    assert isinstance(lasting, Complete)
+    assert lasting.probe.doubled == 2
+    # As long as nothing changes, it is as doubtful as it was.
+    later = judge(UNEVEN, (), lasting.probe)
+    assert isinstance(later, Complete)
+    assert later.probe.doubled == 2
+
+
+def test_where_no_counted_row_is_missing_none_is_hidden() -> None:
+    attempt = SweepReading({"all": 4}, UNEVEN.pages, {"all": 4})
+    once = inconclusive(judge(attempt, (), LAST))
+
+    again = judge(attempt, (once,), LAST)
+
+    assert isinstance(again, Complete)
+    assert again.probe.doubled == 0
 
 
 def test_a_listing_that_names_no_categories_is_not_held_to_them() -> None:
     attempt = SweepReading({"all": 8}, paged(SEEN, 3), {"all": 8})
-    assert judge(attempt, None, UNLIKE) == Complete(attempt.probe(LAST.records), None)
+    assert judge(attempt, (), UNLIKE) == Complete(attempt.probe(LAST.records), None)
 
 
 @pytest.mark.parametrize("spelling", ["Video", " video ", "VIDEO"])
@@ -235,19 +299,19 @@ def test_a_category_is_the_same_however_it_is_spelled(spelling: str) -> None:
 
 def test_a_hundred_thousand_odd_counts_make_a_short_complaint() -> None:
     counts = {f"category {number}": 1 for number in range(100_000)}
-    verdict = judge(SweepReading(counts, paged(SEEN, 3), counts), None, LAST)
+    verdict = judge(SweepReading(counts, paged(SEEN, 3), counts), (), LAST)
     assert isinstance(verdict, Inconclusive) or verdict.disagreement
-    assert len(judge(SweepReading(counts, paged(SEEN, 3), counts), None, UNLIKE).why) < 500  # type: ignore[union-attr]
+    assert len(judge(SweepReading(counts, paged(SEEN, 3), counts), (), UNLIKE).why) < 500  # type: ignore[union-attr]
 
 
 def test_duplicates_within_a_page_are_the_listings_own_business() -> None:
     listing = [row(1), row(1, price="8"), row(1), row(2)]
-    assert isinstance(judge(whole(listing, size=3), None, LAST), Complete)
+    assert isinstance(judge(whole(listing, size=3), (), LAST), Complete)
 
 
 def test_a_description_that_means_harm_is_quoted() -> None:
     attempt = torn((4, rows("\x1b[2J\n@all", 1)), (4, rows("\x1b[2J\n@all", 2)))
-    verdict = judge(attempt, None, LAST)
+    verdict = judge(attempt, (), LAST)
     assert isinstance(verdict, Inconclusive)
     assert verdict.why.isprintable()
 
@@ -287,7 +351,7 @@ def test_the_first_hundred_are_kept_whatever_the_page_size(size: int) -> None:
 
 def test_counts_that_moved_behind_the_pages_are_not_taken_for_those_of_the_pages() -> None:
     before, after = {"all": 8, "video": 8}, {"all": 8, "video": 7, "chat": 1}
-    verdict = judge(SweepReading(before, paged(SEEN, 3), after), None, LAST)
+    verdict = judge(SweepReading(before, paged(SEEN, 3), after), (), LAST)
     assert isinstance(verdict, Complete)
     assert verdict.probe.counts == before
 
@@ -464,7 +528,7 @@ def test_a_believed_sweep_misses_nothing_unless_every_number_hid_it() -> None:
     for seed in range(4000):
         market, size = a_market(seed)
         attempt = read_all(market, size)
-        if not isinstance(judge(attempt, None, UNLIKE), Complete):
+        if not isinstance(judge(attempt, (), UNLIKE), Complete):
             continue
         believed += 1
         missing = market.on_sale_throughout() - names_of(attempt)
@@ -484,7 +548,7 @@ def test_a_baseline_never_misses_what_was_on_sale_all_along() -> None:
     believed = 0
     for seed in range(4000):
         market, size = a_market(seed)
-        previous = None
+        previous: tuple[Inconclusive, ...] = ()
         for _ in range(3):
             attempt = read_all(market, size)
             verdict = judge(attempt, previous, None)
@@ -492,11 +556,11 @@ def test_a_baseline_never_misses_what_was_on_sale_all_along() -> None:
                 believed += 1
                 assert market.on_sale_throughout() <= names_of(attempt), seed
                 break
-            previous = verdict.records
+            previous = (verdict,)
     assert believed > 1000
 
 
 def test_a_quiet_market_is_believed_whatever_the_page_size() -> None:
     for size in range(1, 20):
         market = Moving(Random(size), list(SEEN), restlessness=0)
-        assert judge(read_all(market, size), None, UNLIKE) == Complete(LAST, None)
+        assert judge(read_all(market, size), (), UNLIKE) == Complete(LAST, None)

@@ -12,7 +12,7 @@ import pytest
 
 from build import differences, priced, record, snapshot
 from watcher.catalog.changes import Kind, ModelChange, NoticeKind
-from watcher.catalog.confirm import Confirmation, ConfirmRules, Hold, HoldReason, confirm
+from watcher.catalog.confirm import Before, Confirmation, ConfirmRules, Hold, HoldReason, confirm
 from watcher.catalog.record import Record, Snapshot
 
 START = datetime(2026, 11, 22, 7, 0, tzinfo=UTC)
@@ -26,10 +26,11 @@ class Watch:
         self.rules = rules or ConfirmRules()
         self.holds: Sequence[Hold] = ()
 
-    def sees(self, *records: Record, minute: float) -> Confirmation:
+    def sees(self, *records: Record, minute: float, hidden: int = 0) -> Confirmation:
         found = differences(self.believed, snapshot(*records))
         now = START + timedelta(minutes=minute)
-        confirmation = confirm(found, self.holds, len(self.believed.records), self.rules, now)
+        before = Before(len(self.believed.records), self.holds, hidden)
+        confirmation = confirm(found, before, self.rules, now)
         self.holds = confirmation.holds
         state = dict(enumerate(self.believed.records)) | dict(confirmation.updates)
         news: list[Record] = []
@@ -288,9 +289,85 @@ def test_a_price_after_a_return_is_told_with_the_return() -> None:
         departed=(priced("Reel", "10", falPrice=""),),
     )
 
-    confirmation = confirm(found, (), 0, ConfirmRules(implausible_factor=Decimal(5)), START)
+    confirmation = confirm(found, Before(0), ConfirmRules(implausible_factor=Decimal(5)), START)
 
     assert told(confirmation) == [(Kind.RETURNED, Kind.PRICE_UP)]
+
+
+# What a sweep may hide
+
+
+def test_as_many_as_may_be_hidden_are_not_told_as_gone_until_a_collapse_would_be() -> None:
+    models = fleet(30)
+    watch = Watch(*models)
+
+    assert watch.sees(*models[:28], minute=0, hidden=2).doubted
+    assert told(watch.sees(*models[:28], minute=359, hidden=2)) == []
+    last = watch.sees(*models[:28], minute=360, hidden=2)
+    assert (told(last), last.doubted) == ([("removed",)] * 2, False)
+
+
+def test_what_was_hidden_and_is_read_again_was_never_gone() -> None:
+    models = fleet(30)
+    watch = Watch(*models)
+    watch.sees(*models[:28], minute=0, hidden=2)
+
+    confirmation = watch.sees(*models, minute=60)
+
+    assert (told(confirmation), confirmation.holds) == ([], ())
+
+
+def test_where_nothing_can_be_hidden_any_more_a_removal_has_waited_long_enough() -> None:
+    models = fleet(30)
+    watch = Watch(*models)
+    watch.sees(*models[:28], minute=0, hidden=2)
+
+    assert told(watch.sees(*models[:28], minute=60)) == [("removed",)] * 2
+
+
+def test_more_missing_than_hidden_are_told_as_soon_as_usual() -> None:
+    models = fleet(30)
+    watch = Watch(*models)
+    watch.sees(*models[:28], minute=0, hidden=2)
+
+    assert told(watch.sees(*models[:27], minute=10, hidden=2)) == []
+    assert told(watch.sees(*models[:27], minute=20, hidden=2)) == [("removed",)]
+
+
+def test_what_was_missing_before_is_not_what_was_hidden_since() -> None:
+    models = fleet(30)
+    watch = Watch(*models)
+    watch.sees(*models[:29], minute=0)
+
+    assert told(watch.sees(*models[:28], minute=10, hidden=1)) == [("removed",)]
+    assert told(watch.sees(*models[:28], minute=369, hidden=1)) == []
+    assert told(watch.sees(*models[:28], minute=370, hidden=1)) == [("removed",)]
+
+
+def test_a_model_that_may_be_hidden_is_not_told_as_renamed() -> None:
+    watch = Watch(record("Reel, avtar"), record("Aria"))
+    after = [record("Reel, avatar"), record("Aria")]
+
+    assert told(watch.sees(*after, minute=0, hidden=1)) == []
+    assert told(watch.sees(*after, minute=359, hidden=1)) == []
+    assert told(watch.sees(*after, minute=360, hidden=1)) == [("renamed",)]
+
+
+def test_a_removal_that_may_be_hidden_can_be_accepted() -> None:
+    models = fleet(30)
+    watch = Watch(*models)
+    watch.sees(*models[:28], minute=0, hidden=2)
+    watch.holds = accepted(watch.holds, HoldReason.REMOVAL, minute=1)
+
+    assert told(watch.sees(*models[:28], minute=2, hidden=2)) == [("removed",)] * 2
+
+
+def test_without_a_wait_for_collapses_nothing_is_taken_for_hidden() -> None:
+    models = fleet(30)
+    watch = Watch(*models, rules=ConfirmRules(collapse=timedelta()))
+    watch.sees(*models[:28], minute=0, hidden=2)
+
+    assert told(watch.sees(*models[:28], minute=10, hidden=2)) == [("removed",)] * 2
 
 
 # What a person accepted by hand

@@ -154,6 +154,17 @@ async def test_a_server_that_gives_smaller_pages_is_read_all_the_same(
     assert sweep.probe.page_one == (await client.sweep(UNLIKE)).probe.page_one
 
 
+@pytest.mark.parametrize("size", [300, 574])
+async def test_a_server_whose_pages_are_uneven_is_read_in_smaller_ones(size: int) -> None:
+    async with Simulator(ROWS[:size]) as sim, client_of(sim) as client:
+        sim.faults.always(*(PageCap(page=page, size=50) for page in range(2, 20, 2)))
+
+        sweep = await client.sweep(UNLIKE)
+
+        assert read(sweep) == listed(sim.catalogue)
+        assert (sweep.disagreement, sweep.probe.doubled) == (None, 0)
+
+
 async def test_what_was_seen_is_the_same_whatever_the_page_size(
     sim: Simulator, client: KieClient
 ) -> None:

@@ -26,7 +26,7 @@ from watcher.observer import Observer, PollReport
 from watcher.poller import Poller, PollRules
 from watcher.routing.match import Matcher
 from watcher.routing.rules import RoutingRules, Silence
-from watcher.simulator.faults import CountsOff, Empty, Envelope, HalfJson, Html, Stale, Status
+from watcher.simulator.faults import CountsOff, Empty, Envelope, HalfJson, Html, Shift, Stale, Status
 from watcher.simulator.server import Simulator
 from watcher.store.requests import AcceptHolds, AddSilence, StartOver
 from watcher.store.store import Store, open_store
@@ -209,6 +209,82 @@ async def test_a_service_whose_clock_was_set_back_is_believed_after_three_sweeps
 
     assert outcomes == [PollOutcome.STALE] * 3
     assert announced(believed) == [("price_up", "Reel 20, 20s")]
+
+
+@pytest.mark.parametrize("spoiled", ["", " ", None, 7, ["Reel"], "x" * 1001], ids=repr)
+async def test_rows_that_lost_their_description_are_not_told_as_gone(
+    world: World, spoiled: object
+) -> None:
+    lost = [f"Reel {n}, {n}s" for n in (11, 22)]
+    await world.sees(minute=0)
+    listed = world.simulator.catalogue.rows
+    world.simulator.catalogue.relist(
+        each | ({"modelDescription": spoiled} if each["modelDescription"] in lost else {})
+        for each in listed
+    )
+
+    reports = [await world.sees(minute) for minute in range(31, 91, 5)]
+    assert [announced(report) for report in reports] == [[]] * 12
+    assert len(reports[0].unreadable or ()) == 2
+    # Another one is really gone meanwhile.
+    without = [*world.simulator.catalogue.rows[:5], *world.simulator.catalogue.rows[6:]]
+    world.simulator.catalogue.relist(without)
+    await world.sees(minute=100)
+    assert announced(await world.sees(minute=110)) == [("removed", "Reel 5, 5s")]
+
+    world.simulator.catalogue.relist(listed)
+    assert announced(await world.sees(minute=120)) == [("returned", "Reel 5, 5s")]
+
+
+async def test_rows_that_stay_unreadable_are_told_as_gone_in_the_end_and_hide_nothing_more(
+    tmp_path: Path,
+) -> None:
+    async with Simulator(rows()) as simulator:
+        world = World(simulator, tmp_path / "state.db", PollSettings())
+        async with world.started():
+            await world.sees(minute=0)
+            simulator.catalogue.edit("Reel 11, 11s", modelDescription="")
+            await world.sees(minute=31)
+        async with world.started():
+            assert announced(await world.sees(minute=31 + 359)) == []
+        async with world.started():
+            gone = await world.sees(minute=31 + 360)
+            assert announced(gone) == [("removed", "Reel 11, 11s")]
+            simulator.catalogue.remove("Reel 22, 22s")
+            await world.sees(minute=400)
+        async with world.started():
+            assert announced(await world.sees(minute=410)) == [("removed", "Reel 22, 22s")]
+
+
+async def test_a_lasting_contradiction_hides_no_change_and_no_model_for_ever(
+    world: World,
+) -> None:
+    await world.sees(minute=0)
+    # Page 2 begins with five rows of page 1, whatever its size: five others are nowhere.
+    world.simulator.faults.always(Shift(by=5, page=2))
+    world.simulator.catalogue.edit("Reel 2, 2s", creditPrice="4", usdPrice="0.02")
+
+    with capture_logs() as logged:
+        first = await world.sees(minute=31)
+
+    assert announced(first) == [("price_up", "Reel 2, 2s")]
+    assert [it["event"] for it in logged if it["log_level"] == "warning"] == ["sweep.disagreement"]
+    reports = [await world.sees(minute) for minute in range(41, 31 + 360, 50)]
+    assert [announced(report) for report in reports] == [[]] * len(reports)
+    assert len(announced(await world.sees(minute=31 + 360))) == 5
+
+
+async def test_a_contradiction_that_ends_told_nothing(world: World) -> None:
+    await world.sees(minute=0)
+    world.simulator.faults.always(Shift(by=5, page=2))
+    world.simulator.catalogue.edit("Reel 2, 2s", discountPrice=True)
+    await world.sees(minute=31)
+    await world.sees(minute=60)
+    world.simulator.faults.clear()
+
+    report = await world.sees(minute=70)
+
+    assert (announced(report), report.holds) == ([], 0)
 
 
 async def test_counts_that_moved_call_for_a_sweep(world: World) -> None:

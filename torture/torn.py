@@ -54,10 +54,10 @@ class TornClient(InMemoryClient):
         self.torn = 0
         self._ledger = ledger
 
-    async def _read_all(self) -> Any:
+    async def _read_all(self, size: int) -> Any:
         before = self._ledger.tick
         try:
-            return await super()._read_all()
+            return await super()._read_all(size)
         finally:
             self.torn += self._ledger.tick > before
 

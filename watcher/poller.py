@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from watcher.catalog.changes import ModelChange, Notice, NoticeKind, RecordedChange
-from watcher.catalog.confirm import HoldReason, confirm
+from watcher.catalog.confirm import Before, HoldReason, confirm
 from watcher.catalog.diff import Differences, diff
 from watcher.catalog.matching import match
 from watcher.catalog.record import DOCUMENTED_USD_PER_CREDIT, Snapshot
@@ -373,15 +373,22 @@ class _Intake:
         now = self.now()
         snapshot = await _snapshot(sweep, stored.usd_per_credit)
         differences = await self._compare(stored, sweep, snapshot)
-        changed, models = len(differences.changes), len(stored.models)
+        last = Probe.from_json(stored.probe)
+        nameless = sweep.probe.nameless
+        hidden = max(nameless - last.nameless, 0) + sweep.probe.doubled
+        before = Before(len(stored.models), stored.holds, hidden)
+        changed = len(differences.changes)
         confirmation = await run_heavy(
-            changed, confirm, differences, stored.holds, models, self.rules.confirm, now
+            changed, confirm, differences, before, self.rules.confirm, now
         )
+        if confirmation.doubted:
+            # The rows that may hide these models go on counting as such.
+            nameless = min(nameless, last.nameless)
         plans = await self._plan(confirmation.changes, now)
         commit = Commit(
             at=now,
             usd_per_credit=snapshot.usd_per_credit,
-            probe=sweep.probe.to_json(),
+            probe=replace(sweep.probe, nameless=nameless).to_json(),
             changes=tuple(
                 (change, it.dispatches)
                 for change, it in zip(confirmation.changes, plans, strict=True)

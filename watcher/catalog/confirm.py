@@ -73,30 +73,42 @@ class ConfirmRules:
 
 
 @dataclass(frozen=True, slots=True)
+class Before:
+    """What was known before a sweep: how many models were on sale, and what was on hold.
+
+    `hidden` models may be listed in that sweep although it does not show them: their rows have lost
+    a description that can be read, or others stand twice in their place.
+    """
+
+    models: int
+    holds: Sequence[Hold] = ()
+    hidden: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Confirmation:
-    """What a sweep comes to: confirmed changes, updated records, open holds, notices to send."""
+    """What a sweep comes to: confirmed changes, updated records, open holds, notices to send.
+
+    `doubted`: some of the models that it does not show may be hidden in it.
+    """
 
     changes: tuple[Change, ...]
     updates: tuple[tuple[int, Record], ...]
     holds: tuple[Hold, ...]
     notices: tuple[Notice, ...]
+    doubted: bool = False
 
 
 def confirm(
-    differences: Differences,
-    open_holds: Sequence[Hold],
-    models: int,
-    rules: ConfirmRules,
-    now: datetime,
+    differences: Differences, before: Before, rules: ConfirmRules, now: datetime
 ) -> Confirmation:
     """Decide about every difference of one complete sweep, made at `now`.
 
-    `models` is how many were on sale before it. Holds that are not in the result have ended:
-    confirmed, or contradicted by this sweep.
+    Holds that are not in the result have ended: confirmed, or contradicted by this sweep.
     """
-    decisions = _Decisions(rules, now, {(hold.reason, hold.model_id): hold for hold in open_holds})
+    decisions = _Decisions(rules, now, before)
     removals = [change for change in differences.changes if _is_removal(change)]
-    collapse = decisions.check_collapse(len(removals), models)
+    collapse = decisions.check_collapse(len(removals), before.models)
     for change in differences.changes:
         if not isinstance(change, ModelChange):
             decisions.changes.append(change)
@@ -116,21 +128,21 @@ def confirm(
         (*differences.updates, *decisions.updates),
         tuple(decisions.holds),
         tuple(decisions.notices),
+        decisions.doubted,
     )
 
 
 class _Decisions:
     """Decides about the differences of one sweep, and collects what follows from them."""
 
-    def __init__(
-        self,
-        rules: ConfirmRules,
-        now: datetime,
-        open_holds: dict[tuple[HoldReason, int | None], Hold],
-    ) -> None:
+    def __init__(self, rules: ConfirmRules, now: datetime, before: Before) -> None:
         self.rules = rules
         self.now = now
-        self.open = open_holds
+        self.open = {(hold.reason, hold.model_id): hold for hold in before.holds}
+        self.hidden = before.hidden if rules.collapse else 0
+        # Removals that were in doubt already; only where there are fewer are others in doubt.
+        self.doubts_before = sum(map(self._was_doubted, before.holds))
+        self.doubted = False
         self.collapse_ended = False
         self.changes: list[Change] = []
         self.updates: list[tuple[int, Record]] = []
@@ -156,6 +168,7 @@ class _Decisions:
 
     def decide_removal(self, change: ModelChange, collapse: Hold | None) -> None:
         hold = self._hold(HoldReason.REMOVAL, change.model_id, "", self.rules.removals)
+        hold = self._doubt(hold)
         if collapse is not None and not self._is_accepted(hold):
             hold = replace(hold, until_at=max(hold.until_at, collapse.until_at))
         self._confirm_or_hold(change, hold)
@@ -165,7 +178,8 @@ class _Decisions:
         if _is_implausible(change, self.rules.implausible_factor):
             wait = max(wait, self.rules.implausible)
         subject = change.model.record.identity_key
-        self._confirm_or_hold(change, self._hold(HoldReason.RENAME, change.model_id, subject, wait))
+        hold = self._hold(HoldReason.RENAME, change.model_id, subject, wait)
+        self._confirm_or_hold(change, self._doubt(hold))
 
     def decide_price(self, change: ModelChange) -> None:
         """Hold only the price: what else is different about the model is a change at once."""
@@ -215,6 +229,33 @@ class _Decisions:
             if earlier is None
             else replace(hold, until_at=min(hold.until_at, earlier.until_at))
         )
+
+    def _doubt(self, hold: Hold) -> Hold:
+        """The same hold, lasting as long as a collapse where the model may only be hidden.
+
+        As many disappearances as there are hidden models prove nothing: those in doubt before
+        come first. Of those that begin together it cannot be known which are true.
+        """
+        missing = (HoldReason.REMOVAL, HoldReason.RENAME)
+        earlier = next(
+            (it for reason in missing if (it := self.open.get((reason, hold.model_id)))), None
+        )
+        in_doubt = (
+            self.hidden > self.doubts_before
+            if earlier is None
+            else self.hidden and self._was_doubted(earlier)
+        )
+        if not in_doubt:
+            return hold
+        until = hold.since_at + self.rules.collapse
+        self.doubted = self.doubted or until > self.now
+        return replace(hold, until_at=until)
+
+    def _was_doubted(self, hold: Hold) -> bool:
+        """Whether the last sweep doubted this disappearance, and no person has accepted it."""
+        if hold.reason not in {HoldReason.REMOVAL, HoldReason.RENAME}:
+            return False
+        return hold.until_at == hold.since_at + self.rules.collapse
 
     def _earlier(self, hold: Hold) -> Hold | None:
         """The hold that an earlier sweep left, where this one is its continuation."""

@@ -19,6 +19,7 @@ import aiohttp
 from watcher import __version__
 from watcher.kie.completeness import (
     Complete,
+    Inconclusive,
     Page,
     Probe,
     SweepReading,
@@ -57,8 +58,9 @@ USER_AGENT = f"kie-watcher/{__version__} (+{PROJECT_URL})"
 CHUNK_BYTES = 64 * 1024
 # A server with one record per page must not be asked a million times.
 MAX_PAGES = 20_000
-# A first sweep, and one that disagrees with itself, must be seen twice, whatever is configured.
-MIN_ATTEMPTS = 2
+# A first sweep, and one that disagrees with itself, must be seen again, whatever is configured:
+# one whose rows stand twice also with pages of another size.
+MIN_ATTEMPTS = 3
 # About ten times the rows of today's catalogue.
 MOST_ROWS_EXPECTED = 5_000
 
@@ -150,36 +152,43 @@ class KieClient:
 
     async def sweep(self, last: Probe | None) -> Sweep:
         """Read the complete catalogue, and read it again where records moved meanwhile."""
-        previous: str | None = None
-        why = ""
+        earlier: list[Inconclusive] = []
         attempts = max(self._poll.sweep_attempts, MIN_ATTEMPTS)
         for number in range(attempts):
             if number:
                 await self._pause(self._poll.settle_delay)
-            reading = await self._read_all()
+            # Every second reading may ask for pages of another size.
+            size = earlier[-1].page_size if number % 2 else None
+            try:
+                reading = await self._read_all(size or self._source.page_size)
+            except SourceError as error:
+                if size is None:
+                    raise
+                earlier.append(Inconclusive(error.what, None))
+                continue
             if (change := schema_change(reading)) is not None:
                 raise SourceError("sweep", change, SourceReason.SCHEMA)
             self._known = known_rows(reading.pages)
-            result = judge(reading, previous, last)
+            result = judge(reading, earlier, last)
             if isinstance(result, Complete):
                 return Sweep(
                     reading.records(), reading.unreadable(), result.probe, result.disagreement
                 )
-            previous, why = result.records, result.why
-        what = f"{attempts} attempts gave no complete catalogue; the last one: {why}"
+            earlier.append(result)
+        what = f"{attempts} attempts gave no complete catalogue; the last one: {earlier[-1].why}"
         raise SourceError("sweep", what, SourceReason.TORN)
 
-    async def _read_all(self) -> SweepReading:
+    async def _read_all(self, size: int) -> SweepReading:
         self._read = 0
         self._ages.clear()
         before = await self._counts()
-        pages = [await self._page(1, self._source.page_size)]
+        pages = [await self._page(1, size)]
         while numbers := pages_to_read(pages):
-            pages.extend(await self._pages(numbers, pages[0]))
+            pages.extend(await self._pages(numbers, pages[0], size))
         after = await self._counts()
         return SweepReading(before, tuple(pages), after, Freshness.oldest(self._ages))
 
-    async def _pages(self, numbers: range, first: Page) -> list[Page]:
+    async def _pages(self, numbers: range, first: Page, size: int) -> list[Page]:
         """Read several pages, a few at once, until one makes the whole reading useless."""
         if numbers.stop > MAX_PAGES:
             what = f"the catalogue comes in more than {MAX_PAGES} pages"
@@ -188,14 +197,16 @@ class KieClient:
         try:
             async with asyncio.TaskGroup() as group:
                 for _ in range(min(self._source.concurrency, len(numbers))):
-                    group.create_task(self._read_waiting(waiting, first, read))
+                    group.create_task(self._read_waiting(waiting, first, read, size))
         except ExceptionGroup as failures:
             raise failures.exceptions[0] from None
         return sorted(read, key=lambda page: page.number)
 
-    async def _read_waiting(self, waiting: deque[int], first: Page, read: list[Page]) -> None:
+    async def _read_waiting(
+        self, waiting: deque[int], first: Page, read: list[Page], size: int
+    ) -> None:
         while waiting:
-            page = await self._page(waiting.popleft(), self._source.page_size)
+            page = await self._page(waiting.popleft(), size)
             read.append(page)
             if clashes(first, page):
                 # The reading is torn: the other pages are of no use.

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 PAGE_ONE_KEPT = 100
 # A sweep is refused as a change of schema with more unreadable rows than one in so many.
 ONE_UNREADABLE_IN = 10
+# One as usual, one with another page size; the next one may only say the same again.
+READINGS_OF_TWO_SIZES = 2
 MAX_DOUBTS_SHOWN = 4
 MAX_QUOTED_LENGTH = 80
 
@@ -36,8 +38,9 @@ class Probe:
 
     `counts` is the answer of the count call, `total` the total that the pages gave, `page_one` the
     fingerprints of the first records in listing order (at most `PAGE_ONE_KEPT`), `records` the
-    fingerprint of all rows in any order, `freshness` what its replies said of their age. That of
-    the last accepted sweep is kept.
+    fingerprint of all rows in any order, `freshness` what its replies said of their age. `doubled`
+    rows stood twice in place of others, `nameless` rows had no description that can be read. That
+    of the last accepted sweep is kept, without the nameless rows that may hide a missing model.
     """
 
     counts: Mapping[str, int]
@@ -45,6 +48,8 @@ class Probe:
     page_one: tuple[str, ...]
     records: str
     freshness: Freshness = field(default=UNKNOWN_AGE, compare=False)
+    doubled: int = 0
+    nameless: int = 0
 
     def to_json(self) -> dict[str, Any]:
         """The probe as JSON values."""
@@ -54,6 +59,8 @@ class Probe:
             "page_one": list(self.page_one),
             "records": self.records,
             "freshness": self.freshness.to_json(),
+            "doubled": self.doubled,
+            "nameless": self.nameless,
         }
 
     @classmethod
@@ -65,6 +72,8 @@ class Probe:
             page_one=tuple(stored["page_one"]),
             records=stored["records"],
             freshness=Freshness.from_json(stored["freshness"]),
+            doubled=stored["doubled"],
+            nameless=stored["nameless"],
         )
 
 
@@ -111,7 +120,12 @@ class SweepReading:
         """The rows that cannot be read."""
         return tuple(row for row in _rows(self.pages) if isinstance(row, Unreadable))
 
-    def probe(self, records: str) -> Probe:
+    @property
+    def page_lengths(self) -> tuple[int, ...]:
+        """How many rows each page has: what a reading with another page size has differently."""
+        return tuple(len(page.fingerprints) for page in self.pages)
+
+    def probe(self, records: str, doubled: int = 0) -> Probe:
         """What the next probe and the next sweep are compared with.
 
         The counts are those from before the pages: where they changed meanwhile, the later ones
@@ -124,6 +138,8 @@ class SweepReading:
             page_one=tuple(islice(fingerprints, PAGE_ONE_KEPT)),
             records=records,
             freshness=self.freshness,
+            doubled=doubled,
+            nameless=sum(not row.identity_key for row in _rows(self.pages)),
         )
 
 
@@ -137,14 +153,17 @@ class Complete:
 
 @dataclass(frozen=True, slots=True)
 class Inconclusive:
-    """The reading proves nothing by itself; `records` is what a second one must show again.
+    """The reading proves nothing by itself; `records` is what another one must show again.
 
     `records` is `None` where pages are missing or contradict each other: such a reading is never
-    accepted, however often it is repeated.
+    accepted, however often it is repeated. `page_lengths` are those of the reading. `page_size` is
+    what the next one should ask for where the pages may be the problem.
     """
 
     why: str
     records: str | None
+    page_lengths: tuple[int, ...] = ()
+    page_size: int | None = None
 
 
 def pages_to_read(pages: Sequence[Page]) -> range:
@@ -173,14 +192,19 @@ def clashes(first: Page, page: Page) -> bool:
 
 
 def judge(
-    reading: SweepReading, previous: str | None, last: Probe | None
+    reading: SweepReading, earlier: Sequence[Inconclusive], last: Probe | None
 ) -> Complete | Inconclusive:
     """Decide whether a reading is the complete catalogue.
 
-    `previous` is the fingerprint of the reading directly before this one, `last` the last accepted
-    sweep. Missing or contradicting pages are never accepted. What only disagrees (the counts, or a
-    record on two pages) is accepted once two consecutive sweeps have the same records: a listing
-    that always contradicts itself must not stop the watcher.
+    `earlier` are the readings before this one in the same poll, `last` is the last accepted sweep.
+    Missing or contradicting pages are never accepted. What only disagrees (the counts, or a record
+    on two pages) is accepted once two readings have the same records: a listing that always
+    contradicts itself must not stop the watcher.
+
+    Where rows stand twice while others that are counted are missing, the same pages prove nothing
+    by coming again. Pages of another size do: either nothing disagrees then, or the listing itself
+    has these rows twice. Where neither is so, the reading is accepted with `doubled`: as many
+    models may be hidden.
 
     Where there is no last sweep, even a reading without any doubt must be seen twice. One removal
     and one insertion while the pages are read can cancel out in every number and hide a record
@@ -190,15 +214,25 @@ def judge(
     would be announced as new.
     """
     if contradiction := _contradiction(reading.pages):
-        return Inconclusive(contradiction, None)
+        return Inconclusive(contradiction, None, reading.page_lengths, _uneven_page_size(reading))
     if last is None and not reading.pages[0].total:
         return Inconclusive("an empty catalogue is nothing to begin with", None)
     records = _fingerprint_of_all(reading.pages)
-    seen_before = records == previous or (last is not None and records == last.records)
     doubts = list(islice(_doubts(reading), MAX_DOUBTS_SHOWN))
-    if seen_before or (last is not None and not doubts):
-        return Complete(reading.probe(records), "; ".join(doubts) or None)
-    return Inconclusive("; ".join(doubts) or "a first sweep must be seen twice", records)
+    disagreement = "; ".join(doubts) or None
+    if last is not None and records == last.records:
+        return Complete(reading.probe(records, last.doubled), disagreement)
+    if last is not None and not doubts:
+        return Complete(reading.probe(records), None)
+    seen = [it.page_lengths for it in earlier if it.records == records]
+    doubled = _doubled(reading)
+    if any(lengths != reading.page_lengths for lengths in seen):
+        doubled = 0
+    if seen and (not doubled or len(earlier) >= READINGS_OF_TWO_SIZES):
+        return Complete(reading.probe(records, doubled), disagreement)
+    other = _uneven_page_size(reading) or max(*reading.page_lengths, 4) // 2
+    why = disagreement or "a first sweep must be seen twice"
+    return Inconclusive(why, records, reading.page_lengths, other if doubled else None)
 
 
 def first_difference(page: Page, last: Probe) -> str | None:
@@ -288,9 +322,28 @@ def _on_two_pages(pages: Sequence[Page]) -> list[str]:
 
     By identity and not by row: a record whose price changed while it moved is the same record.
     """
+    return [key for key, times in _appearances(pages).items() if times > 1]
+
+
+def _appearances(pages: Sequence[Page]) -> Counter[str]:
+    """On how many pages each identity key is."""
     on_pages = (dict.fromkeys(row.identity_key for row in page.rows) for page in pages)
-    appearances = Counter(chain.from_iterable(on_pages))
-    return [key for key, times in appearances.items() if key and times > 1]
+    return Counter(key for key in chain.from_iterable(on_pages) if key)
+
+
+def _doubled(reading: SweepReading) -> int:
+    """How many rows are on a second page while as many that are counted are nowhere."""
+    read = sum(reading.page_lengths)
+    counted = reading.after.get("all", read)
+    appearances = _appearances(reading.pages)
+    again = appearances.total() - len(appearances)
+    return max(0, min(again, counted - read + again))
+
+
+def _uneven_page_size(reading: SweepReading) -> int | None:
+    """The smallest page but the last, where pages differ: all of that size would fit together."""
+    lengths = [length for length in reading.page_lengths[:-1] if length]
+    return min(lengths) if len(set(lengths)) > 1 else None
 
 
 def _rows(pages: Iterable[Page]) -> Iterator[Record | Unreadable]:

@@ -105,6 +105,11 @@ class Catalogue:
             self._positions = None
         self.revision += 1
 
+    def relist(self, rows: Iterable[Mapping[str, Any]]) -> None:
+        """List these rows in place of all there are."""
+        self._rows = [dict(row) for row in rows]
+        self._shift_rows()
+
     def rename(self, description: str, new: str) -> None:
         """Give a row another description; its position stays."""
         self.edit(description, modelDescription=new)
