@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from itertools import chain
 from typing import Any
 
 import pytest
@@ -198,7 +200,9 @@ def test_a_catalogue_that_recovers_was_never_gone_and_says_so() -> None:
     watch = Watch(*models)
     watch.sees(minute=0)
 
-    confirmation = watch.sees(*models, minute=60)
+    first = watch.sees(*models, minute=60)
+    assert (told(first), first.notices) == ([], ())
+    confirmation = watch.sees(*models, minute=70)
 
     assert told(confirmation) == []
     assert [notice.kind for notice in confirmation.notices] == [NoticeKind.RECOVERED]
@@ -292,6 +296,205 @@ def test_a_price_after_a_return_is_told_with_the_return() -> None:
     confirmation = confirm(found, Before(0), ConfirmRules(implausible_factor=Decimal(5)), START)
 
     assert told(confirmation) == [(Kind.RETURNED, Kind.PRICE_UP)]
+
+
+# What many models show at once
+
+
+def changed(models: Sequence[Record], count: int, **wire: Any) -> list[Record]:
+    """The first ones with other values in the listing."""
+    spoiled = [
+        record(it.description, **{"creditPrice": str(it.credits)} | wire) for it in models[:count]
+    ]
+    return [*spoiled, *models[count:]]
+
+
+def warnings(confirmation: Confirmation) -> list[tuple[object, ...]]:
+    found = (notice for notice in confirmation.notices if notice.kind is NoticeKind.COLLAPSE)
+    return [(it.detail.get("what"), it.detail.get("count")) for it in found]
+
+
+FLOODS = {
+    "reference": ({"falPrice": "", "discountRate": 0}, "reference_down"),
+    "promotion": ({"discountPrice": True}, "promotion_started"),
+    "unit": ({"creditUnit": "per request"}, "unit"),
+    "labels": ({"anchor": "", "provider": ""}, "relabelled"),
+    "listing": ({"usdPrice": ""}, "corrected"),
+    "price": ({"creditPrice": "0", "usdPrice": "0"}, "price_down"),
+}
+
+
+@pytest.mark.parametrize(("flood", "wire", "kind"), [(k, *v) for k, v in FLOODS.items()])
+def test_what_much_of_the_catalogue_shows_at_once_waits_like_a_collapse(
+    flood: str, wire: dict[str, Any], kind: str
+) -> None:
+    models = fleet(100)
+    watch = Watch(*models)
+    after = changed(models, 30, **wire)
+
+    first = watch.sees(*after, minute=0)
+
+    assert (told(first), warnings(first)) == ([], [(flood, 30)])
+    assert first.notices[0].detail["until"] == "2026-11-22T13:00:00Z"
+    later = watch.sees(*after, minute=359)
+    assert (told(later), later.notices) == ([], ())
+    last = watch.sees(*after, minute=360)
+    assert len(told(last)) == 30
+    assert all(kind in kinds for kinds in told(last))
+    assert watch.holds == ()
+
+
+@pytest.mark.parametrize("wire", [wire for wire, _ in FLOODS.values()], ids=FLOODS)
+def test_a_flood_that_is_taken_back_never_was(wire: dict[str, Any]) -> None:
+    models = fleet(100)
+    watch = Watch(*models)
+    watch.sees(*changed(models, 100, **wire), minute=0)
+
+    # It goes as it came, piece by piece.
+    for minute, left in ((60, 40), (65, 15), (70, 3), (74, 0)):
+        seen = watch.sees(*changed(models, left, **wire), minute=minute)
+        assert (told(seen), seen.notices) == ([], ())
+    assert [it.kind for it in watch.sees(*models, minute=75).notices] == [NoticeKind.RECOVERED]
+    assert (watch.holds, set(watch.believed.records)) == ((), set(models))
+
+
+@pytest.mark.parametrize(
+    ("models", "count", "waits"),
+    [(100, 20, False), (100, 21, True), (30, 19, False), (30, 20, True), (19, 19, False)],
+)
+def test_a_flood_is_more_than_the_share_and_no_fewer_than_twenty(
+    models: int, count: int, waits: bool
+) -> None:
+    before = fleet(models)
+    seen = Watch(*before).sees(*changed(before, count, discountPrice=True), minute=0)
+
+    assert (told(seen) == []) is waits
+    assert bool(seen.notices) is waits
+
+
+def test_plausible_prices_that_move_all_at_once_are_told_at_once() -> None:
+    models = [priced(f"Reel {n}, {n}s", str(n + 10)) for n in range(100)]
+    dearer = [priced(f"Reel {n}, {n}s", str((n + 10) * 2)) for n in range(100)]
+
+    seen = Watch(*models).sees(*dearer, minute=0)
+
+    assert (len(told(seen)), seen.notices) == (100, ())
+
+
+def test_a_flood_holds_only_what_it_changed() -> None:
+    models = [priced(f"Reel {n}, {n}s", "10", falPrice="") for n in range(100)]
+    watch = Watch(*models)
+    flooded = [
+        priced(f"Reel {n}, {n}s", "12" if n == 7 else "10", falPrice="", discountPrice=True)
+        for n in range(100)
+    ]
+
+    seen = watch.sees(*flooded, priced("Aria", "3"), minute=0)
+
+    assert told(seen) == [("price_up",), ("new",)]
+    assert not any(it.promotion for it in watch.believed.records)
+
+
+def test_two_floods_at_once_are_two_warnings_and_end_each_by_itself() -> None:
+    models = fleet(100)
+    watch = Watch(*models)
+    both = changed(models, 50, discountPrice=True, falPrice="", discountRate=0)
+
+    assert warnings(watch.sees(*both, minute=0)) == [("promotion", 50), ("reference", 50)]
+    one = changed(models, 50, discountPrice=True)
+    watch.sees(*one, minute=60)
+    watch.sees(*one, minute=70)
+
+    assert told(watch.sees(*one, minute=360)) == [("promotion_started",)] * 50
+
+
+def test_models_that_all_have_other_names_wait_on_both_sides() -> None:
+    models = fleet(100)
+    watch = Watch(*models)
+    others = [record(f"Zebra {n * n} crossing, {n}") for n in range(100)]
+
+    first = watch.sees(*others, minute=0)
+
+    assert (told(first), warnings(first)) == ([], [("names", 100)])
+    assert told(watch.sees(*others, minute=359)) == []
+    last = Counter(chain.from_iterable(told(watch.sees(*others, minute=360))))
+    assert last == {"removed": 100, "new": 100}
+
+
+def test_names_that_are_taken_back_were_never_others() -> None:
+    models = fleet(100)
+    watch = Watch(*models)
+    watch.sees(*[record(f"Zebra {n * n} crossing, {n}") for n in range(100)], minute=0)
+
+    assert told(watch.sees(*models, minute=60)) == []
+    assert told(watch.sees(*models, minute=70)) == []
+    assert (watch.holds, set(watch.believed.records)) == ((), set(models))
+
+
+def test_models_that_are_all_renamed_wait() -> None:
+    models = fleet(100)
+    renamed = [
+        record(it.description.replace("Reel", "Reel Pro"), creditPrice=str(it.credits))
+        for it in models
+    ]
+    watch = Watch(*models)
+
+    first = watch.sees(*renamed, minute=0)
+
+    assert (told(first), [what for what, _ in warnings(first)]) == ([], ["names"])
+    assert told(watch.sees(*renamed, minute=359)) == []
+    assert len(told(watch.sees(*renamed, minute=360))) >= 100
+
+
+def test_new_models_do_not_wait_for_a_collapse_that_they_do_not_make_up_for() -> None:
+    models = fleet(100)
+
+    assert told(Watch(*models).sees(*models[:50], record("Aria"), minute=0)) == [("new",)]
+
+
+def test_many_new_models_are_no_flood() -> None:
+    assert told(Watch(*fleet(30)).sees(*fleet(90), minute=0)) == [("new",)] * 60
+
+
+def test_two_servers_that_disagree_are_warned_of_once_and_believed_in_the_end() -> None:
+    models = fleet(100)
+    watch = Watch(*models)
+    other = changed(models, 60, discountPrice=True)
+
+    seen = [watch.sees(*(models if n % 2 else other), minute=n * 5) for n in range(72)]
+
+    assert [len(warnings(it)) for it in seen] == [1] + [0] * 71
+    assert [told(it) for it in seen] == [[]] * 72
+    assert len(told(watch.sees(*other, minute=360))) == 60
+
+
+def test_two_servers_one_of_which_has_half_the_models_never_make_any_go() -> None:
+    models = fleet(100)
+    watch = Watch(*models)
+
+    seen = [watch.sees(*(models if n % 2 else models[:50]), minute=n * 5) for n in range(288)]
+
+    assert [told(it) for it in seen] == [[]] * 288
+    assert sum(len(it.notices) for it in seen) <= 4
+
+
+def test_a_flood_can_be_accepted() -> None:
+    models = fleet(100)
+    watch = Watch(*models)
+    after = changed(models, 60, discountPrice=True)
+    watch.sees(*after, minute=0)
+    watch.holds = accepted(watch.holds, HoldReason.FLOOD, minute=1)
+
+    assert len(told(watch.sees(*after, minute=2))) == 60
+
+
+def test_without_a_wait_for_collapses_there_are_no_floods() -> None:
+    models = fleet(100)
+    watch = Watch(*models, rules=ConfirmRules(collapse=timedelta()))
+
+    seen = watch.sees(*changed(models, 100, discountPrice=True), minute=0)
+
+    assert (len(told(seen)), seen.notices) == (100, ())
 
 
 # What a sweep may hide
@@ -477,11 +680,11 @@ def test_what_is_missing_after_a_collapse_is_missed_anew_though_it_was_accepted(
 
     confirmation = watch.sees(*many(29), minute=3)
 
-    assert (told(confirmation), [n.kind for n in confirmation.notices]) == (
-        [],
-        [NoticeKind.RECOVERED],
-    )
-    assert [hold.until_at for hold in confirmation.holds] == [START + timedelta(minutes=13)]
+    assert (told(confirmation), confirmation.notices) == ([], ())
+    assert {hold.until_at for hold in confirmation.holds} == {START + timedelta(minutes=13)}
+    confirmation = watch.sees(*many(29), minute=13)
+    assert told(confirmation) == [("removed",)]
+    assert [notice.kind for notice in confirmation.notices] == [NoticeKind.RECOVERED]
 
 
 def test_a_hold_keeps_the_end_it_has_where_the_rules_have_become_slower() -> None:

@@ -26,7 +26,16 @@ from watcher.observer import Observer, PollReport
 from watcher.poller import Poller, PollRules
 from watcher.routing.match import Matcher
 from watcher.routing.rules import RoutingRules, Silence
-from watcher.simulator.faults import CountsOff, Empty, Envelope, HalfJson, Html, Shift, Stale, Status
+from watcher.simulator.faults import (
+    CountsOff,
+    Empty,
+    Envelope,
+    HalfJson,
+    Html,
+    Shift,
+    Stale,
+    Status,
+)
 from watcher.simulator.server import Simulator
 from watcher.store.requests import AcceptHolds, AddSilence, StartOver
 from watcher.store.store import Store, open_store

@@ -132,7 +132,8 @@ class Notice:
     """Something that is sent once and is not a change of a model.
 
     `detail` by kind: baseline `{"models": 574, "categories": {"video": 323, …}}`; collapse
-    `{"missing": 410, "models": 574, "until": "2026-11-22T13:30:00Z"}`; recovered
+    `{"missing": 410, "models": 574, "until": "2026-11-22T13:30:00Z"}`, or of a flood `{"what":
+    "promotion", "count": 410, …}` in place of `missing`; recovered
     `{"models": 574}`; sample `{}`; alarm and alarm_over `{"alarm": "receiver", "about": "team",
     "since": "2026-11-22T13:30:00Z", "why": "the service failed (503)", "count": 0}`, where `about`
     is the receiver it is about, otherwise `None`, and `count` is as in `monitor.alarms.Alarm`.

@@ -6,6 +6,7 @@ listing that are gone minutes later. Each waits for its time, and counts if it i
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from decimal import Decimal
@@ -22,11 +23,12 @@ from watcher.catalog.changes import (
     utc_text,
 )
 from watcher.catalog.diff import diff_model
+from watcher.catalog.floods import Flood, floods_of, without
 from watcher.catalog.pricing import decimal_text
 from watcher.catalog.record import Model
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from datetime import datetime
 
     from watcher.catalog.diff import Differences
@@ -43,15 +45,18 @@ class HoldReason(StrEnum):
     RENAME = "rename"
     PRICE = "price"
     COLLAPSE = "collapse"
+    FLOOD = "flood"
 
 
 @dataclass(frozen=True, slots=True)
 class Hold:
     """One change that waits for confirmation.
 
-    `model_id` is the model it is about (`None` for `collapse`, which is about the catalogue);
-    `subject` is what a later sweep must show too (the new description of a rename, the new price),
-    empty where there is nothing to compare. From `until_at` on such a sweep confirms the change.
+    `model_id` is the model it is about (`None` for `collapse` and `flood`, which are about the
+    catalogue); `subject` is what a later sweep must show too (the new description of a rename, the
+    new price, what a flood changed), empty where there is nothing to compare. From `until_at` on
+    such a sweep confirms the change. `quiet_since_at`, of the catalogue only, is the first sweep
+    since that did not show it.
     """
 
     reason: HoldReason
@@ -59,6 +64,7 @@ class Hold:
     subject: str
     since_at: datetime
     until_at: datetime
+    quiet_since_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,20 +113,11 @@ def confirm(
     Holds that are not in the result have ended: confirmed, or contradicted by this sweep.
     """
     decisions = _Decisions(rules, now, before)
-    removals = [change for change in differences.changes if _is_removal(change)]
-    collapse = decisions.check_collapse(len(removals), before.models)
+    changes = [it for it in differences.changes if isinstance(it, ModelChange)]
+    decisions.find_what_the_catalogue_shows(changes)
     for change in differences.changes:
-        if not isinstance(change, ModelChange):
-            decisions.changes.append(change)
-        elif _is_removal(change):
-            decisions.decide_removal(change, collapse)
-        elif Kind.RENAMED in change.kinds:
-            decisions.decide_rename(change)
-        # A model that returned may well have a new price: it is not compared with the old one.
-        elif Kind.RETURNED not in change.kinds and _is_implausible(
-            change, rules.implausible_factor
-        ):
-            decisions.decide_price(change)
+        if isinstance(change, ModelChange):
+            decisions.decide(change)
         else:
             decisions.changes.append(change)
     return Confirmation(
@@ -138,40 +135,125 @@ class _Decisions:
     def __init__(self, rules: ConfirmRules, now: datetime, before: Before) -> None:
         self.rules = rules
         self.now = now
-        self.open = {(hold.reason, hold.model_id): hold for hold in before.holds}
+        self.models = before.models
+        self.open = {(it.reason, it.model_id): it for it in before.holds}
+        self.open_of_all = {
+            (it.reason, it.subject): it for it in before.holds if it.model_id is None
+        }
         self.hidden = before.hidden if rules.collapse else 0
         # Removals that were in doubt already; only where there are fewer are others in doubt.
         self.doubts_before = sum(map(self._was_doubted, before.holds))
         self.doubted = False
+        self.collapse: Hold | None = None
         self.collapse_ended = False
+        self.floods: dict[Flood, Hold] = {}
+        self.news_wait = False
         self.changes: list[Change] = []
         self.updates: list[tuple[int, Record]] = []
         self.holds: list[Hold] = []
         self.notices: list[Notice] = []
 
-    def check_collapse(self, missing: int, models: int) -> Hold | None:
-        """Open, keep or end the hold on the whole catalogue; returns it while it is open."""
-        earlier = self.open.get((HoldReason.COLLAPSE, None))
-        if not self._is_collapse(missing, models):
+    def find_what_the_catalogue_shows(self, changes: Sequence[ModelChange]) -> None:
+        """Open, keep or end the holds on what many models show at once: a collapse, floods."""
+        kinds = Counter(kind for change in changes for kind in change.kinds)
+        gone, new = kinds[Kind.REMOVED], kinds[Kind.NEW]
+        counts = Counter(flood for change in changes for flood in self._floods_of(change))
+        # As many go as come: they have other names.
+        replaced = min(gone, new)
+        if 2 * replaced >= gone:
+            counts[Flood.NAMES] = kinds[Kind.RENAMED] + replaced
+        for flood in Flood:
+            hold = self._catalogue_hold(
+                HoldReason.FLOOD,
+                flood.value,
+                is_shown=self._is_flood(counts[flood]),
+                what=flood.value,
+                count=counts[flood],
+            )
+            if hold is not None:
+                self.floods[flood] = hold
+        is_collapse = self._is_collapse(gone) and not self._is_flood(counts[Flood.NAMES])
+        earlier = self.open_of_all.get((HoldReason.COLLAPSE, ""))
+        hold = self._catalogue_hold(HoldReason.COLLAPSE, "", is_shown=is_collapse, missing=gone)
+        self.collapse = hold if is_collapse else None
+        self.collapse_ended = (
+            earlier is not None and not is_collapse and earlier.quiet_since_at is None
+        )
+        self.news_wait = Flood.NAMES in self.floods or (
+            self.collapse is not None and 2 * replaced >= gone
+        )
+
+    def _catalogue_hold(
+        self, reason: HoldReason, subject: str, *, is_shown: bool, **detail: object
+    ) -> Hold | None:
+        """The hold on something that many models show; `None` where it holds nothing.
+
+        It ends when nothing has shown it for as long as a removal must last: two servers that
+        disagree, asked by turns, are warned of once.
+        """
+        earlier = self.open_of_all.get((reason, subject))
+        if is_shown:
+            since = self.now if earlier is None else min(earlier.since_at, self.now)
+            until = since + self.rules.collapse
             if earlier is not None:
-                self.collapse_ended = True
-                self._add_notice(NoticeKind.RECOVERED, models=models - missing)
-            return None
-        hold = self._hold(HoldReason.COLLAPSE, None, "", self.rules.collapse)
-        if self._has_ended(hold):
-            return None
-        self.holds.append(hold)
+                until = min(until, earlier.until_at)
+            hold = Hold(reason, None, subject, since, until)
+            if self._has_ended(hold):
+                return None
+            self.holds.append(hold)
+            if earlier is None:
+                until_text = utc_text(hold.until_at)
+                detail |= {"models": self.models, "until": until_text}
+                self.notices.append(Notice(NoticeKind.COLLAPSE, self.now, detail))
+            return hold
         if earlier is None:
-            until = utc_text(hold.until_at)
-            self._add_notice(NoticeKind.COLLAPSE, missing=missing, models=models, until=until)
+            return None
+        quiet_since = min(earlier.quiet_since_at or self.now, self.now)
+        ends_at = quiet_since + self.rules.removals
+        if ends_at <= self.now:
+            models = self.models - int(str(detail.get("missing", 0)))
+            self.notices.append(Notice(NoticeKind.RECOVERED, self.now, {"models": models}))
+            return None
+        until = max(earlier.until_at, ends_at)
+        hold = replace(earlier, until_at=until, quiet_since_at=quiet_since)
+        self.holds.append(hold)
         return hold
 
-    def decide_removal(self, change: ModelChange, collapse: Hold | None) -> None:
+    def decide(self, change: ModelChange) -> None:
+        """Confirm a change of a model, or hold it, or what of it must wait."""
+        if _is_removal(change):
+            self.decide_removal(change)
+        elif Kind.RENAMED in change.kinds:
+            self.decide_rename(change)
+        elif Kind.NEW in change.kinds:
+            if not self.news_wait:
+                self.changes.append(change)
+        elif Kind.RETURNED in change.kinds:
+            # It may well have a new price: it is not compared with the old one.
+            self.changes.append(change)
+        else:
+            self.decide_difference(change)
+
+    def decide_difference(self, change: ModelChange) -> None:
+        """Hold what a flood changes of a model, and its price where that is implausible."""
+        assert change.before is not None, "the model was there before"  # noqa: S101
+        assert change.after is not None, "the model is there now"  # noqa: S101
+        held = self.floods.keys() & set(floods_of(change))
+        rest: ModelChange | None = change
+        if held:
+            record = without(held, change.before.record, change.after.record)
+            rest = self._only(change, record)
+        if rest is None:
+            return
+        if _is_implausible(rest, self.rules.implausible_factor):
+            self.decide_price(rest)
+        else:
+            self.changes.append(rest)
+
+    def decide_removal(self, change: ModelChange) -> None:
         hold = self._hold(HoldReason.REMOVAL, change.model_id, "", self.rules.removals)
         hold = self._doubt(hold)
-        if collapse is not None and not self._is_accepted(hold):
-            hold = replace(hold, until_at=max(hold.until_at, collapse.until_at))
-        self._confirm_or_hold(change, hold)
+        self._confirm_or_hold(change, self._held_with(hold, self.collapse, Flood.NAMES))
 
     def decide_rename(self, change: ModelChange) -> None:
         wait = self.rules.removals
@@ -179,7 +261,7 @@ class _Decisions:
             wait = max(wait, self.rules.implausible)
         subject = change.model.record.identity_key
         hold = self._hold(HoldReason.RENAME, change.model_id, subject, wait)
-        self._confirm_or_hold(change, self._doubt(hold))
+        self._confirm_or_hold(change, self._held_with(self._doubt(hold), None, Flood.NAMES))
 
     def decide_price(self, change: ModelChange) -> None:
         """Hold only the price: what else is different about the model is a change at once."""
@@ -187,15 +269,44 @@ class _Decisions:
         assert change.after is not None, "a price moved to something"  # noqa: S101
         subject = decimal_text(change.after.price) or ""
         hold = self._hold(HoldReason.PRICE, change.model_id, subject, self.rules.implausible)
-        if self._confirm_or_hold(change, hold):
+        if self._confirm_or_hold(change, self._held_with(hold, None, Flood.PRICE)):
             return
-        rest = _at_the_old_price(change.before.record, change.after.record)
-        after = Model(rest, change.after.usd_per_credit)
-        rest_change = diff_model(change.before, after, change.model_id)
-        if rest_change is not None:
-            self.changes.append(rest_change)
-        elif rest != change.before.record and change.model_id is not None:
-            self.updates.append((change.model_id, rest))
+        record = without([Flood.UNIT], change.before.record, change.after.record)
+        if (rest := self._only(change, record)) is not None:
+            self.changes.append(rest)
+
+    def _only(self, change: ModelChange, record: Record) -> ModelChange | None:
+        """What is left of a change where the model is this record now; an update is noted."""
+        assert change.before is not None, "the model was there before"  # noqa: S101
+        assert change.after is not None, "the model is there now"  # noqa: S101
+        after = Model(record, change.after.usd_per_credit)
+        rest = diff_model(change.before, after, change.model_id)
+        if rest is None and record != change.before.record and change.model_id is not None:
+            self.updates.append((change.model_id, record))
+        return rest
+
+    def _floods_of(self, change: ModelChange) -> Iterator[Flood]:
+        if not {Kind.NEW, Kind.REMOVED, Kind.RENAMED, Kind.RETURNED}.isdisjoint(change.kinds):
+            return
+        yield from floods_of(change)
+        if _is_implausible(change, self.rules.implausible_factor):
+            yield Flood.PRICE
+
+    def _held_with(self, hold: Hold, collapse: Hold | None, flood: Flood) -> Hold:
+        """The hold on a model, lasting no less than that on the catalogue that it is part of.
+
+        Unless a person accepted it separately: the last sweep that showed this gave each of them at
+        least the end of the catalogue's, so one that ends earlier was given its end by a person.
+        """
+        of_all = collapse or self.floods.get(flood)
+        if of_all is None:
+            return hold
+        before = self.open_of_all.get((of_all.reason, of_all.subject))
+        earlier = self._earlier(hold)
+        was_shown = before is not None and before.quiet_since_at is None
+        if before and was_shown and earlier and earlier.until_at < before.until_at:
+            return hold
+        return replace(hold, until_at=max(hold.until_at, of_all.until_at))
 
     def _confirm_or_hold(self, change: ModelChange, hold: Hold) -> bool:
         """Confirm a change whose hold has ended, or go on holding it; whether it is confirmed."""
@@ -206,13 +317,20 @@ class _Decisions:
         self.changes.append(replace(change, first_seen_at=hold.since_at) if waited else change)
         return True
 
-    def _is_collapse(self, missing: int, models: int) -> bool:
+    def _is_collapse(self, missing: int) -> bool:
         if not missing or not self.rules.collapse:
             return False
-        if missing == models:
+        if missing == self.models:
             return True
-        share = Decimal(missing) / models
-        return models >= MIN_MODELS_FOR_COLLAPSE and share > self.rules.collapse_share
+        return self.models >= MIN_MODELS_FOR_COLLAPSE and self._is_large_share(missing)
+
+    def _is_flood(self, count: int) -> bool:
+        if not self.rules.collapse or count < MIN_MODELS_FOR_COLLAPSE:
+            return False
+        return self._is_large_share(count)
+
+    def _is_large_share(self, count: int) -> bool:
+        return count > self.rules.collapse_share * self.models
 
     def _hold(
         self, reason: HoldReason, model_id: int | None, subject: str, wait: timedelta
@@ -265,18 +383,6 @@ class _Decisions:
         starts_again = hold.reason is HoldReason.REMOVAL and self.collapse_ended
         return None if starts_again else earlier
 
-    def _is_accepted(self, removal: Hold) -> bool:
-        """Whether a person accepted a removal separately from the collapse that holds it.
-
-        The last sweep gave all removals at least the end of its collapse, so one that ends earlier
-        was given its end by a person.
-        """
-        collapse = self.open.get((HoldReason.COLLAPSE, None))
-        earlier = self._earlier(removal)
-        if collapse is None or earlier is None:
-            return False
-        return earlier.until_at < collapse.until_at
-
     def _first_seen_at(self, reason: HoldReason, model_id: int | None, subject: str) -> datetime:
         earlier = self.open.get((reason, model_id))
         if reason is HoldReason.REMOVAL:
@@ -294,9 +400,6 @@ class _Decisions:
     def _has_ended(self, hold: Hold) -> bool:
         return hold.until_at <= self.now
 
-    def _add_notice(self, kind: NoticeKind, **detail: object) -> None:
-        self.notices.append(Notice(kind, self.now, detail))
-
 
 def _is_removal(change: Change) -> bool:
     return isinstance(change, ModelChange) and Kind.REMOVED in change.kinds
@@ -312,13 +415,3 @@ def _is_implausible(change: ModelChange, factor: Decimal) -> bool:
     if not before or not after:
         return True
     return after > before * factor or before > after * factor
-
-
-def _at_the_old_price(before: Record, after: Record) -> Record:
-    return replace(
-        after,
-        credits=before.credits,
-        unit=before.unit,
-        usd_listed=before.usd_listed,
-        rate=before.rate,
-    )

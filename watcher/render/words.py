@@ -21,6 +21,7 @@ from watcher.catalog.changes import (
     Notice,
     NoticeKind,
 )
+from watcher.catalog.floods import Flood
 from watcher.monitor.alarms import AlarmKind
 from watcher.render.figures import (
     MINUS,
@@ -113,6 +114,19 @@ _CAUSE_WORDS = {
     Cause.PRICE: "because Kie's price moved",
     Cause.REFERENCE: "because {reference} moved",
     Cause.LISTING: "only the listed rate moved",
+}
+
+
+# What changed of so many models at once.
+_FLOOD_WORDS: Mapping[str, str] = {
+    Flood.NAMES: "the names of {} changed",
+    Flood.PRICE: "the prices of {} moved implausibly",
+    Flood.UNIT: "the units of {} changed",
+    Flood.PROMOTION: "the promotions of {} started or ended",
+    Flood.REFERENCE: "the reference prices of {} changed",
+    Flood.DISCOUNT: "the listed discounts of {} changed",
+    Flood.LISTING: "the listed prices of {} were corrected",
+    Flood.LABELS: "the labels of {} changed",
 }
 
 
@@ -249,6 +263,12 @@ def announcement(content: Notice | CreditValueChange) -> str:
                 f"Watching {model_count(content.detail)}{_categories(content.detail)}. "
                 "From now on you hear what changes."
             )
+        case NoticeKind.COLLAPSE if "what" in content.detail:
+            return (
+                f"{collapse_words(content.detail)}. Nothing of that is announced yet. "
+                f"If it is still so at {_until(content.detail)}, it will be believed and "
+                "announced; if it is taken back, nothing happened."
+            )
         case NoticeKind.COLLAPSE:
             return (
                 f"{collapse_words(content.detail)}. Nothing is announced as removed yet. "
@@ -297,6 +317,9 @@ def model_count(detail: Mapping[str, Any]) -> str:
 
 
 def collapse_words(detail: Mapping[str, Any]) -> str:
+    if (what := _FLOOD_WORDS.get(str(detail.get("what")))) is not None:
+        count = f"{_count(detail.get('count')):,} of {model_count(detail)}"
+        return f"The catalogue looks wrong: {what.format(count)} at once"
     missing = f"{_count(detail.get('missing')):,} of {model_count(detail)}"
     return f"The catalogue looks wrong: {missing} are missing"
 

@@ -324,7 +324,7 @@ def _write_deliveries(
 def _write_holds(db: sqlite3.Connection, commit: Commit) -> None:
     db.execute("DELETE FROM holds")
     db.executemany(
-        f"INSERT INTO holds ({HOLD_COLUMNS}) VALUES (?, ?, ?, ?, ?)",  # noqa: S608 - our own columns
+        f"INSERT INTO holds ({HOLD_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?)",  # noqa: S608 - our own columns
         [hold_columns(hold) for hold in commit.holds],
     )
 

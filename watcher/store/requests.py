@@ -18,11 +18,13 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Annotated, Any, Literal, assert_never
 
 from pydantic import AwareDatetime, ConfigDict, Field, TypeAdapter, ValidationError
 
 from watcher.catalog.confirm import HoldReason
+from watcher.catalog.floods import Flood
 from watcher.store.connection import StateError, companion, give_to_owner
 from watcher.store.rows import encodable, json_text, time_text
 
@@ -31,6 +33,13 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
 _LONGEST_FILE = 64 * 1024
+# What a flood holds model by model, so that accepting it accepts these too.
+_HELD_BY_A_FLOOD = MappingProxyType(
+    {
+        Flood.NAMES.value: (HoldReason.REMOVAL.value, HoldReason.RENAME.value),
+        Flood.PRICE.value: (HoldReason.PRICE.value,),
+    }
+)
 _REQUEST, _PART, _REJECTED = ".json", ".part", ".rejected"
 
 # The number of a row, of as many bits as SQLite stores.
@@ -379,6 +388,9 @@ def _accept(db: sqlite3.Connection, request: AcceptHolds) -> int:
         if hold.reason is HoldReason.COLLAPSE:
             ended += _end_holds(db, at, "reason IN ('collapse', 'removal')", ())
         else:
+            if hold.reason is HoldReason.FLOOD:
+                held = json_text(_HELD_BY_A_FLOOD.get(hold.subject, ()))
+                ended += _end_holds(db, at, "reason IN (SELECT value FROM json_each(?))", (held,))
             key = (hold.reason.value, hold.model_id, hold.subject)
             ended += _end_holds(db, at, "reason = ? AND model_id IS ? AND subject = ?", key)
     return ended

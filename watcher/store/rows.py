@@ -75,7 +75,7 @@ def record_of(table: str) -> str:
 
 # The columns that the functions of the same names read, and the tables they are of.
 KNOWN_MODEL_COLUMNS = f"models.id, first_seen_at, last_changed_at, gone_at, {record_of('history')}"
-HOLD_COLUMNS = "reason, model_id, subject, since_at, until_at"
+HOLD_COLUMNS = "reason, model_id, subject, since_at, until_at, quiet_since_at"
 SWEEP_COLUMNS = "usd_per_credit, probe, checksum"
 MESSAGE_COLUMNS = (
     "id, alert_id, title, body, markup, checksum, receiver, created_at, opened_at, attempts,"
@@ -252,14 +252,16 @@ def read_notice(row: Sequence[Any]) -> Notice:
 
 
 def hold_columns(hold: Hold) -> tuple[Any, ...]:
-    times = (time_text(hold.since_at), time_text(hold.until_at))
+    quiet_since = hold.quiet_since_at and time_text(hold.quiet_since_at)
+    times = (time_text(hold.since_at), time_text(hold.until_at), quiet_since)
     return (hold.reason.value, hold.model_id, hold.subject, *times)
 
 
 @named("what is held for")
 def read_hold(row: Sequence[Any]) -> Hold:
-    reason, model_id, subject, since_at, until_at = row
-    return Hold(HoldReason(reason), model_id, subject, read_time(since_at), read_time(until_at))
+    reason, model_id, subject, since_at, until_at, quiet_since_at = row
+    times = (read_time(since_at), read_time(until_at), read_time_or_none(quiet_since_at))
+    return Hold(HoldReason(reason), model_id, subject, *times)
 
 
 def message_columns(draft: Draft) -> tuple[Any, ...]:

@@ -112,13 +112,15 @@ _FIRST: Step = (
     """,
     """
     CREATE TABLE holds (
-        -- What waits for confirmation.
+        -- What waits for confirmation. model_id is null where it is about the whole catalogue.
+        -- quiet_since_at is the first of the sweeps since that do not show it.
         id INTEGER PRIMARY KEY,
         reason TEXT NOT NULL,
         model_id INTEGER REFERENCES models (id),
         subject TEXT NOT NULL,
         since_at TEXT NOT NULL,
-        until_at TEXT NOT NULL
+        until_at TEXT NOT NULL,
+        quiet_since_at TEXT
     ) STRICT
     """,
     """
