@@ -537,6 +537,15 @@ def test_more_missing_than_hidden_are_told_as_soon_as_usual() -> None:
     assert told(watch.sees(*models[:27], minute=20, hidden=2)) == [("removed",)]
 
 
+def test_where_another_one_is_hidden_in_place_of_one_that_is_back_it_is_not_gone() -> None:
+    models = fleet(30)
+    watch = Watch(*models)
+    watch.sees(*models[:28], minute=0, hidden=2)
+
+    assert told(watch.sees(*models[1:29], minute=10, hidden=2)) == []
+    assert told(watch.sees(*models[1:29], minute=60, hidden=2)) == []
+
+
 def test_what_was_missing_before_is_not_what_was_hidden_since() -> None:
     models = fleet(30)
     watch = Watch(*models)

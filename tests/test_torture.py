@@ -14,6 +14,8 @@ from structlog.testing import capture_logs
 from torture.crowd import crowd
 from torture.garbage import GARBAGE, is_sound
 from torture.kill import KILL
+from torture.lies import LIES
+from torture.lies import SCENARIOS as LYING
 from torture.outage import OUTAGE, SCENARIOS
 from torture.report import fields, from_fields, table
 from torture.soak import Scale, soak
@@ -70,6 +72,13 @@ async def test_a_first_snapshot_of_a_moving_catalogue_misses_nothing(
         # What was missed would now be announced as new.
         world.minutes += 45
         assert (await world.poll()).outcome.is_good
+
+
+@pytest.mark.parametrize("seed", range(len(LYING)), ids=lambda it: LYING[it].__name__.strip("_"))
+async def test_what_only_a_lying_listing_says_is_not_announced(seed: int) -> None:
+    tally = await LIES.run_seed(seed, few(1))
+
+    assert tally.figures["changes announced"] > 0
 
 
 async def test_garbage_is_refused_and_announces_nothing() -> None:

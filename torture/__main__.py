@@ -20,6 +20,7 @@ import structlog
 from torture.crowd import CROWD
 from torture.garbage import GARBAGE
 from torture.kill import KILL
+from torture.lies import LIES
 from torture.outage import OUTAGE
 from torture.report import fields, from_fields, report, table
 from torture.soak import SOAK, YEAR
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parent.parent
 # The longest first, so that the others run beside them.
 TRIALS: Mapping[str, Trial] = {
-    it.name: it for it in (SOAK, YEAR, KILL, TORN, CROWD, OUTAGE, STATE, GARBAGE)
+    it.name: it for it in (SOAK, YEAR, KILL, TORN, LIES, CROWD, OUTAGE, STATE, GARBAGE)
 }
 SECONDS = 900.0
 SHOWN_OF_A_CRASH = 2000

@@ -141,8 +141,8 @@ class _Decisions:
             (it.reason, it.subject): it for it in before.holds if it.model_id is None
         }
         self.hidden = before.hidden if rules.collapse else 0
-        # Removals that were in doubt already; only where there are fewer are others in doubt.
-        self.doubts_before = sum(map(self._was_doubted, before.holds))
+        # How many are still missing that were in doubt: only where there are fewer, others are.
+        self.doubts_before = 0
         self.doubted = False
         self.collapse: Hold | None = None
         self.collapse_ended = False
@@ -155,6 +155,10 @@ class _Decisions:
 
     def find_what_the_catalogue_shows(self, changes: Sequence[ModelChange]) -> None:
         """Open, keep or end the holds on what many models show at once: a collapse, floods."""
+        missing = {it.model_id for it in changes if {Kind.REMOVED, Kind.RENAMED} & set(it.kinds)}
+        self.doubts_before = sum(
+            number in missing and self._was_doubted(hold) for (_, number), hold in self.open.items()
+        )
         kinds = Counter(kind for change in changes for kind in change.kinds)
         gone, new = kinds[Kind.REMOVED], kinds[Kind.NEW]
         counts = Counter(flood for change in changes for flood in self._floods_of(change))
