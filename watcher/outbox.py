@@ -161,7 +161,7 @@ class Batcher:
         alert_id = new_alert_id(self._rng)
         known = Known(
             await self._store.histories(batch.model_ids),
-            await self._store.on_sale() if batch.has_removal else (),
+            await self._store.on_sale() if batch.needs_what_is_on_sale else (),
             self._rules.routing.usage,
         )
         message = await word(batch, form, known, alert_id=alert_id, now=now)

@@ -13,6 +13,7 @@ from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from decimal import Decimal
 from itertools import chain
 from time import perf_counter
 from types import MappingProxyType
@@ -21,28 +22,31 @@ from typing import TYPE_CHECKING
 import structlog
 
 from watcher.catalog.changes import ModelChange, Notice, NoticeKind, RecordedChange
-from watcher.catalog.confirm import Before, HoldReason, confirm
+from watcher.catalog.confirm import Before, HoldReason, confirm, hold_credit_value
+from watcher.catalog.credit_value import as_before, converted, explains, new_credit_value
 from watcher.catalog.diff import Differences, diff
 from watcher.catalog.matching import match
-from watcher.catalog.record import DOCUMENTED_USD_PER_CREDIT, Snapshot
+from watcher.catalog.pricing import decimal_text, normal
+from watcher.catalog.record import DOCUMENTED_USD_PER_CREDIT, Model, Snapshot
 from watcher.heavy import collector_paused, run_heavy
 from watcher.kie.completeness import Probe
 from watcher.kie.freshness import older_than
 from watcher.kie.responses import SourceError, SourceReason
 from watcher.observer import NOBODY, Observer, PollReport
-from watcher.routing.plan import NO_HISTORY, ModelHistory, Plan, plan
+from watcher.routing.plan import NO_HISTORY, ModelHistory, Plan, crossed_marks, plan
 from watcher.schedule import backoff, first_of
 from watcher.store.connection import ConflictError, StateError
 from watcher.store.values import Commit, PollCost, PollOutcome, snapshot_after
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
     from datetime import datetime
-    from decimal import Decimal
     from random import Random
 
     from watcher.catalog.changes import Change
-    from watcher.catalog.confirm import ConfirmRules
+    from watcher.catalog.confirm import Confirmation, ConfirmRules, Hold
+    from watcher.catalog.credit_value import NewCreditValue
+    from watcher.catalog.record import Record
     from watcher.config.settings import PollSettings
     from watcher.kie.client import KieClient, Sweep
     from watcher.kie.freshness import Freshness
@@ -370,17 +374,29 @@ class _Intake:
         return _SweepResult(notices=(notice,), is_baseline=True)
 
     async def _take_sweep(self, stored: StoredSnapshot, sweep: Sweep) -> _SweepResult:
-        now = self.now()
-        snapshot = await _snapshot(sweep, stored.usd_per_credit)
+        now, rules = self.now(), self.rules.confirm
+        known, records = [model.record for model in stored.models], sweep.records
+        value, count = stored.usd_per_credit, len(sweep.records)
+        new = await run_heavy(count, new_credit_value, known, records, value)
+        hold = None if new is None else hold_credit_value(new, stored.holds, rules, now)
+        if new is not None and hold is not None:
+            records = tuple(await run_heavy(count, as_before, new, known, records))
+        elif new is not None and new.factor is not None:
+            return await self._redenominate(stored, sweep, new, new.factor)
+        elif new is not None:
+            value = new.after
+        snapshot = await run_heavy(count, Snapshot.at, records, value)
         differences = await self._compare(stored, sweep, snapshot)
         last = Probe.from_json(stored.probe)
         nameless = sweep.probe.nameless
         hidden = max(nameless - last.nameless, 0) + sweep.probe.doubled
         before = Before(len(stored.models), stored.holds, hidden)
         changed = len(differences.changes)
-        confirmation = await run_heavy(
-            changed, confirm, differences, before, self.rules.confirm, now
-        )
+        confirmation = await run_heavy(changed, confirm, differences, before, rules, now)
+        if value != stored.usd_per_credit:
+            confirmation = await run_heavy(
+                count, _with_crossings, confirmation, stored, value, self.rules.routing
+            )
         if confirmation.doubted:
             # The rows that may hide these models go on counting as such.
             nameless = min(nameless, last.nameless)
@@ -394,7 +410,7 @@ class _Intake:
                 for change, it in zip(confirmation.changes, plans, strict=True)
             ),
             updates=confirmation.updates,
-            holds=confirmation.holds,
+            holds=confirmation.holds if hold is None else (*confirmation.holds, hold),
             notices=tuple((notice, self.rules.receivers) for notice in confirmation.notices),
             anchors=tuple(anchor for it in plans for anchor in it.anchors),
             caught=_caught(plans),
@@ -403,6 +419,35 @@ class _Intake:
         recorded = await self._record(stored, commit)
         self.observer.suppressed("silence", sum(len(it.suppressed) for it in plans))
         return _SweepResult(recorded.changes, confirmation.notices)
+
+    async def _redenominate(
+        self, stored: StoredSnapshot, sweep: Sweep, new: NewCreditValue, factor: Decimal
+    ) -> _SweepResult:
+        """Convert the state to the new unit of account, say so, and take the sweep by it.
+
+        The conversion is a transaction of its own: the sweep is compared with what it leaves.
+        """
+        now = self.now()
+        detail = {"factor": factor, "before": new.before, "after": new.after}
+        notice = Notice(
+            NoticeKind.REDENOMINATED, now, {key: decimal_text(it) for key, it in detail.items()}
+        )
+        commit = Commit(
+            at=now,
+            usd_per_credit=new.after,
+            probe=stored.probe,
+            updates=await run_heavy(len(sweep.records), _rounded, stored, sweep, factor),
+            holds=tuple(_converted_holds(stored.holds, factor)),
+            notices=((notice, self.rules.receivers),),
+            expected_holds=stored.holds,
+            factor=factor,
+        )
+        self.drop_cache()
+        await self.store.record(commit)
+        converted_state = await self.snapshot()
+        assert converted_state is not None, "it was just recorded"  # noqa: S101
+        result = await self._take_sweep(converted_state, sweep)
+        return replace(result, notices=(notice, *result.notices))
 
     async def _compare(
         self, stored: StoredSnapshot, sweep: Sweep, snapshot: Snapshot
@@ -458,6 +503,58 @@ class _Intake:
 
 async def _snapshot(sweep: Sweep, usd_per_credit: Decimal) -> Snapshot:
     return await run_heavy(len(sweep.records), Snapshot.of, sweep.records, usd_per_credit)
+
+
+def _rounded(
+    stored: StoredSnapshot, sweep: Sweep, factor: Decimal
+) -> tuple[tuple[int, Record], ...]:
+    """Converted records whose credits are listed a little different, as rounding makes them."""
+    times = Counter(record.identity_key for record in sweep.records)
+    listed = {it.identity_key: it for it in sweep.records if times[it.identity_key] == 1}
+    rounded: list[tuple[int, Record]] = []
+    for model in stored.models:
+        row, record = listed.get(model.record.identity_key), converted(model.record, factor)
+        if row is None or row.credits == record.credits or record.unit != row.unit:
+            continue
+        if explains(factor, model.record, row):
+            rounded.append((model.id, replace(record, credits=row.credits)))
+    return tuple(rounded)
+
+
+def _converted_holds(holds: Iterable[Hold], factor: Decimal) -> Iterator[Hold]:
+    """The holds but the one that ends here; the prices that are held are in credits."""
+    for hold in holds:
+        if hold.reason is HoldReason.PRICE and hold.subject:
+            price = decimal_text(normal(Decimal(hold.subject) * factor)) or ""
+            yield replace(hold, subject=price)
+        elif hold.reason is not HoldReason.CREDIT_VALUE:
+            yield hold
+
+
+def _with_crossings(
+    confirmation: Confirmation, stored: StoredSnapshot, value: Decimal, rules: RoutingRules
+) -> Confirmation:
+    """With a change for each model whose USD price crosses a mark only because of the value."""
+    changed = {it.model_id for it in confirmation.changes if isinstance(it, ModelChange)}
+    held = {hold.model_id for hold in confirmation.holds}
+    updates = dict(confirmation.updates)
+    before = stored.usd_per_credit
+    crossings = crossed_marks(
+        [
+            (
+                model.id,
+                Model(model.record, before),
+                Model(updates.get(model.id, model.record), value),
+            )
+            for model in stored.models
+            if model.id not in changed and model.id not in held
+        ],
+        rules,
+    )
+    for change in crossings:
+        updates.pop(change.model_id or 0, None)
+    changes = (*confirmation.changes, *crossings)
+    return replace(confirmation, changes=changes, updates=tuple(updates.items()))
 
 
 def _baseline_notice(snapshot: Snapshot, now: datetime) -> Notice:

@@ -61,7 +61,7 @@ class Known:
     """What is known when a message is made, beside the batch itself.
 
     `histories` of its models, by their numbers, up to that moment; `on_sale` is needed where a
-    model was removed, and may be empty otherwise.
+    model was removed or the value of a credit moved, and may be empty otherwise.
     """
 
     histories: Mapping[int, ModelHistory]

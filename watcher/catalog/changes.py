@@ -96,6 +96,8 @@ class CreditValueChange:
 
     before: Decimal
     after: Decimal
+    # What that costs a month at the declared usage, once it is worded.
+    monthly_cost_usd: Decimal | None = field(default=None, compare=False)
 
     @property
     def kinds(self) -> tuple[Kind, ...]:
@@ -120,6 +122,7 @@ class NoticeKind(StrEnum):
 
     BASELINE = "baseline"
     COLLAPSE = "collapse"
+    REDENOMINATED = "redenominated"
     RECOVERED = "recovered"
     SAMPLE = "sample"
     # About the watcher itself, for operators only.
@@ -133,7 +136,8 @@ class Notice:
 
     `detail` by kind: baseline `{"models": 574, "categories": {"video": 323, …}}`; collapse
     `{"missing": 410, "models": 574, "until": "2026-11-22T13:30:00Z"}`, or of a flood `{"what":
-    "promotion", "count": 410, …}` in place of `missing`; recovered
+    "promotion", "count": 410, …}` in place of `missing`; redenominated
+    `{"factor": "10", "before": "0.005", "after": "0.0005"}`, in USD a credit; recovered
     `{"models": 574}`; sample `{}`; alarm and alarm_over `{"alarm": "receiver", "about": "team",
     "since": "2026-11-22T13:30:00Z", "why": "the service failed (503)", "count": 0}`, where `about`
     is the receiver it is about, otherwise `None`, and `count` is as in `monitor.alarms.Alarm`.

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from datetime import datetime
 
+    from watcher.catalog.credit_value import NewCreditValue
     from watcher.catalog.diff import Differences
     from watcher.catalog.record import Record
 
@@ -46,17 +47,18 @@ class HoldReason(StrEnum):
     PRICE = "price"
     COLLAPSE = "collapse"
     FLOOD = "flood"
+    CREDIT_VALUE = "credit_value"
 
 
 @dataclass(frozen=True, slots=True)
 class Hold:
     """One change that waits for confirmation.
 
-    `model_id` is the model it is about (`None` for `collapse` and `flood`, which are about the
-    catalogue); `subject` is what a later sweep must show too (the new description of a rename, the
-    new price, what a flood changed), empty where there is nothing to compare. From `until_at` on
-    such a sweep confirms the change. `quiet_since_at`, of the catalogue only, is the first sweep
-    since that did not show it.
+    `model_id` is the model it is about (`None` for `collapse`, `flood` and `credit_value`, which
+    are about the catalogue); `subject` is what a later sweep must show too (the new description of
+    a rename, the new price, what a flood changed), empty where there is nothing to compare. From
+    `until_at` on such a sweep confirms the change. `quiet_since_at`, of a collapse or a flood, is
+    the first sweep since that did not show it.
     """
 
     reason: HoldReason
@@ -127,6 +129,19 @@ def confirm(
         tuple(decisions.notices),
         decisions.doubted,
     )
+
+
+def hold_credit_value(
+    new: NewCreditValue, holds: Sequence[Hold], rules: ConfirmRules, now: datetime
+) -> Hold | None:
+    """The hold on another value of a credit; `None` where it has lasted long enough."""
+    hold = Hold(HoldReason.CREDIT_VALUE, None, new.subject, now, now + rules.implausible)
+    for earlier in holds:
+        if earlier.reason is HoldReason.CREDIT_VALUE and new.continues(earlier.subject):
+            since = min(earlier.since_at, now)
+            until = min(earlier.until_at, since + rules.implausible)
+            hold = replace(earlier, since_at=since, until_at=until)
+    return None if hold.until_at <= now else hold
 
 
 class _Decisions:

@@ -131,10 +131,10 @@ def _parse_price_text(text: str) -> Decimal:
     if price and not MIN_PRICE <= price <= MAX_PRICE:
         msg = f"{text[:40]!r} is out of range"
         raise NotUnderstoodError(msg)
-    return _normal(price)
+    return normal(price)
 
 
-def _normal(number: Decimal) -> Decimal:
+def normal(number: Decimal) -> Decimal:
     """The same number with no trailing zeros and no positive exponent, so that repr is stable."""
     reduced = number.normalize()
     return reduced.quantize(Decimal(1)) if reduced.as_tuple().exponent > 0 else reduced  # type: ignore[operator]

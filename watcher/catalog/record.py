@@ -156,6 +156,13 @@ class Snapshot:
     @classmethod
     def of(cls, records: Iterable[Record], previous_credit_value: Decimal) -> Snapshot:
         """Make a snapshot; rows that nothing distinguishes become one record."""
+        snapshot = cls.at(records, previous_credit_value)
+        value = credit_value(snapshot.records, previous_credit_value)
+        return cls(snapshot.records, value)
+
+    @classmethod
+    def at(cls, records: Iterable[Record], usd_per_credit: Decimal) -> Snapshot:
+        """The same by a given value of a credit."""
         first: dict[str, Record] = {}
         several: dict[str, list[Record]] = {}
         for record in records:
@@ -166,7 +173,7 @@ class Snapshot:
         for key in sorted(first):
             # Few share a description: only those are distinguished by more than that.
             ordered += _distinct(several[key]) if key in several else [first[key]]
-        return cls(tuple(ordered), credit_value(ordered, previous_credit_value))
+        return cls(tuple(ordered), usd_per_credit)
 
 
 @dataclass(frozen=True, slots=True)

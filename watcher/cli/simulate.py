@@ -49,7 +49,12 @@ if TYPE_CHECKING:
 PLACEHOLDER_ALERT_ID = "23456789"
 
 # Notices for receivers of alerts; the others are for operators, or samples.
-_ABOUT_THE_CATALOGUE = {NoticeKind.BASELINE, NoticeKind.COLLAPSE, NoticeKind.RECOVERED}
+_ABOUT_THE_CATALOGUE = {
+    NoticeKind.BASELINE,
+    NoticeKind.COLLAPSE,
+    NoticeKind.REDENOMINATED,
+    NoticeKind.RECOVERED,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +136,7 @@ async def known_then(
     at, batch = simulated.at, simulated.batch
     return Known(
         {number: past.histories[number].until(at) for number in batch.model_ids},
-        await reader.on_sale_at(at) if batch.has_removal else (),
+        await reader.on_sale_at(at) if batch.needs_what_is_on_sale else (),
         usage,
     )
 

@@ -8,9 +8,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from decimal import Decimal
 from typing import TYPE_CHECKING
 
-from watcher.catalog.changes import PRICE_KINDS, Kind, ModelChange, Notice, RecordedChange
+from watcher.catalog.changes import (
+    PRICE_KINDS,
+    CreditValueChange,
+    Kind,
+    ModelChange,
+    Notice,
+    RecordedChange,
+)
 from watcher.catalog.record import fold
 from watcher.render.figures import price as price_words
 from watcher.routing.plan import NO_HISTORY
@@ -19,7 +27,6 @@ from watcher.routing.rules import monthly_cost
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import datetime
-    from decimal import Decimal
 
     from watcher.catalog.record import Model
     from watcher.routing.plan import ModelHistory
@@ -83,8 +90,13 @@ def enrich(
     for model in on_sale:
         by_family.setdefault(fold(model.record.family), []).append(model)
     for content in batch.contents:
-        if isinstance(content, Notice) or not isinstance(content.change, ModelChange):
+        if isinstance(content, Notice):
             items.append(MessageItem(content))
+            continue
+        if isinstance(content.change, CreditValueChange):
+            cost = _cost_of_credit_value(content.change, on_sale, usage)
+            costing = replace(content.change, monthly_cost_usd=cost)
+            items.append(MessageItem(replace(content, change=costing)))
             continue
         change = content.change
         history = histories.get(change.model_id or 0, NO_HISTORY)
@@ -98,6 +110,28 @@ def enrich(
             facts = replace(facts, lowest_ever=False, highest_ever=False)
         items.append(MessageItem(content, facts))
     return tuple(items)
+
+
+def _cost_of_credit_value(
+    change: CreditValueChange, on_sale: Sequence[Model], usage: Sequence[Usage]
+) -> Decimal | None:
+    """What another value of a credit costs a month, for all that is used of what is on sale."""
+    costs = [
+        cost
+        for model in (on_sale if usage else ())
+        if (
+            cost := monthly_cost(
+                ModelChange(
+                    change.kinds,
+                    replace(model, usd_per_credit=change.before),
+                    replace(model, usd_per_credit=change.after),
+                ),
+                usage,
+            )
+        )
+        is not None
+    ]
+    return sum(costs, start=Decimal(0)) if costs else None
 
 
 def _facts(

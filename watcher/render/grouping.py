@@ -47,6 +47,7 @@ _ONE_SIDED = ({Kind.NEW}, {Kind.REMOVED}, {Kind.RETURNED})
 _COST_WEIGHT = -1
 _NOTICE_WEIGHT = {
     NoticeKind.COLLAPSE: 0,
+    NoticeKind.REDENOMINATED: 1,
     NoticeKind.RECOVERED: 1,
     NoticeKind.ALARM: 1,
     NoticeKind.ALARM_OVER: 2,

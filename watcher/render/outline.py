@@ -161,6 +161,8 @@ def _notice_headline(notice: Notice) -> str:
             return f"watching {model_count(notice.detail)}"
         case NoticeKind.COLLAPSE:
             return _lower_first(collapse_words(notice.detail))
+        case NoticeKind.REDENOMINATED:
+            return "credits are counted in another unit, nobody pays another price"
         case NoticeKind.RECOVERED:
             return _lower_first(brief_announcement(notice).rstrip("."))
         case NoticeKind.SAMPLE:

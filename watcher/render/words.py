@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import timedelta
+from decimal import Decimal
 from typing import TYPE_CHECKING, assert_never
 
 from watcher.catalog.changes import (
@@ -26,11 +27,13 @@ from watcher.monitor.alarms import AlarmKind
 from watcher.render.figures import (
     MINUS,
     against_reference,
+    amount,
     compared_with,
     counted,
     duration_words,
     money,
     money_pair,
+    monthly,
     parse_time,
     percent,
     price,
@@ -90,6 +93,7 @@ _SINGLE_CHANGE = {
     Kind.REFERENCE_DOWN: "costs less at {seller}",
     Kind.CORRECTED: "is corrected",
     Kind.RELABELLED: "is relabelled",
+    Kind.CREDIT_VALUE: "has another price in USD",
 }
 # Where a change stands in a message: the smaller, the earlier.
 KIND_WEIGHT = {
@@ -167,6 +171,8 @@ def _differences(
     kinds = set(change.kinds)
     old, new = before.record, after.record
     yield from _price_phrases(change, before, after)
+    if Kind.CREDIT_VALUE in kinds and (in_usd := usd_move(before, after)):
+        yield f"{in_usd}, because the value of a credit moved"
     if Kind.RENAMED in kinds:
         yield f"renamed, was “{shortened(harmless(old.description), longest_name)}”"
     if kinds & DISCOUNT_KINDS:
@@ -256,7 +262,9 @@ def announcement(content: Notice | CreditValueChange) -> str:
     """What there is to say about the catalogue or the watcher itself, in a sentence or a few."""
     if isinstance(content, CreditValueChange):
         moved = credit_value_percent(content)
-        return f"{brief_announcement(content)}: every USD price moves by {moved}"
+        cost = content.monthly_cost_usd
+        yours = f", {monthly(cost)} for you" if cost is not None and round(cost, 2) else ""
+        return f"{brief_announcement(content)}: every USD price moves by {moved}{yours}"
     match content.kind:
         case NoticeKind.BASELINE:
             return (
@@ -274,6 +282,11 @@ def announcement(content: Notice | CreditValueChange) -> str:
                 f"{collapse_words(content.detail)}. Nothing is announced as removed yet. "
                 f"If they are still missing at {_until(content.detail)}, it will be believed and "
                 "announced; if they come back, nothing happened."
+            )
+        case NoticeKind.REDENOMINATED:
+            return (
+                f"{brief_announcement(content)} What was watched so far is converted, and "
+                "prices are compared as before."
             )
         case NoticeKind.RECOVERED:
             return (
@@ -298,6 +311,10 @@ def brief_announcement(content: Notice | CreditValueChange) -> str:
             return f"Watching {model_count(content.detail)}."
         case NoticeKind.COLLAPSE:
             return f"{collapse_words(content.detail)}. Waiting until {_until(content.detail)}."
+        case NoticeKind.REDENOMINATED:
+            return (
+                f"{_capitalized(redenomination_words(content.detail))}. Nobody pays another price."
+            )
         case NoticeKind.RECOVERED:
             return f"The catalogue looks right again: {model_count(content.detail)}."
         case NoticeKind.SAMPLE:
@@ -306,6 +323,14 @@ def brief_announcement(content: Notice | CreditValueChange) -> str:
             return _brief_alarm_text(content)
         case _:
             assert_never(content.kind)
+
+
+def redenomination_words(detail: Mapping[str, Any]) -> str:
+    """`credits are counted anew: 10 for 1 of before, each worth $0.0005 (was $0.005)`."""
+    factor, before, after = (Decimal(str(detail.get(it) or 1)) for it in _REDENOMINATION)
+    old, new = money_pair(before, after)
+    one = f"{amount(factor)} for 1" if factor >= 1 else f"1 for {amount(1 / factor)}"
+    return f"credits are counted in another unit, {one} of before, each worth {new} (was {old})"
 
 
 def credit_value_percent(change: CreditValueChange) -> str:
@@ -362,6 +387,7 @@ class _AlarmWords:
     end_details: str = ""
 
 
+_REDENOMINATION = ("factor", "before", "after")
 _ALARM_WORDS: Mapping[str, _AlarmWords] = {
     AlarmKind.BLIND: _AlarmWords(
         "blind since {since}",

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import regex
 
-from watcher.catalog.changes import PRICE_KINDS, CreditValueChange, Kind
+from watcher.catalog.changes import PRICE_KINDS, CreditValueChange, Kind, ModelChange
 from watcher.catalog.pricing import decimal_text
 from watcher.catalog.record import fold
 from watcher.routing.moves import MOVE_KINDS, crosses, follows_price, price_move, usd_for
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from decimal import Decimal
 
-    from watcher.catalog.changes import Change, ModelChange
+    from watcher.catalog.changes import Change
     from watcher.catalog.record import Record
     from watcher.routing.moves import PriceMove
 
@@ -224,6 +224,10 @@ class Matcher:
         wanted = self.wanted_kinds(announce)
         if self.has_threshold and wanted & PRICE_KINDS:
             wanted |= PRICE_KINDS
+        if isinstance(change, ModelChange) and Kind.CREDIT_VALUE in change.kinds:
+            # Of a model it is only for those who asked for a mark.
+            is_asked = self.has_crossing and wanted & MOVE_KINDS
+            wanted = frozenset({Kind.CREDIT_VALUE} if is_asked else ())
         return not wanted.isdisjoint(change.kinds) and self.subject_refusal(change) is None
 
     def refusal(
@@ -267,6 +271,10 @@ class Matcher:
             no_crossing = self._crossing_refusal(change, move)
             if no_crossing is not None:
                 kinds -= MOVE_KINDS
+        elif Kind.CREDIT_VALUE in change.kinds:
+            return lambda: "it is said once, for the whole catalogue"
+        if self.has_crossing and no_crossing is None and Kind.CREDIT_VALUE in change.kinds:
+            return None
         if kinds:
             return None
         if wanted.isdisjoint(change.kinds):

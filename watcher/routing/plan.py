@@ -172,6 +172,22 @@ def plan(
     return Plan((), tuple(anchors), caught) if silence.drop else Plan(caught, tuple(anchors))
 
 
+def crossed_marks(
+    models: Iterable[tuple[int, Model, Model]], rules: RoutingRules
+) -> list[ModelChange]:
+    """The models of these whose price in USD crosses a mark of a route, and nothing else changed.
+
+    Each with its number, and as it was and is by the value of a credit.
+    """
+    if not any(route.matcher.has_crossing for route in rules.effective_routes):
+        return []
+    changes = (
+        ModelChange((Kind.CREDIT_VALUE,), before, after, {}, number)
+        for number, before, after in models
+    )
+    return [it for it in changes if any(each.refusal is None for each in decide(it, rules))]
+
+
 def _moved_anchor(
     change: ModelChange, decision: RouteDecision, rules: RoutingRules, history: ModelHistory
 ) -> Iterator[Anchor]:

@@ -11,7 +11,14 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from watcher.catalog.changes import Kind, ModelChange, Notice, NoticeKind, RecordedChange
+from watcher.catalog.changes import (
+    CreditValueChange,
+    Kind,
+    ModelChange,
+    Notice,
+    NoticeKind,
+    RecordedChange,
+)
 from watcher.routing.calendar import last_moment, next_moment, open_windows
 from watcher.routing.net_effect import DigestSummary, Subject, net_change, subject, summarize
 from watcher.routing.plan import Anchor
@@ -70,9 +77,10 @@ class Batch:
         return frozenset(it.model_id for it in self.changes if it.model_id is not None)
 
     @property
-    def has_removal(self) -> bool:
-        """Whether a model in it was removed."""
-        return any(change.after is None for change in self.changes)
+    def needs_what_is_on_sale(self) -> bool:
+        """Whether a model in it was removed, or the value of a credit moved."""
+        changes = (it.change for it in self.contents if isinstance(it, RecordedChange))
+        return any(isinstance(it, CreditValueChange) or it.after is None for it in changes)
 
 
 class DeferredBy(StrEnum):

@@ -9,10 +9,13 @@ the two rows of its model that it ended and began.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from decimal import Decimal
 from functools import cache
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from watcher.catalog.changes import Change, CreditValueChange, Kind, ModelChange, RecordedChange
+from watcher.catalog.credit_value import converted
 from watcher.store.connection import ConflictError
 from watcher.store.rows import (
     HOLD_COLUMNS,
@@ -20,6 +23,7 @@ from watcher.store.rows import (
     hold_columns,
     json_text,
     money_text,
+    read_record,
     read_time,
     read_time_or_none,
     record_columns,
@@ -49,6 +53,14 @@ _LATEST_ROWS = f"""
         GROUP BY model_id
     )
 """  # noqa: S608 - our own columns
+# Where the value of a credit in USD is stored beside the sweep, which states its own.
+_CREDIT_VALUES = (
+    ("credit_values", "usd_per_credit"),
+    ("changes", "before_usd_per_credit"),
+    ("changes", "after_usd_per_credit"),
+    ("deliveries", "since_usd_per_credit"),
+    ("anchors", "usd_per_credit"),
+)
 _ROW_OF_RECORD = f"SELECT max(id) FROM history WHERE model_id = ? AND ({_OWN}) IS ({_MARKS})"  # noqa: S608 - our own columns
 
 
@@ -69,6 +81,8 @@ def write_commit(db: sqlite3.Connection, commit: Commit) -> Recorded:
     is not what one of its changes says it was.
     """
     _require_expected_holds(db, commit)
+    if commit.factor is not None:
+        _convert_credits(db, commit.factor)
     first_model = _next_id(db, "models")
     changes = _numbered(db, commit, first_model + len(commit.baseline))
     writes = _model_writes(commit, changes, first_model)
@@ -93,6 +107,31 @@ def write_commit(db: sqlite3.Connection, commit: Commit) -> Recorded:
     _write_holds(db, commit)
     _write_sweep(db, commit)
     return Recorded(tuple(changes), _written_models(db, writes, commit.at))
+
+
+def _convert_credits(db: sqlite3.Connection, factor: Decimal) -> None:
+    """Convert all that is stored in credits, as if it had always been listed in the new ones."""
+    rows = db.execute(f"SELECT id, {_OWN} FROM history WHERE credits IS NOT NULL").fetchall()  # noqa: S608 - our own columns
+    db.executemany(
+        f"UPDATE history SET ({_OWN}) = ({_MARKS}) WHERE id = ?",  # noqa: S608 - our own columns
+        (
+            (*record_columns(converted(read_record(columns), factor)), number)
+            for number, *columns in rows
+        ),
+    )
+    for table, column in _CREDIT_VALUES:
+        values = db.execute(
+            f"SELECT DISTINCT {column} FROM {table} WHERE {column} IS NOT NULL"  # noqa: S608 - ours
+        ).fetchall()
+        # In one statement: a converted value may be another's of before.
+        cases = " ".join("WHEN ? THEN ?" for _ in values)
+        if values:
+            pairs = [(value, money_text(Decimal(value) / factor)) for (value,) in values]
+            db.execute(
+                f"UPDATE {table} SET {column} = CASE {column} {cases} END"  # noqa: S608 - our own
+                f" WHERE {column} IS NOT NULL",
+                tuple(chain.from_iterable(pairs)),
+            )
 
 
 def write_notices(

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import replace
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from watcher.catalog.changes import ModelChange
@@ -87,7 +88,9 @@ def read_histories(db: sqlite3.Connection, model_ids: Collection[int]) -> dict[i
     ids = (json_text(list(model_ids)),)
     anchors = _by_model(db.execute(_ANCHORS, ids))
     flaps = _by_model(db.execute(_FLAPPING_SENT, ids))
-    prices, complete = _read_prices(db.execute(_PRICES, (*ids, _PRICES_READ)))
+    found = db.execute("SELECT usd_per_credit FROM sweep").fetchone()
+    worth = DOCUMENTED_USD_PER_CREDIT if found is None else Decimal(found[0])
+    prices, complete = _read_prices(db.execute(_PRICES, (*ids, _PRICES_READ)), worth)
     return {
         number: ModelHistory(
             anchors=_read_anchors(anchors.get(number, ())),
@@ -121,7 +124,7 @@ def _read_anchors(rows: Iterable[Any]) -> dict[AnchorKey, Model]:
 
 
 def _read_prices(
-    rows: Iterable[Any],
+    rows: Iterable[Any], usd_per_credit: Decimal
 ) -> tuple[Mapping[int, Sequence[PricePoint]], Mapping[int, bool]]:
     """The prices of each model, and whether they go back to the first one that there was.
 
@@ -132,7 +135,7 @@ def _read_prices(
     for number, valid_from, is_first, *columns in rows:
         complete.setdefault(number, bool(is_first))
         points = prices.setdefault(number, [])
-        price = Model(read_record(columns), DOCUMENTED_USD_PER_CREDIT).price
+        price = Model(read_record(columns), usd_per_credit).price
         if price is not None and (not points or points[-1][1] != price):
             points.append((read_time(valid_from), price))
     return prices, complete

@@ -57,7 +57,8 @@ class Commit:
     records that are no change, by model number. `holds` are all that are open after this sweep.
     `anchors` are the models from which routes with a threshold measure from now on, `caught` how
     many deliveries each silence caught. `expected_holds` are the holds that the changes were
-    confirmed with; a person may have accepted one meanwhile, which is a conflict. `starts_over`:
+    confirmed with; a person may have accepted one meanwhile, which is a conflict. `factor`: before
+    anything else, all that is stored in credits is converted to so many for one. `starts_over`:
     the anchors so far are dropped, and the request to start over is fulfilled.
     """
 
@@ -72,6 +73,7 @@ class Commit:
     anchors: tuple[Anchor, ...] = ()
     caught: Mapping[int, int] = field(default_factory=dict)
     expected_holds: tuple[Hold, ...] | None = None
+    factor: Decimal | None = None
     starts_over: bool = False
 
 

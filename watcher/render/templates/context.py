@@ -237,6 +237,7 @@ def _notices() -> list[Notice]:
     details: dict[NoticeKind, dict[str, Any]] = {
         NoticeKind.BASELINE: {"models": 574, "categories": {"video": 323, "image": 251}},
         NoticeKind.COLLAPSE: {"missing": 410, "models": 574, "until": until},
+        NoticeKind.REDENOMINATED: {"factor": "10", "before": "0.005", "after": "0.0005"},
         NoticeKind.RECOVERED: {"models": 574},
         NoticeKind.SAMPLE: {},
         NoticeKind.ALARM: alarm | {"count": 0},
