@@ -110,6 +110,14 @@ BASELINE = Notice(
 COLLAPSE = Notice(
     NoticeKind.COLLAPSE, AT, {"missing": 410, "models": 574, "until": "2026-11-22T13:30:00Z"}
 )
+FLOOD = Notice(
+    NoticeKind.COLLAPSE,
+    AT,
+    {"what": "promotion", "count": 410, "models": 574, "until": "2026-11-22T13:30:00Z"},
+)
+REDENOMINATED = Notice(
+    NoticeKind.REDENOMINATED, AT, {"factor": "10", "before": "0.005", "after": "0.0005"}
+)
 RECOVERED = Notice(NoticeKind.RECOVERED, AT, {"models": 574})
 SAMPLE = Notice(NoticeKind.SAMPLE, AT, {})
 
@@ -196,6 +204,8 @@ EACH_KIND: dict[str, list[Any]] = {
     "credit_value": [CreditValueChange(Decimal("0.005"), Decimal("0.006"))],
     "baseline": [BASELINE],
     "collapse": [COLLAPSE],
+    "flood": [FLOOD],
+    "redenominated": [REDENOMINATED],
     "recovered": [RECOVERED],
     "sample": [SAMPLE],
     "alarm": [

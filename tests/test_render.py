@@ -42,7 +42,7 @@ from watcher.render.words import _COUNTED, _SINGLE_CHANGE, KIND_WEIGHT
 
 def test_every_kind_of_change_has_words_and_a_place_in_the_message() -> None:
     assert set(KIND_WEIGHT) == set(_COUNTED) == set(Kind)
-    assert set(Kind) - set(_SINGLE_CHANGE) == {*PRICE_KINDS, Kind.CREDIT_VALUE}
+    assert set(Kind) - set(_SINGLE_CHANGE) == PRICE_KINDS
 
 
 def test_a_price_line_has_old_and_new_percent_unit_usd_discount_and_link() -> None:

@@ -76,7 +76,7 @@ _COUNTED = {
     Kind.REFERENCE_DOWN: ("{} reference price down", "{} reference prices down"),
     Kind.CORRECTED: ("{} corrected", "{} corrected"),
     Kind.RELABELLED: ("{} relabelled", "{} relabelled"),
-    Kind.CREDIT_VALUE: ("{} new credit value", "{} new credit values"),
+    Kind.CREDIT_VALUE: ("{} new credit value", "{} with another price in USD"),
 }
 # What is said of a model whose change is the only one in a message, and of who sells the same.
 _SINGLE_CHANGE = {
@@ -123,14 +123,14 @@ _CAUSE_WORDS = {
 
 # What changed of so many models at once.
 _FLOOD_WORDS: Mapping[str, str] = {
-    Flood.NAMES: "the names of {} changed",
-    Flood.PRICE: "the prices of {} moved implausibly",
-    Flood.UNIT: "the units of {} changed",
-    Flood.PROMOTION: "the promotions of {} started or ended",
-    Flood.REFERENCE: "the reference prices of {} changed",
-    Flood.DISCOUNT: "the listed discounts of {} changed",
-    Flood.LISTING: "the listed prices of {} were corrected",
-    Flood.LABELS: "the labels of {} changed",
+    Flood.NAMES: "The names of {} changed",
+    Flood.PRICE: "The prices of {} moved implausibly",
+    Flood.UNIT: "The units of {} changed",
+    Flood.PROMOTION: "The promotions of {} started or ended",
+    Flood.REFERENCE: "The reference prices of {} changed",
+    Flood.DISCOUNT: "The listed discounts of {} changed",
+    Flood.LISTING: "The listed prices of {} were corrected",
+    Flood.LABELS: "The labels of {} changed",
 }
 
 
@@ -310,7 +310,8 @@ def brief_announcement(content: Notice | CreditValueChange) -> str:
         case NoticeKind.BASELINE:
             return f"Watching {model_count(content.detail)}."
         case NoticeKind.COLLAPSE:
-            return f"{collapse_words(content.detail)}. Waiting until {_until(content.detail)}."
+            looks = _what_looks_wrong if "what" in content.detail else collapse_words
+            return f"{looks(content.detail)}. Waiting until {_until(content.detail)}."
         case NoticeKind.REDENOMINATED:
             return (
                 f"{_capitalized(redenomination_words(content.detail))}. Nobody pays another price."
@@ -342,11 +343,19 @@ def model_count(detail: Mapping[str, Any]) -> str:
 
 
 def collapse_words(detail: Mapping[str, Any]) -> str:
+    """`The catalogue looks wrong: 410 of 574 models are missing`."""
+    return f"The catalogue looks wrong: {_lower_first(_what_looks_wrong(detail))}"
+
+
+def _what_looks_wrong(detail: Mapping[str, Any]) -> str:
     if (what := _FLOOD_WORDS.get(str(detail.get("what")))) is not None:
         count = f"{_count(detail.get('count')):,} of {model_count(detail)}"
-        return f"The catalogue looks wrong: {what.format(count)} at once"
-    missing = f"{_count(detail.get('missing')):,} of {model_count(detail)}"
-    return f"The catalogue looks wrong: {missing} are missing"
+        return f"{what.format(count)} at once"
+    return f"{_count(detail.get('missing')):,} of {model_count(detail)} are missing"
+
+
+def _lower_first(words: str) -> str:
+    return words[:1].lower() + words[1:]
 
 
 def _until(detail: Mapping[str, Any]) -> str:
