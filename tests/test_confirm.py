@@ -395,6 +395,17 @@ def test_a_flood_holds_only_what_it_changed() -> None:
     assert not any(it.promotion for it in watch.believed.records)
 
 
+def test_credits_that_are_left_out_make_no_price_of_a_mistyped_usd() -> None:
+    models = [priced(f"Reel {n}, {n}s", str(n + 10), falPrice="") for n in range(99)]
+    mistyped = record("Aria", creditPrice="8", usdPrice="0.024", falPrice="")
+    watch = Watch(*models, mistyped)
+    left_out = [replace(it, credits=None) for it in (*models, mistyped)]
+
+    seen = watch.sees(*left_out, minute=0)
+
+    assert (told(seen), warnings(seen)) == ([], [("listing", 100)])
+
+
 def test_two_floods_at_once_are_two_warnings_and_end_each_by_itself() -> None:
     models = fleet(100)
     watch = Watch(*models)

@@ -142,6 +142,17 @@ def test_by_the_value_of_before_a_redenominated_listing_is_as_it_was(
     ]
 
 
+def test_a_small_move_of_a_price_is_no_rounding() -> None:
+    old = listing()
+    changed = times(old, credits_="10")
+    changed[7] = times([old[7]], credits_="10.04", usd="1.004")[0]
+    known = records(old)
+    new = new_credit_value(known, records(changed), OLD)
+    assert new is not None
+
+    assert as_before(new, known, records(changed))[7].credits == D(15) * D("1.004")
+
+
 @pytest.mark.parametrize(
     ("before", "after", "usd", "is_rounding"),
     [("7", "2.33", "0.035", True), ("7", "2.3", "0.035", True), ("7", "2.5", "0.035", False),

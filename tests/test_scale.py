@@ -17,7 +17,7 @@ from build import priced
 from routing_market import patterns, percent, route
 from stored import START, VALUE, commit, removed
 from watcher.catalog.changes import RecordedChange
-from watcher.catalog.confirm import ConfirmRules, confirm
+from watcher.catalog.confirm import Before, ConfirmRules, confirm
 from watcher.catalog.diff import diff
 from watcher.catalog.matching import match
 from watcher.catalog.record import Model, Record, Snapshot
@@ -81,7 +81,7 @@ async def move_all(store: Store, models: int) -> dict[str, float]:
     with spent.by("diff"):
         found = diff(known, [], snapshot, matching, VALUE)
     with spent.by("confirm"):
-        changes = confirm(found, [], models, ConfirmRules(), now).changes
+        changes = confirm(found, Before(models), ConfirmRules(), now).changes
     with spent.by("histories"):
         histories = await store.histories([it.id for it in known])
     with spent.by("plan"):

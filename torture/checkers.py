@@ -17,6 +17,7 @@ from watcher.simulator.catalogue import identity_key
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from decimal import Decimal
 
     from torture.ledger import Ledger
     from watcher.catalog.changes import RecordedChange
@@ -65,6 +66,15 @@ class ConsistencyChecker:
                 raise BrokenPromise(f"{mistake}: {describe(change)}\n{change}")
             self._take_in(change)
             self.checked += 1
+
+    def convert(self, factor: Decimal) -> None:
+        """All prices are in another unit of account from now on."""
+        self._on_sale = {
+            number: record
+            if record.credits is None
+            else replace(record, credits=record.credits * factor)
+            for number, record in self._on_sale.items()
+        }
 
     def check_end(self, models: Iterable[KnownModel], catalogue: Catalogue) -> None:
         """At the end the state is the truth, and the announced changes lead to it."""

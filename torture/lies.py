@@ -10,6 +10,7 @@ from __future__ import annotations
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from random import Random
 from typing import TYPE_CHECKING, Any
 
@@ -18,14 +19,14 @@ from torture.client import InMemoryClient
 from torture.ledger import Ledger
 from torture.machine import temporary_directory
 from torture.trial import BrokenPromise, Tally, Trial
-from watcher.catalog.changes import Kind
+from watcher.catalog.changes import Kind, NoticeKind
 from watcher.catalog.confirm import ConfirmRules
 from watcher.config.rules import parse_silence
 from watcher.config.settings import PollSettings, SourceSettings
 from watcher.kie.freshness import Freshness
 from watcher.poller import Poller, PollRules
 from watcher.routing.rules import RoutingRules
-from watcher.simulator.catalogue import Catalogue, Remove, Reprice, amount
+from watcher.simulator.catalogue import Catalogue, Remove, Reprice, amount, plain
 from watcher.simulator.faults import PageCap, Shift
 from watcher.simulator.generator import generate
 from watcher.simulator.replies import PageQuery, Replies
@@ -303,11 +304,53 @@ async def _cache(world: LyingWorld) -> None:
     world.listing.lie, world.listing.freshness = None, Freshness()
 
 
+async def _wrong_usd(world: LyingWorld) -> None:
+    """All USD prices are many times what they are, for less than half an hour."""
+    factor = world.rng.choice(["1000", "0.1", "1.5"])
+    world.listing.lie = lambda rows: _multiplied(rows, "usdPrice", factor)
+    await world.pass_time(timedelta(minutes=20))
+    world.listing.lie = None
+
+
+async def _other_credits(world: LyingWorld) -> None:
+    """Kie counts in other credits, which is true; perhaps a flood, which is not, begins with it."""
+    # What was edited until now is announced before: the ledger has no prices in two units.
+    await world.pass_time(HOUR, edits=0)
+    factor = world.rng.choice(["10", "0.1", "1.5", "1000"])
+    flood = world.spoil(MANY, **world.rng.choice(FLOODS)) if world.rng.random() < 0.5 else None
+    rows = world.ledger.catalogue.rows
+    world.ledger.play(Relist(tuple(_multiplied(rows, "creditPrice", factor))))
+    world.listing.lie = flood
+    reports = await world.pass_time(HOUR, edits=0)
+    world.checker.convert(Decimal(factor))
+    if flood is not None:
+        await world.lie_for(_hours(world, 3), flood)
+    told = [it.kind for report in reports for it in report.notices]
+    if told.count(NoticeKind.REDENOMINATED) != 1 or any(report.changes for report in reports):
+        raise BrokenPromise(f"other credits were told as {told} and as changes")
+
+
+def _multiplied(rows: Sequence[Row], name: str, factor: str) -> Sequence[Row]:
+    return [
+        row | {name: plain(price * Decimal(factor))} if (price := amount(row[name])) else row
+        for row in rows
+    ]
+
+
 def _hours(world: LyingWorld, most: int) -> timedelta:
     return world.rng.uniform(0.2, most) * HOUR
 
 
-SCENARIOS = (_flood, _true_flood, _other_names, _unreadable, _uneven_pages, _cache)
+SCENARIOS = (
+    _flood,
+    _true_flood,
+    _other_names,
+    _unreadable,
+    _uneven_pages,
+    _cache,
+    _wrong_usd,
+    _other_credits,
+)
 
 
 async def _run_seed(seed: int, _: Budget) -> Tally:

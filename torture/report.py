@@ -64,10 +64,11 @@ _WHAT = {
     "lies": (
         "The real client, poller and store; the listing is wrong for hours about a part of the"
         " catalogue, always or at every second reading, while other models are really edited, and"
-        " the watcher is started again now and then. Each run is one of six, by its seed: a flood"
+        " the watcher is started again now and then. Each run is one of eight, by its seed: a flood"
         " (a field left out or set for a third of the models), a flood that is true, other names"
         " for a third, descriptions that cannot be read, pages of uneven sizes or shifted, replies"
-        " from a cache. Nothing that only the lie said was announced, and at the end everything"
+        " from a cache, wrong USD prices for less than half an hour, and other credits (which is"
+        " true). Nothing that only the lie said was announced, and at the end everything"
         " that is true."
     ),
     "outage": (

@@ -81,7 +81,7 @@ def new_credit_value(
         return NewCreditValue(before, after, None)
     # As it was typed, in most rows: the values of credits are medians of rounded prices.
     ((factor, _),) = agreeing.most_common(1)
-    exact = before / factor
+    exact = normal(before / factor)
     return NewCreditValue(before, after if credit_value(records, exact) != exact else exact, factor)
 
 
@@ -120,11 +120,13 @@ def explains(factor: Decimal, old: Record, new: Record) -> bool:
     if old.credits is None or new.credits is None:
         return old.credits is new.credits
     expected = old.credits * factor
+    if new.credits == expected:
+        return True
+    # A price in USD that moved, however little, is a move and not rounding.
+    if new.usd_listed != old.usd_listed:
+        return False
     last_digit = Decimal(1).scaleb(int(new.credits.as_tuple().exponent))
-    tolerance = max(expected * CREDIT_VALUE_TOLERANCE, last_digit * _HALF)
-    return abs(new.credits - expected) <= tolerance and (
-        _usd_stands(old, new) or new.credits == expected
-    )
+    return abs(new.credits - expected) <= max(expected * CREDIT_VALUE_TOLERANCE, last_digit * _HALF)
 
 
 def _is_by_the_new_value(new: NewCreditValue, record: Record, old: Record | None) -> bool:

@@ -61,7 +61,7 @@ _FIELDS = MappingProxyType(
 def floods_of(change: ModelChange) -> Iterator[Flood]:
     """What a change of a model that was there before adds to; implausible prices apart."""
     kinds = set(change.kinds)
-    if Kind.UNIT in kinds:
+    if Kind.UNIT in kinds or _has_another_base_unit(change):
         yield Flood.UNIT
     if kinds & PROMOTION_KINDS:
         yield Flood.PROMOTION
@@ -69,10 +69,24 @@ def floods_of(change: ModelChange) -> Iterator[Flood]:
         yield Flood.REFERENCE
     if kinds & DISCOUNT_KINDS and Cause.LISTING in change.causes.values():
         yield Flood.DISCOUNT
-    if Kind.CORRECTED in kinds:
+    if Kind.CORRECTED in kinds or _price_is_listed_otherwise(change):
         yield Flood.LISTING
     if Kind.RELABELLED in kinds:
         yield Flood.LABELS
+
+
+def _has_another_base_unit(change: ModelChange) -> bool:
+    """Whether the unit is another, also where it was empty or is: then it is only a label."""
+    if change.before is None or change.after is None:
+        return False
+    return change.before.record.unit.base != change.after.record.unit.base
+
+
+def _price_is_listed_otherwise(change: ModelChange) -> bool:
+    """Whether credits are listed no longer, or again: the USD beside them may be mistyped."""
+    if change.before is None or change.after is None:
+        return False
+    return (change.before.record.credits is None) != (change.after.record.credits is None)
 
 
 def without(floods: Iterable[Flood], before: Record, after: Record) -> Record:
