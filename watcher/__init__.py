@@ -18,7 +18,8 @@ Where to look:
 - a rule of identity: `catalog.matching`; a new kind of change: `catalog.changes` (its name),
   `catalog.diff` (when it is one), `render.words` (how it is said)
 - which changes (removals, implausible prices …) are held until a later sweep shows them too:
-  `catalog.confirm`; when a sweep is complete: `kie.completeness`
+  `catalog.confirm`; what many models show at once: `catalog.floods`; the value of a credit and its
+  unit: `catalog.credit_value`; when a sweep is complete: `kie.completeness`
 - which receivers get a change: `routing.match`, `routing.plan`; when, and in which message:
   `routing.release`, `routing.calendar`; how a batch becomes a message: `wording`
 - a key of the configuration: `config.settings`, for routes `config.routes`; `app` hands it to

@@ -77,9 +77,11 @@ def baseline(options: GlobalOptions) -> None:
 def hold_line(waiting: OpenHold, now: datetime) -> str:
     """One hold in one line, its number first."""
     hold = waiting.hold
-    what = waiting.description or WHOLE_CATALOGUE
+    what = waiting.description or " ".join(
+        (WHOLE_CATALOGUE, f"({hold.subject})" * bool(hold.subject))
+    )
     until = moment(hold.until_at, now)
-    return f"{waiting.number}: {hold.reason.value}: {what}, confirmed from {until}"
+    return f"{waiting.number}: {hold.reason.value}: {what.strip()}, confirmed from {until}"
 
 
 def hold_fields(waiting: OpenHold) -> dict[str, Any]:
