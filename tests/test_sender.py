@@ -20,6 +20,7 @@ from aiohttp import web
 from structlog.testing import capture_logs
 
 from torture.bad_receivers import NEVER_LEAVES, NO_NAME, SORTS, bad_receivers, sort_of
+from torture.loopback import serve_http
 from torture.machine import ProcessTree, process_tree
 from watcher.notify.client import MOST_LATE, Sender, SenderError
 from watcher.notify.job import Departure
@@ -43,13 +44,8 @@ async def service() -> AsyncIterator[tuple[str, list[dict[str, str]]]]:
         seen.append({name.lower(): value for name, value in request.headers.items()})
         return web.Response(text="{}")
 
-    app = web.Application()
-    app.router.add_route("*", "/{anywhere:.*}", answer)
-    runner = web.AppRunner(app, access_log=None)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    yield "{}:{}".format(*runner.addresses[0][:2]), seen
-    await runner.cleanup()
+    async with serve_http(answer) as host:
+        yield host, seen
 
 
 @asynccontextmanager

@@ -27,6 +27,7 @@ from aiosmtpd.smtp import SMTP
 
 from torture.bad_receivers import MAIL_OPTIONS, NEVER_LEAVES, bad_receivers, sort_of
 from torture.internet import Internet, WebAnswer, WebRequest
+from torture.loopback import serve_http
 from torture.machine import ProcessTree, process_tree, temporary_directory
 from torture.trial import BrokenPromise, Tally, Trial
 from watcher.simulator.catalogue import Insert
@@ -79,22 +80,16 @@ class GoodReceivers:
     @asynccontextmanager
     async def open(self) -> AsyncIterator[None]:
         """Let those without a name of their own listen on loopback."""
-        app = web.Application()
-        app.router.add_post("/{tail:.*}", self._post)
-        runner = web.AppRunner(app, access_log=None, shutdown_timeout=1)
-        await runner.setup()
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        port = runner.addresses[0][1]
-        self.urls["json"] = f"json://127.0.0.1:{port}/json"
-        self.urls["ntfy"] = f"ntfy://127.0.0.1:{port}/topic"
         loop = asyncio.get_running_loop()
         mail = await loop.create_server(lambda: SMTP(self), "127.0.0.1", 0)
         self.urls["mail"] = f"mailto://127.0.0.1:{mail.sockets[0].getsockname()[1]}?{MAIL_OPTIONS}"
         try:
-            yield
+            async with serve_http(self._post) as host:
+                self.urls["json"] = f"json://{host}/json"
+                self.urls["ntfy"] = f"ntfy://{host}/topic"
+                yield
         finally:
             mail.close()
-            await runner.cleanup()
 
     async def have(self, number: int) -> bool:
         """Wait until all have the news of a number; whether they do, in time."""

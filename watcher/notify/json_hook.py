@@ -29,7 +29,9 @@ class JsonHook(HttpService, NotifyJSON):
         content_type = headers.pop(own_type) if own_type else "application/json"
         return HttpRequest(
             self.request_url,
-            message.body.encode() if is_batch else json_content(self._fields(message)),
+            message.body.encode("utf-8", "replace")
+            if is_batch
+            else json_content(self._fields(message)),
             content_type=BATCH_TYPE if is_batch else content_type,
             headers=headers,
             params=self.params,

@@ -38,7 +38,7 @@ class Ntfy(HttpService, NotifyNtfy):
         kind = "text/markdown" if is_marked else "text/plain"
         return HttpRequest(
             f"{url}/{topic}",
-            text.encode(),
+            text.encode("utf-8", "replace"),
             content_type=f"{kind}; charset=utf-8",
             headers=headers,
             params={"title": message.title} if message.title else None,
