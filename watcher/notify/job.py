@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 
 # Seconds from one alarm to the next.
 _REPEAT_ALARM = 0.2
-# Seconds of processor time after which a job lets all others go first. Most take less.
-_SHARE = 0.2
+# Seconds of processor time after which a job lets all others go first. Most take a hundredth.
+_SHARE = 0.05
 _LOWEST_PRIORITY = 19
 # What libraries import while they send.
 _LOADED_LATE = ("concurrent.futures.thread", "email.generator", "encodings.idna", "netrc")
@@ -75,8 +75,8 @@ def run(request: Mapping[str, Any], report: Callable[[Mapping[str, Any]], None])
     """Do one job, in a process that is its own. `report` is called with what is known so far."""
     departure = Departure(lambda: report({"left": True}))
     sys.addaudithook(departure.observe)
-    signal.signal(signal.SIGVTALRM, _let_others_go_first)
-    signal.setitimer(signal.ITIMER_VIRTUAL, _SHARE)
+    signal.signal(signal.SIGPROF, _let_others_go_first)
+    signal.setitimer(signal.ITIMER_PROF, _SHARE)
     signal.signal(signal.SIGALRM, _end)
     signal.signal(signal.SIGXCPU, _end)
     signal.setitimer(signal.ITIMER_REAL, request["within"], _REPEAT_ALARM)
