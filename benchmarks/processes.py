@@ -100,6 +100,11 @@ class Daemon:
         spent = (int((each / "schedstat").read_text().split()[0]) for each in threads)
         return sum(spent) / NANOSECONDS
 
+    def started(self) -> list[Daemon]:
+        """The processes that its first thread has started and that are still there."""
+        children = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text()
+        return [Daemon(int(pid)) for pid in children.split()]
+
     def resident(self) -> float:
         """Resident memory now, in MiB."""
         return resident_memory(self.pid)

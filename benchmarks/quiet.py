@@ -48,10 +48,13 @@ async def measure() -> AsyncIterator[Figure]:
         command = (kie_watcher() / "python", "-m", "benchmarks.free_running")
         async with running(*command, "--config", config, "run", place=world.place) as daemon:
             await world.arrivals.get()  # the baseline
+            sender = sum(each.resident() for each in daemon.started())
             rounds = [await _round(world, daemon, compared) for _ in range(ROUNDS)]
             peak = daemon.peak()
     for figure in (*_cost(rounds), *_comparison(rounds, compared.version), *_memory(rounds, peak)):
         yield figure
+    what = "resident of the sender, a process that is there for a minute after a message"
+    yield Figure("memory", what, sender, Unit.MIB)
 
 
 async def _round(world: World, daemon: Daemon, compared: urlwatch.Urlwatch) -> _Round:
