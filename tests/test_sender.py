@@ -21,7 +21,7 @@ from structlog.testing import capture_logs
 
 from torture.bad_receivers import NEVER_LEAVES, NO_NAME, SORTS, bad_receivers, sort_of
 from torture.loopback import serve_http
-from torture.machine import ProcessTree, process_tree
+from torture.machine import ProcessTree, below, process_tree, until_gone
 from watcher.notify.client import MOST_LATE, Sender, SenderError
 from watcher.notify.job import Departure
 from watcher.notify.outcome import Outcome, Verdict
@@ -74,24 +74,6 @@ async def send(receiver: ServiceReceiver) -> Outcome:
     return await receiver.send("1 price moved", "Veo 3: 60 → 80", "k3m9", "text")
 
 
-def alive(pid: int) -> bool:
-    """Whether it is there and does anything."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().split()[2] != "Z"
-    except OSError:
-        return False
-
-
-async def until_gone(*pids: int) -> None:
-    async with asyncio.timeout(SOON):
-        while any(map(alive, pids)):  # noqa: ASYNC110 - another process, no event
-            await asyncio.sleep(0.02)
-
-
-def below(pid: int) -> list[int]:
-    return [int(it) for it in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-
-
 # Whatever a receiver does
 
 
@@ -134,7 +116,7 @@ async def try_all(place: Path) -> Tried:
         await sending
         # Whoever has replied is reaped a moment later.
         with suppress(TimeoutError):
-            await until_gone(*below(sender.pid))
+            await until_gone(*below(sender.pid), within=SOON)
         return Tried(outcomes, took, before, most, below(sender.pid))
 
 
@@ -192,7 +174,7 @@ async def test_it_is_started_for_the_first_job_and_gone_after_the_last(
         receiver = await open_receiver(sender, "team", f"json://{service[0]}/")
         first = sender.pid
         assert first is not None
-        await until_gone(first)
+        await until_gone(first, within=SOON)
         assert sender.pid is None
         assert (await send(receiver)).verdict is Verdict.ACCEPTED
 
@@ -211,7 +193,7 @@ async def test_one_that_is_killed_may_have_sent_and_the_next_job_has_another() -
             Verdict.RETRY, "the send was ended; it may have arrived", ambiguous=True
         )
         assert [it["event"] for it in logs] == ["sender.died"]
-        await until_gone(first, *forks)
+        await until_gone(first, *forks, within=SOON)
         assert (await send(receiver)).reason == "no answer within 1 seconds; it may have arrived"
         assert sender.pid != first
 
@@ -240,7 +222,7 @@ async def test_letting_it_go_waits_for_nobody_that_hangs_and_leaves_nothing_behi
             assert sender.pid is not None
             pids, began = [sender.pid, *below(sender.pid)], monotonic()
         assert monotonic() - began < SOON
-        await until_gone(*pids)
+        await until_gone(*pids, within=SOON)
         assert (await sending).verdict is Verdict.RETRY
 
 
@@ -270,7 +252,7 @@ asyncio.run(main())
         assert len(pids) == 2
         watcher.kill()
         await watcher.wait()
-        await until_gone(*pids)
+        await until_gone(*pids, within=SOON)
 
 
 async def test_signals_are_for_the_watcher(service: tuple[str, list[dict[str, str]]]) -> None:
@@ -288,7 +270,7 @@ async def test_where_no_process_can_be_started_a_message_is_tried_again(
     async with Sender(idle=timedelta(0)) as sender:
         receiver = await open_receiver(sender, "team", f"json://{service[0]}/")
         assert sender.pid is not None
-        await until_gone(sender.pid)
+        await until_gone(sender.pid, within=SOON)
         monkeypatch.setattr(sys, "executable", "/nowhere/python")
         assert await send(receiver) == Outcome(
             Verdict.RETRY, "this machine could not start a process for it"

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from torture.checkers import LedgerChecker
 from torture.inboxes import Answer, HttpInbox, Inbox
 from torture.ledger import Ledger, parse_catalogue
-from torture.machine import temporary_directory
+from torture.machine import below, temporary_directory, until_gone
 from torture.market import Market
 from torture.state_checks import check_deliveries, check_integrity, check_order, query
 from torture.trial import BrokenPromise, Tally, Trial
@@ -45,6 +45,8 @@ PATIENCE = 60.0
 STARTUP = 1.0
 LONGEST_DELAY = 0.025
 SHOWN_OF_LOG = 2000
+# Of the event loop, in which it takes what has been sent to it.
+TURNS = 10
 
 
 class _Countdown:
@@ -179,9 +181,14 @@ class KillWorld:
             try:
                 yield process
             finally:
+                senders = below(process.pid)
                 if process.returncode is None:
                     process.kill()
                 await process.wait()
+                # What it was sending came from it, and not from the next one.
+                await until_gone(*senders, within=PATIENCE)
+                for _ in range(TURNS):
+                    await asyncio.sleep(0)
 
     async def _wait_for_rest(self) -> None:
         try:

@@ -5,6 +5,7 @@ The directories are in memory where the machine has /dev/shm: a trial need not w
 
 from __future__ import annotations
 
+import asyncio
 import os
 import platform
 import sqlite3
@@ -19,11 +20,13 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ProcessTree",
+    "below",
     "machine",
     "peak_memory",
     "process_tree",
     "resident_memory",
     "temporary_directory",
+    "until_gone",
 ]
 
 _IN_MEMORY = Path("/dev/shm")
@@ -94,13 +97,11 @@ class ProcessTree:
 
 def process_tree(pid: int) -> ProcessTree:
     """What a process and all below it use now; nothing of those that end meanwhile."""
-    found, todo = ProcessTree(), [pid]
-    while todo:
-        process = Path(f"/proc/{todo.pop()}")
+    found = ProcessTree()
+    for each in (pid, *below(pid)):
+        process = Path(f"/proc/{each}")
         with suppress(OSError, ValueError, LookupError):
             tasks = list((process / "task").iterdir())
-            for task in tasks:
-                todo += map(int, (task / "children").read_text("ascii").split())
             rollup = (process / "smaps_rollup").read_text("ascii")
             memory = int(rollup.split("\nPss:")[1].split()[0]) / _KIB_IN_MIB
             links = [str(it.readlink()) for it in (process / "fd").iterdir()]
@@ -112,3 +113,29 @@ def process_tree(pid: int) -> ProcessTree:
                 found.memory + memory,
             )
     return found
+
+
+def below(pid: int) -> list[int]:
+    """The numbers of all processes that a process has started, and those have, and so on."""
+    found, todo = list[int](), [pid]
+    while todo:
+        with suppress(OSError):
+            for task in Path(f"/proc/{todo.pop()}/task").iterdir():
+                children = [int(it) for it in (task / "children").read_text("ascii").split()]
+                found += children
+                todo += children
+    return found
+
+
+async def until_gone(*pids: int, within: float) -> None:
+    """Wait until no process with one of these numbers does anything. Raises `TimeoutError`."""
+    async with asyncio.timeout(within):
+        while any(map(_is_alive, pids)):  # noqa: ASYNC110 - another process, no event
+            await asyncio.sleep(0.005)
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text("ascii").rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
