@@ -28,6 +28,9 @@ _WHAT_TO_DO = (
 )
 
 
+_OF_NOBODY = (-1, -1)
+
+
 class SameFile:
     """Recognises the database by its inode and by the count of commits that is in it.
 
@@ -48,6 +51,7 @@ class SameFile:
         )
         file = path.stat()
         self._inode = (file.st_dev, file.st_ino)
+        # Size and time of the last write, as our last commit left them; `None`: that is unknown.
         self._written: tuple[int, int] | None = None
         # Whether a reader keeps something of the log from being moved.
         self._is_in_log = False
@@ -73,6 +77,11 @@ class SameFile:
                 f"{_WHAT_TO_DO}: the next sweep is then a new baseline"
             )
         if (file.st_dev, file.st_ino) == self._inode:
+            if self._written is None:
+                self._move_again()
+                if self._written is None:
+                    return None
+                file = self._path.stat()
             written = (file.st_size, file.st_mtime_ns)
             if written == self._written:
                 if self._is_in_log:
@@ -100,18 +109,30 @@ class SameFile:
         with suppress(OSError, sqlite3.OperationalError):
             file = self._path.stat()
             is_same = (file.st_dev, file.st_ino) == self._inode
-            if is_same and (file.st_size, file.st_mtime_ns) == self._written:
+            if is_same and self._written in {None, (file.st_size, file.st_mtime_ns)}:
                 self._move()
 
     def _move(self) -> None:
         """Move the log into the database, and remember it as it is then, if that is ours."""
+        # Should the disk be full, say, a part of it may be moved.
+        self._written = None
         _, all_, moved = self._own.execute(_CHECKPOINT).fetchone()
         self._is_in_log = all_ != moved
         self._stamp = self._own.execute(_STAMP).fetchone()
-        self._written = None
         file = self._path.stat()
-        if self._has_our_stamp():
-            self._written = (file.st_size, file.st_mtime_ns)
+        written = (file.st_size, file.st_mtime_ns)
+        self._written = written if self._has_our_stamp() else _OF_NOBODY
+
+    def _move_again(self) -> None:
+        """Move what could not be moved, if that is possible now."""
+        try:
+            self._move()
+        except sqlite3.OperationalError:
+            return
+        except sqlite3.DatabaseError:
+            # Whatever the file is now, nothing of ours may be mixed with it.
+            self._drop_log()
+            raise
 
     def _has_our_stamp(self) -> bool:
         """Whether the last commit is in the file: somebody only touched it."""
