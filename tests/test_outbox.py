@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import re
+from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, time, timedelta
+from itertools import chain, pairwise
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -34,6 +36,7 @@ START = datetime(2026, 11, 22, 7, 0, tzinfo=UTC)
 TELLING = MessageRules(RoutingRules(("team", "mail")), parse_silence)
 ACCEPTED = Outcome(Verdict.ACCEPTED, "")
 BUSY = Outcome(Verdict.RETRY, "the service failed (503)")
+UNANSWERED = Outcome(Verdict.RETRY, "no answer in time; it may have arrived", ambiguous=True)
 GONE = Outcome(Verdict.REFUSED, "refused with 404: the address is gone or wrong")
 
 
@@ -60,6 +63,10 @@ class Inbox:
         if answer.verdict is Verdict.ACCEPTED:
             self.accepted.append((title, body, alert_id))
         return answer
+
+    def copies(self) -> list[int]:
+        """How often each message was tried, in the order of their first try."""
+        return list(Counter(alert_id for *_, alert_id in self.tried).values())
 
     def names(self) -> list[list[str]]:
         """Per message accepted, which of the models A to Z it speaks of."""
@@ -97,6 +104,17 @@ class Desk:
             for letter in letters
         )
         await self.store.record(Commit(self.now(), model().usd_per_credit, {}, changes=changes))
+
+    async def live(self, hours: float) -> list[datetime]:
+        """Let time pass for the team's task; when it tried something."""
+        outbox, end, tries = self.outbox(self.team), self.seconds + hours * 3600, []
+        while self.seconds < end:
+            outcome, wait = await outbox.deliver(self.team)
+            if outcome is not None:
+                tries.append(self.now())
+            left = end - self.seconds
+            self.seconds += left if wait is None else min(wait.total_seconds(), left)
+        return tries
 
     async def round(self, at: float) -> None:
         self.seconds = at
@@ -321,25 +339,146 @@ async def test_retries_get_rarer_up_to_a_quarter_of_an_hour(desk: Desk) -> None:
 
 
 @pytest.mark.parametrize(
-    ("answer", "at"), [(GONE, 0.0), (BUSY, 7 * 86400.0)], ids=["refused", "not accepted for a week"]
+    ("answers", "hours"),
+    [([GONE], 1), ([BUSY] * 2000, 7.1 * 24)],
+    ids=["refused", "not accepted for a week"],
 )
 async def test_what_cannot_succeed_becomes_a_dead_letter_and_blocks_nothing(
-    desk: Desk, answer: Outcome, at: float
+    desk: Desk, answers: list[Outcome], hours: float
 ) -> None:
+    desk.team.answers = answers
     await desk.happens("A", to=("team",))
-    if at:
-        desk.team.answers = [BUSY]
-        await desk.round(at=0)
-    desk.team.answers = [answer]
     with capture_logs() as logs:
-        await desk.round(at=at)
+        await desk.live(hours)
+    desk.team.answers = []
     await desk.happens("B", to=("team",))
-    await desk.round(at=at + 1)
+    await desk.live(1)
 
     (dead,) = (await desk.store.outbox()).messages
     assert dead.state is MessageState.DEAD
     assert desk.team.names() == [["B"]]
     assert [it["log_level"] for it in logs if it["event"] == "message.dead"] == ["error"]
+
+
+async def test_a_receiver_that_takes_everything_and_never_answers_gets_few_copies(
+    desk: Desk,
+) -> None:
+    desk.team.answers = [UNANSWERED] * 100
+    await desk.happens("A", to=("team",))
+    began = await desk.live(7.5 * 24)
+
+    assert len(began) == 18
+    gaps = [later - earlier for earlier, later in pairwise(began)]
+    assert max(gaps[:2]) < timedelta(minutes=1)
+    assert gaps[2] == timedelta(hours=6)
+    assert set(gaps[3:]) == {timedelta(hours=12)}
+    (dead,) = (await desk.store.outbox()).messages
+    assert dead.state is MessageState.DEAD
+
+
+async def test_each_new_text_is_tried_once_while_no_answers_come(desk: Desk) -> None:
+    desk.team.answers = [UNANSWERED] * 100
+    await desk.happens("A", to=("team",))
+    await desk.live(1)
+    for letter in "BCDEF":
+        await desk.happens(letter, to=("team",))
+        await desk.live(1)
+
+    assert desk.team.copies() == [3, 1, 1, 1, 1, 1]
+
+
+async def test_where_no_answer_comes_for_a_week_every_text_is_given_up(desk: Desk) -> None:
+    desk.team.answers = [UNANSWERED] * 200
+    for letter in "ABCDEF":
+        await desk.happens(letter, to=("team",))
+        await desk.live(24)
+    await desk.live(8 * 24)
+
+    assert {it.state for it in (await desk.store.outbox()).messages} == {MessageState.DEAD}
+    assert max(desk.team.copies()) <= 18
+    # Every try of what may have arrived, of whichever text, is 12 hours after the one before.
+    assert len(desk.team.tried) <= 6 + 18 + 2 * 6
+
+
+async def test_with_the_first_answer_everything_is_sent_that_may_not_have_arrived(
+    desk: Desk,
+) -> None:
+    desk.team.answers = [UNANSWERED] * 5
+    for letter in "ABC":
+        await desk.happens(letter, to=("team",))
+        await desk.live(1)
+    await desk.happens("D", to=("team",))
+    await desk.live(0.1)
+
+    assert desk.team.names() == [["D"], ["A"], ["B"], ["C"]]
+    # And it is a receiver like any other again.
+    desk.team.answers = [UNANSWERED]
+    await desk.happens("E", to=("team",))
+    await desk.live(0.1)
+    assert desk.team.names()[-1] == ["E"]
+
+
+async def test_how_often_no_answer_came_survives_a_restart_and_other_failures(
+    tmp_path: Path,
+) -> None:
+    team = Inbox("team", [UNANSWERED, BUSY, UNANSWERED, GONE, UNANSWERED, UNANSWERED])
+    path, tries = tmp_path / "state.db", []
+    for hour in range(6):
+        async with open_store(path) as store:
+            desk = Desk(store, team, Inbox("mail"), seconds=hour * 3600)
+            if hour in {0, 4}:
+                await desk.happens("AB"[hour // 4], to=("team",))
+            await desk.outbox(team).deliver_all()
+            tries.append(len(team.tried))
+
+    # The third without an answer was that of the second text: the next comes six hours later.
+    assert tries == [1, 2, 3, 4, 5, 5]
+
+
+async def test_a_person_may_have_what_waits_long_tried_at_once(desk: Desk) -> None:
+    desk.team.answers = [UNANSWERED] * 4
+    await desk.happens("A", to=("team",))
+    await desk.live(1)
+    request = RetryMessages(desk.now())
+    assert await desk.store.apply(request) == 1
+    await desk.live(1)
+    # Applied twice, it is done once.
+    assert await desk.store.apply(request) == 0
+    await desk.live(1)
+
+    # One more try, not three.
+    assert desk.team.copies() == [4]
+
+
+@pytest.mark.parametrize("years", [-10, 10])
+@pytest.mark.parametrize("answer", [BUSY, UNANSWERED], ids=["busy", "unanswered"])
+async def test_a_clock_that_jumps_by_years_makes_nothing_dead_and_stops_nothing(
+    desk: Desk, answer: Outcome, years: int
+) -> None:
+    desk.team.answers = [answer] * 4
+    await desk.happens("A", to=("team",))
+    await desk.live(0.01)
+    desk.seconds += years * 365 * 86400
+    await desk.happens("B", to=("team",))
+    await desk.live(0.01)
+    desk.seconds -= years * 365 * 86400
+    await desk.live(0.5)
+
+    assert {it.state for it in (await desk.store.outbox()).messages} <= {MessageState.OPEN}
+    await desk.live(13)
+    assert sorted(chain.from_iterable(desk.team.names())) == ["A", "B"]
+
+
+async def test_a_machine_that_sleeps_for_weeks_between_two_tries_makes_nothing_dead(
+    desk: Desk,
+) -> None:
+    desk.team.answers = [BUSY] * 3
+    await desk.happens("A", to=("team",))
+    for _ in range(4):
+        await desk.live(0.001)
+        desk.seconds += 30 * 86400
+
+    assert desk.team.names() == [["A"]]
 
 
 async def test_a_dead_letter_can_be_sent_again_with_its_text(desk: Desk) -> None:

@@ -99,7 +99,7 @@ async def test_a_failure_keeps_the_text_and_says_when_to_try_again(store: Store)
     assert again is not None
     assert (again.alert_id, again.body) == (message.alert_id, message.body)
     assert (again.attempts, again.last_error) == (2, "status 502")
-    assert (again.last_attempt_at, again.next_attempt_at) == (minutes(3), minutes(5))
+    assert (again.planned_at, again.next_attempt_at) == (minutes(3), minutes(5))
 
 
 async def test_a_dead_letter_keeps_what_it_tells_and_lets_the_next_pass(store: Store) -> None:

@@ -49,7 +49,8 @@ class PollReport:
 class SendAttempt:
     """One attempt to send a message to its receiver, and its outcome.
 
-    `died`: the message is given up. `waited` is how long after the message was made it was
+    `died`: the message is given up. `unanswered` is how many tries of its receiver were ambiguous
+    since that last accepted a message. `waited` is how long after the message was made it was
     accepted; `None` where it was not.
     """
 
@@ -59,6 +60,7 @@ class SendAttempt:
     took: timedelta
     attempts: int
     died: bool
+    unanswered: int = 0
     waited: timedelta | None = None
 
 

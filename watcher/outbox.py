@@ -11,7 +11,7 @@ import asyncio
 from dataclasses import dataclass, field
 from datetime import timedelta
 from time import perf_counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, assert_never
 
 import structlog
 
@@ -20,7 +20,7 @@ from watcher.notify.outcome import Verdict
 from watcher.observer import NOBODY, Observer, SendAttempt
 from watcher.routing.calendar import quiet_until
 from watcher.routing.release import release
-from watcher.schedule import first_of, next_attempt
+from watcher.schedule import UNANSWERED_IN_A_ROW, first_of, next_attempt, time_waited
 from watcher.store.connection import ConflictError, StateError
 from watcher.store.values import Draft, ReleaseEffects
 
@@ -179,7 +179,6 @@ class Batcher:
 class _Answer:
     """A receiver's answer to a message, until it is stored."""
 
-    message_id: int
     outcome: Outcome
     took: timedelta
 
@@ -216,7 +215,7 @@ class Outbox:
         self._news = {receiver.name: asyncio.Event() for receiver in receivers}
         self._failing: set[str] = set()
         self._sent_at: dict[str, datetime] = {}
-        self._unmarked: dict[str, _Answer] = {}
+        self._unmarked: dict[int, _Answer] = {}
 
     def go_on_from(self, failing: Collection[str]) -> None:
         """That these receivers fail was said by another process, and is not said again."""
@@ -246,20 +245,45 @@ class Outbox:
         Returns the outcome (`None`: nothing was tried) and how long until there is something to
         do again (`None`: until there is something new).
         """
-        message = await self._store.open_message(receiver.name)
-        if message is None:
+        message = await self._open_message(receiver)
+        wait = None if message is None else self._time_until_due(receiver, message)
+        # What may have arrived at a receiver that gives no answers holds up nothing new.
+        if message is None or (wait and message.unanswered >= UNANSWERED_IN_A_ROW):
             with collector_paused():
-                message, wait = await self._batcher.next_message(receiver)
-            if message is None:
-                return None, wait
-        now = self._now()
-        resumes_at = self._batcher.resumes_at(receiver.name, message, now)
-        wait = max(
-            _time_until_due(message, now), resumes_at - now, self._time_until_pace(receiver, now)
-        )
-        if wait > timedelta(0):
+                made, made_in = await self._batcher.next_message(receiver)
+            if made is None:
+                return None, min((it for it in (wait, made_in) if it is not None), default=None)
+            message, wait = made, self._time_until_due(receiver, made)
+        if wait:
             return None, wait
         return await self._attempt(receiver, message)
+
+    async def _open_message(self, receiver: Receiver) -> StoredMessage | None:
+        """The message to be tried next; what was tried for too long is given up."""
+        while message := await self._store.open_message(receiver.name):
+            if message.waited < self._give_up_after:
+                return message
+            # Others were tried meanwhile, as its receiver gives no answers.
+            await self._store.give_up(message.id, self._now())
+            log.error(
+                "message.dead",
+                why=message.last_error,
+                receiver=receiver.name,
+                alert=message.alert_id,
+                attempts=message.attempts,
+            )
+        return None
+
+    def _time_until_due(self, receiver: Receiver, message: StoredMessage) -> timedelta:
+        """How long until a message may be tried; zero where it may be now."""
+        now = self._now()
+        # Planned later than now, it was planned before the clock was set back. The time until then
+        # may be years, which nobody wants to wait for.
+        planned = message.next_attempt_at if now >= message.planned_at else now
+        resumes_at = self._batcher.resumes_at(receiver.name, message, now)
+        return max(
+            planned - now, resumes_at - now, self._time_until_pace(receiver, now), timedelta(0)
+        )
 
     async def _serve(self, receiver: Receiver, stop: asyncio.Event) -> None:
         news, who = self._news[receiver.name], f"outbox:{receiver.name}"
@@ -328,9 +352,8 @@ class Outbox:
     ) -> tuple[Outcome, timedelta | None]:
         answer = await self._send(receiver, message)
         outcome = answer.outcome
-        died = self._is_given_up(message, outcome)
-        wait = await self._mark(message, outcome, died)
-        del self._unmarked[receiver.name]
+        died, wait = await self._mark(message, outcome)
+        del self._unmarked[message.id]
         accepted = outcome.verdict is Verdict.ACCEPTED
         attempt = SendAttempt(
             receiver=receiver.name,
@@ -339,6 +362,7 @@ class Outbox:
             took=answer.took,
             attempts=message.attempts + 1,
             died=died,
+            unanswered=0 if accepted else message.unanswered + outcome.ambiguous,
             waited=self._now() - message.created_at if accepted else None,
         )
         self._log(attempt)
@@ -350,9 +374,8 @@ class Outbox:
 
         A disk that is full for days must not send the same message every half minute.
         """
-        answer = self._unmarked.get(receiver.name)
-        if answer is not None and answer.message_id == message.id:
-            return answer
+        if message.id in self._unmarked:
+            return self._unmarked[message.id]
         picture = await self._store.picture(message.id)
         started = perf_counter()
         outcome = await receiver.send(
@@ -360,7 +383,7 @@ class Outbox:
         )
         took = timedelta(seconds=perf_counter() - started)
         self._sent_at[receiver.name] = self._now()
-        answer = self._unmarked[receiver.name] = _Answer(message.id, outcome, took)
+        answer = self._unmarked[message.id] = _Answer(outcome, took)
         return answer
 
     def _time_until_pace(self, receiver: Receiver, now: datetime) -> timedelta:
@@ -371,23 +394,41 @@ class Outbox:
             return timedelta(0)
         return sent_at + receiver.service.pace - now
 
-    def _is_given_up(self, message: StoredMessage, outcome: Outcome) -> bool:
-        if outcome.verdict is Verdict.RETRY:
-            return self._now() - message.opened_at >= self._give_up_after
-        return outcome.verdict is Verdict.REFUSED
+    async def _mark(self, message: StoredMessage, outcome: Outcome) -> tuple[bool, timedelta]:
+        """Store the outcome of an attempt.
 
-    async def _mark(self, message: StoredMessage, outcome: Outcome, died: bool) -> timedelta | None:
-        """Store the outcome of an attempt; returns how long until the receiver's next one."""
+        Returns whether the message is dead, and how long until the receiver's next attempt.
+        """
         now = self._now()
-        if outcome.verdict is Verdict.ACCEPTED:
-            await self._store.mark_sent(message.id, now)
-            return timedelta(0)
+        match outcome.verdict:
+            case Verdict.ACCEPTED:
+                await self._store.mark_sent(message.id, now)
+                return False, timedelta(0)
+            case Verdict.REFUSED:
+                await self._store.mark_dead(message.id, outcome.reason, now)
+                return True, timedelta(0)
+            case Verdict.RETRY:
+                return await self._mark_failed(message, outcome, now)
+            case _:
+                assert_never(outcome.verdict)
+
+    async def _mark_failed(
+        self, message: StoredMessage, outcome: Outcome, now: datetime
+    ) -> tuple[bool, timedelta]:
+        unanswered = message.unanswered + 1 if outcome.ambiguous else 0
+        wait = next_attempt(
+            message.attempts + 1, outcome.retry_after, self._rng, unanswered=unanswered
+        )
+        await self._store.mark_failed(
+            message.id, outcome.reason, now, now + wait, unanswered=unanswered
+        )
+        waited = message.waited + time_waited(message.planned_at, message.next_attempt_at, now)
+        died = waited >= self._give_up_after
         if died:
-            await self._store.mark_dead(message.id, outcome.reason, now)
-            return timedelta(0)
-        wait = next_attempt(message.attempts + 1, outcome.retry_after, self._rng)
-        await self._store.mark_failed(message.id, outcome.reason, now, now + wait)
-        return wait
+            await self._store.give_up(message.id, now)
+        # Others may be next, or something new, where this one lets them pass.
+        is_last = died or unanswered >= UNANSWERED_IN_A_ROW
+        return died, timedelta(0) if is_last else wait
 
     def _log(self, attempt: SendAttempt) -> None:
         """Log each message's end; of a failing receiver only the first failure and the recovery."""
@@ -413,12 +454,3 @@ class Outbox:
 def new_alert_id(rng: Random) -> str:
     """A short name for a message, the same in every attempt, that people can quote and search."""
     return "".join(rng.choices(_ALERT_ID_LETTERS, k=_ALERT_ID_LENGTH))
-
-
-def _time_until_due(message: StoredMessage, now: datetime) -> timedelta:
-    planned_at = message.opened_at
-    if message.last_attempt_at is not None:
-        planned_at = max(planned_at, message.last_attempt_at)
-    # Planned later than now, it was planned before the clock was set back. The time until then may
-    # be days, which nobody wants to wait for.
-    return timedelta(0) if now < planned_at else message.next_attempt_at - now

@@ -21,6 +21,10 @@ if TYPE_CHECKING:
 MAX_RETRY_AFTER = timedelta(days=1)
 FIRST_RETRY = timedelta(seconds=5)
 MAX_RETRY = timedelta(minutes=15)
+# A receiver that gave no answer so often is sent what it may have got already only rarely.
+UNANSWERED_IN_A_ROW = 3
+FIRST_PAUSE = timedelta(hours=6)
+PAUSE = timedelta(hours=12)
 # After this many doublings every limit is reached, and a duration would overflow.
 MAX_DOUBLINGS = 40
 
@@ -52,13 +56,28 @@ def backoff(
     return max(wait, _capped(retry_after))
 
 
-def next_attempt(attempts: int, retry_after: timedelta | None, rng: Random) -> timedelta:
+def next_attempt(
+    attempts: int, retry_after: timedelta | None, rng: Random, *, unanswered: int = 0
+) -> timedelta:
     """How long to wait before a message is sent again, after `attempts` (1 or more) failures.
 
     From 5 s doubling to 15 min, spread by chance; at least `retry_after`, up to `MAX_RETRY_AFTER`.
+    After a try without an answer `unanswered` is how many its receiver had since it last accepted
+    a message, this one included: after three 6 h, after more 12 h, for each may be another copy.
     """
+    if unanswered >= UNANSWERED_IN_A_ROW:
+        return FIRST_PAUSE if unanswered == UNANSWERED_IN_A_ROW else PAUSE
     longest = _doubled(FIRST_RETRY, max(attempts, 1), MAX_RETRY)
     return max(longest * rng.uniform(0.5, 1), _capped(retry_after))
+
+
+def time_waited(planned_at: datetime, due_at: datetime, now: datetime) -> timedelta:
+    """How much of the wait before a try, planned at `planned_at` until `due_at`, counts.
+
+    The lesser of what passed and what was planned: a clock that jumps must not make a message too
+    old, nor must a machine that slept. Nothing where the clock was set back.
+    """
+    return max(min(now, due_at) - planned_at, timedelta())
 
 
 def parse_retry_after(text: str | None, now: datetime) -> timedelta | None:

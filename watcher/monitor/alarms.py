@@ -65,8 +65,9 @@ class Alarm:
     """One problem from its first sign on; raised from `raised_at` on (`None`: not yet).
 
     `about` is the receiver it is about, if any. `last_at` is its last sign. `count`, by kind:
-    shape and refused, failed polls in a row; unreadable, rows; dead_letter, dead messages when last
-    raised; clock, seconds that the clock is off; otherwise 0.
+    shape and refused, failed polls in a row; unreadable, rows; receiver, 1 where it gives no
+    answers; dead_letter, dead messages when last raised; clock, seconds that the clock is off;
+    otherwise 0.
     """
 
     kind: AlarmKind
@@ -245,6 +246,10 @@ class Alarms:
         """A receiver did not accept a message, which is tried again."""
         self._note(AlarmKind.RECEIVER, why, about=receiver)
 
+    def send_unanswered(self, receiver: str, why: str) -> None:
+        """A receiver gave no answer so often that it is tried only rarely from now on."""
+        self._note(AlarmKind.RECEIVER, why, about=receiver, count=1)
+
     def send_accepted(self, receiver: str) -> None:
         """A receiver accepted a message."""
         self._end(AlarmKind.RECEIVER, receiver)
@@ -358,7 +363,7 @@ class Alarms:
             case AlarmKind.UNSEEN:
                 return lasted >= UNSEEN_AFTER and not self.rules.operators
             case AlarmKind.RECEIVER:
-                return lasted >= self.rules.failing_after
+                return bool(alarm.count) or lasted >= self.rules.failing_after
             case AlarmKind.UNREADABLE:
                 return lasted >= self.rules.unreadable_after
             case AlarmKind.SHAPE | AlarmKind.REFUSED:

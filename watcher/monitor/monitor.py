@@ -24,7 +24,7 @@ from watcher.monitor.direct import notify_directly
 from watcher.monitor.systemd import Supervisor, Watchdog
 from watcher.notify.outcome import Verdict
 from watcher.observer import NOBODY, Observer
-from watcher.schedule import first_of
+from watcher.schedule import UNANSWERED_IN_A_ROW, first_of
 from watcher.store.connection import StateError, UnusableError
 
 if TYPE_CHECKING:
@@ -148,6 +148,8 @@ class Monitor(Observer):
         # A receiver that refuses a message for good works: it does not want this one.
         if outcome.verdict is Verdict.ACCEPTED:
             self._later(partial(self._alarms.send_accepted, receiver))
+        elif outcome.verdict is Verdict.RETRY and attempt.unanswered >= UNANSWERED_IN_A_ROW:
+            self._later(partial(self._alarms.send_unanswered, receiver, outcome.reason))
         elif outcome.verdict is Verdict.RETRY:
             self._later(partial(self._alarms.send_failed, receiver, outcome.reason))
 

@@ -440,7 +440,7 @@ _ALARM_WORDS: Mapping[str, _AlarmWords] = {
     ),
     AlarmKind.RECEIVER: _AlarmWords(
         "receiver {about} fails",
-        " since {since} ({lasted}){because}. What is due to it is kept and tried again.",
+        " since {since} ({lasted}){because}. What is due to it is kept and tried again{rarely}.",
         "receiver {about} no longer fails",
         "{because}, after {lasted}.",
     ),
@@ -509,6 +509,7 @@ def _filled(template: str, notice: Notice, longest_reason: int) -> str:
         about=shortened(harmless(str(notice.detail.get("about"))), LONGEST_NAME_OF_A_RECEIVER),
         because=_because(notice, longest_reason),
         messages="a message" if number <= 1 else f"{number:,} messages",
+        rarely=", but as it may have arrived, only after 6 h and then every 12 h" if number else "",
         models=counted(number, "model", "models"),
         rows=counted(number, "row", "rows"),
         jump=f"{'back' if number < 0 else 'ahead'} by "

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from watcher.catalog.changes import ModelChange
 from watcher.catalog.record import Model, fold
+from watcher.schedule import UNANSWERED_IN_A_ROW
 from watcher.store.connection import NoStateError, open_reading
 from watcher.store.rows import (
     CHANGE_COLUMNS,
@@ -264,12 +265,17 @@ class Reader:
         return dict(await self._database.values(read_digest, sql, (receiver,)))
 
     async def open_message(self, receiver: str) -> StoredMessage | None:
-        """The oldest message of the receiver that is neither sent nor given up."""
+        """The message to be tried next: the oldest that is neither sent nor given up.
+
+        Where the receiver gives no answers, what was never tried goes before what may have arrived.
+        """
         messages = await self._database.values(
             read_message,
             f"SELECT {MESSAGE_COLUMNS} FROM messages"  # noqa: S608 - our own columns
-            " WHERE receiver = ? AND state = 'open' ORDER BY id LIMIT 1",
-            (receiver,),
+            " WHERE receiver = ?1 AND state = 'open' ORDER BY attempts > 0"
+            " AND EXISTS (SELECT 1 FROM unanswered WHERE receiver = ?1 AND tries >= ?2), id"
+            " LIMIT 1",
+            (receiver, UNANSWERED_IN_A_ROW),
         )
         return next(iter(messages), None)
 

@@ -50,6 +50,13 @@ Moment = Annotated[
 ]
 
 
+# Of a message, at ?1.
+_AS_NEVER_TRIED = (
+    "state = 'open', settled_at = NULL, attempts = 0, waited_ms = 0,"
+    " opened_at = ?1, planned_at = ?1, next_attempt_at = ?1"
+)
+
+
 class _Strict:
     """Nothing is guessed: an unknown key may be what another version narrows the request with."""
 
@@ -59,7 +66,7 @@ class _Strict:
 
 @dataclass(frozen=True, slots=True)
 class RetryMessages(_Strict):
-    """Try dead messages again.
+    """Try dead messages again, and at once those that wait for their next try.
 
     `message_ids` and `receiver` narrow it down; with neither it is about every message. The same
     holds for `DiscardMessages` and `ForwardMessages`.
@@ -285,9 +292,9 @@ def _set_aside(path: Path, why: str) -> tuple[str, ...]:
 
 def _retry(db: sqlite3.Connection, request: RetryMessages) -> int:
     return db.execute(
-        "UPDATE messages SET state = 'open', settled_at = NULL, attempts = 0,"
-        " opened_at = ?1, next_attempt_at = ?1"
-        " WHERE state = 'dead' AND settled_at <= ?1"
+        f"UPDATE messages SET {_AS_NEVER_TRIED}"  # noqa: S608 - our own words
+        " WHERE iif(state = 'open', attempts > 0 AND planned_at < ?1,"
+        " state = 'dead' AND settled_at <= ?1)"
         " AND (?2 IS NULL OR id IN (SELECT value FROM json_each(?2)))"
         " AND (?3 IS NULL OR receiver = ?3)",
         _target_columns(request),
@@ -319,8 +326,7 @@ def _forward(db: sqlite3.Connection, request: ForwardMessages) -> int:
     """
     target = (*_target_columns(request), request.to)
     messages = db.execute(
-        "UPDATE messages SET receiver = ?4, state = 'open', settled_at = NULL, attempts = 0,"
-        " opened_at = ?1, next_attempt_at = ?1"
+        f"UPDATE messages SET receiver = ?4, {_AS_NEVER_TRIED}"  # noqa: S608 - our own words
         " WHERE state IN ('open', 'dead') AND created_at <= ?1 AND receiver <> ?4"
         " AND (?2 IS NULL OR id IN (SELECT value FROM json_each(?2)))"
         " AND (?3 IS NULL OR receiver = ?3) RETURNING id",

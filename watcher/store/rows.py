@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from contextlib import suppress
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from functools import lru_cache, wraps
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -79,8 +79,9 @@ HOLD_COLUMNS = "reason, model_id, subject, since_at, until_at, quiet_since_at"
 SWEEP_COLUMNS = "usd_per_credit, probe, checksum"
 MESSAGE_COLUMNS = (
     "id, alert_id, title, body, markup, checksum, receiver, created_at, opened_at, attempts,"
-    " last_attempt_at, next_attempt_at, last_error, state,"
-    " (SELECT count(*) FROM deliveries WHERE message_id = messages.id)"
+    " planned_at, next_attempt_at, waited_ms,"
+    " coalesce((SELECT tries FROM unanswered WHERE receiver = messages.receiver), 0),"
+    " last_error, state, (SELECT count(*) FROM deliveries WHERE message_id = messages.id)"
 )
 CHANGE_COLUMNS = (
     "changes.id, changes.at, changes.model_id, kinds, causes, changes.first_seen_at,"
@@ -280,7 +281,8 @@ def read_digest(row: Sequence[Any]) -> tuple[str, datetime]:
 @named("message")
 def read_message(row: Sequence[Any]) -> StoredMessage:
     number, alert_id, title, body, markup, checksum, receiver = row[:7]
-    created_at, opened_at, attempts, last_at, next_at, last_error, state, items = row[7:]
+    created_at, opened_at, attempts, planned_at, next_at, waited_ms, unanswered = row[7:14]
+    last_error, state, items = row[14:]
     checked((alert_id, title, body, markup), checksum)
     return StoredMessage(
         id=number,
@@ -292,8 +294,10 @@ def read_message(row: Sequence[Any]) -> StoredMessage:
         created_at=read_time(created_at),
         opened_at=read_time(opened_at),
         attempts=attempts,
-        last_attempt_at=read_time_or_none(last_at),
+        planned_at=read_time(planned_at),
         next_attempt_at=read_time(next_at),
+        waited=timedelta(milliseconds=waited_ms),
+        unanswered=unanswered,
         last_error=last_error,
         state=MessageState(state),
         items=items,

@@ -163,8 +163,10 @@ _FIRST: Step = (
     """,
     """
     CREATE TABLE messages (
-        -- A message to one receiver. opened_at: since when it has been tried. The chart that goes
-        -- with it is kept until it was accepted.
+        -- A message to one receiver. opened_at: since when it has been tried. planned_at: when the
+        -- next attempt was planned, by the clock of that moment. waited_ms: how much of the waits
+        -- before attempts counts until it is given up. The chart that goes with it is kept until
+        -- it was accepted.
         id INTEGER PRIMARY KEY AUTOINCREMENT,
         alert_id TEXT NOT NULL UNIQUE,
         receiver TEXT NOT NULL,
@@ -176,8 +178,9 @@ _FIRST: Step = (
         created_at TEXT NOT NULL,
         opened_at TEXT NOT NULL,
         attempts INTEGER NOT NULL DEFAULT 0,
-        last_attempt_at TEXT,
+        planned_at TEXT NOT NULL,
         next_attempt_at TEXT NOT NULL,
+        waited_ms INTEGER NOT NULL DEFAULT 0,
         last_error TEXT,
         state TEXT NOT NULL DEFAULT 'open'
             CHECK (state IN ('open', 'sent', 'dead', 'discarded')),
@@ -188,6 +191,13 @@ _FIRST: Step = (
     "CREATE INDEX messages_open ON messages (receiver, id) WHERE state = 'open'",
     "CREATE INDEX messages_dead ON messages (receiver, id) WHERE state = 'dead'",
     "CREATE INDEX messages_done ON messages (settled_at) WHERE state IN ('sent', 'discarded')",
+    """
+    CREATE TABLE unanswered (
+        -- How many tries of a receiver were ambiguous since it last accepted a message.
+        receiver TEXT PRIMARY KEY,
+        tries INTEGER NOT NULL
+    ) STRICT, WITHOUT ROWID
+    """,
     """
     CREATE TABLE deliveries (
         -- One thing that one receiver is to get. message_id is null until it is in a message,

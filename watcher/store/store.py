@@ -11,7 +11,7 @@ from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from watcher.schedule import first_of
+from watcher.schedule import UNANSWERED_IN_A_ROW, first_of, time_waited
 from watcher.store.backup import back_up
 from watcher.store.connection import ConflictError, StateError, companion, open_writing
 from watcher.store.queries import Reader, read_everything
@@ -23,6 +23,7 @@ from watcher.store.rows import (
     json_text,
     message_columns,
     read_message,
+    read_time,
     time_text,
 )
 from watcher.store.schema import MIGRATIONS, migrate
@@ -136,31 +137,71 @@ class Store(Reader):
         await self._database.write(lambda db: _write_effects(db, receiver, effects, at))
 
     async def mark_sent(self, message_id: int, at: datetime) -> None:
-        """The service accepted it; stored even of a message that was discarded meanwhile."""
-        await self._database.execute(
-            "UPDATE messages SET state = 'sent', settled_at = ?1, attempts = attempts + 1,"
-            # Pictures are large, and this one is needed no more.
-            " picture = NULL,"
-            " last_attempt_at = ?1 WHERE id = ?2",
-            (time_text(at), message_id),
-        )
+        """The service accepted it; stored even of a message that was discarded meanwhile.
+
+        A receiver that gave no answers is tried with everything else again, at once.
+        """
+
+        def work(db: sqlite3.Connection) -> None:
+            ((receiver,),) = db.execute(
+                "UPDATE messages SET state = 'sent', settled_at = ?, attempts = attempts + 1,"
+                # Pictures are large, and this one is needed no more.
+                " picture = NULL WHERE id = ? RETURNING receiver",
+                (time_text(at), message_id),
+            ).fetchall()
+            if db.execute("DELETE FROM unanswered WHERE receiver = ?", (receiver,)).rowcount:
+                db.execute(
+                    "UPDATE messages SET next_attempt_at = min(next_attempt_at, ?)"
+                    " WHERE receiver = ? AND state = 'open'",
+                    (time_text(at), receiver),
+                )
+
+        await self._database.write(work)
 
     async def mark_failed(
-        self, message_id: int, error: str, at: datetime, next_attempt_at: datetime
+        self,
+        message_id: int,
+        error: str,
+        at: datetime,
+        next_attempt_at: datetime,
+        *,
+        unanswered: int = 0,
     ) -> None:
-        """It was not accepted and will be tried again."""
-        await self._database.execute(
-            "UPDATE messages SET last_error = ?, attempts = attempts + 1, last_attempt_at = ?,"
-            " next_attempt_at = ? WHERE id = ? AND state = 'open'",
-            (encodable(error), time_text(at), time_text(next_attempt_at), message_id),
-        )
+        """It was not accepted and will be tried again.
+
+        `unanswered`: it got no answer, nor did so many tries of its receiver with this one; from
+        the third on, everything that may have arrived there waits as long as this message.
+        """
+
+        def work(db: sqlite3.Connection) -> None:
+            db.execute(
+                "UPDATE messages SET last_error = ?, attempts = attempts + 1"
+                " WHERE id = ? AND state = 'open'",
+                (encodable(error), message_id),
+            )
+            if unanswered:
+                db.execute(
+                    "INSERT INTO unanswered SELECT receiver, ?1 FROM messages WHERE id = ?2"
+                    " ON CONFLICT DO UPDATE SET tries = excluded.tries",
+                    (unanswered, message_id),
+                )
+            _plan_attempts(db, message_id, at, next_attempt_at)
+
+        await self._database.write(work)
 
     async def mark_dead(self, message_id: int, error: str, at: datetime) -> None:
-        """It was not accepted and is given up. It is kept, with the deliveries in it."""
+        """It was refused for good. It is kept, with the deliveries in it."""
         await self._database.execute(
-            "UPDATE messages SET state = 'dead', settled_at = ?1, last_error = ?2,"
-            " attempts = attempts + 1, last_attempt_at = ?1 WHERE id = ?3 AND state = 'open'",
+            "UPDATE messages SET state = 'dead', settled_at = ?, last_error = ?,"
+            " attempts = attempts + 1 WHERE id = ? AND state = 'open'",
             (time_text(at), encodable(error), message_id),
+        )
+
+    async def give_up(self, message_id: int, at: datetime) -> None:
+        """It was not accepted for too long. It is kept as one that was refused."""
+        await self._database.execute(
+            "UPDATE messages SET state = 'dead', settled_at = ? WHERE id = ? AND state = 'open'",
+            (time_text(at), message_id),
         )
 
     # Everybody else
@@ -242,9 +283,9 @@ def _create_message(
     try:
         number = db.execute(
             "INSERT INTO messages (alert_id, title, body, markup, checksum, receiver,"
-            " created_at, opened_at, next_attempt_at, picture)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (*message_columns(draft), receiver, *[time_text(at)] * 3, draft.picture),
+            " created_at, opened_at, planned_at, next_attempt_at, picture)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (*message_columns(draft), receiver, *[time_text(at)] * 4, draft.picture),
         ).lastrowid
     except sqlite3.IntegrityError as error:
         raise ConflictError(f"alert id {draft.alert_id} is taken; draw another") from error
@@ -260,6 +301,28 @@ def _create_message(
         (number,),
     )
     return read_message(row.fetchone())
+
+
+def _plan_attempts(
+    db: sqlite3.Connection, message_id: int, at: datetime, next_attempt_at: datetime
+) -> None:
+    """Plan the next attempt of a message that was just tried.
+
+    And of everything else that may have arrived at its receiver, where that gives no answers.
+    """
+    waits = db.execute(
+        "SELECT id, planned_at, next_attempt_at FROM messages WHERE state = 'open' AND (id = ?1 OR"
+        " attempts > 0 AND receiver = (SELECT receiver FROM messages JOIN unanswered"
+        " USING (receiver) WHERE id = ?1 AND tries >= ?2))",
+        (message_id, UNANSWERED_IN_A_ROW),
+    ).fetchall()
+    for number, planned_at, due_at in waits:
+        waited = time_waited(read_time(planned_at), read_time(due_at), at)
+        db.execute(
+            "UPDATE messages SET waited_ms = waited_ms + ?, planned_at = ?, next_attempt_at = ?"
+            " WHERE id = ?",
+            (waited // _MILLISECOND, time_text(at), time_text(next_attempt_at), number),
+        )
 
 
 def _write_effects(

@@ -171,8 +171,10 @@ class MessageState(StrEnum):
 class StoredMessage:
     """A message whose text never changes.
 
-    `opened_at` is when trying began: `created_at`, or when it was last retried after it was dead.
-    Giving up counts from it. `items` is how many changes and notices the message carries.
+    `opened_at` is when trying began: `created_at`, or when a person last retried it. `planned_at`
+    is when `next_attempt_at` was planned, and `waited` the sum of all waits so far that counts for
+    giving up. `unanswered` is how many tries of its receiver were ambiguous since that last
+    accepted a message. `items` is how many changes and notices the message carries.
     """
 
     id: int
@@ -184,8 +186,10 @@ class StoredMessage:
     created_at: datetime
     opened_at: datetime
     attempts: int
-    last_attempt_at: datetime | None
+    planned_at: datetime
     next_attempt_at: datetime
+    waited: timedelta
+    unanswered: int
     last_error: str | None
     state: MessageState
     items: int
