@@ -68,6 +68,7 @@ STATE_FAILED = methodcaller("state_failed", FULL)
 STATE_WRITTEN = methodcaller("state_written")
 TIME_PASSED = methodcaller("time_passed")
 FAILED = methodcaller("send_failed", "team", "the service failed (503)")
+UNANSWERED = methodcaller("send_unanswered", "team", "no answer in time; it may have arrived")
 ACCEPTED = methodcaller("send_accepted", "team")
 
 
@@ -125,6 +126,7 @@ ALARMS: dict[str, tuple[dict[float, Fact], dict[float, Fact]]] = {
         {0: FAILED, 50: FAILED, 59: GOOD, 61: TIME_PASSED},
         {65: ACCEPTED},
     ),
+    "receiver, no answers": ({0: FAILED, 1: UNANSWERED}, {361: ACCEPTED}),
     "receiver, nothing waits": ({0: FAILED, 60: FAILED}, {70: waits(waiting=0)}),
     "dead_letter": ({5: waits(dead=1)}, {9: waits(dead=0)}),
     "state": ({5: STATE_FAILED}, {16: STATE_WRITTEN}),
@@ -307,6 +309,12 @@ def test_a_failing_receiver_whose_messages_died_is_not_said_to_work() -> None:
     watch.learns(60, FAILED)
     assert watch.learns(70, waits(dead=1, waiting=0)) == ["dead_letter team"]
     assert watch.learns(80, ACCEPTED) == ["receiver team over"]
+
+
+def test_of_a_receiver_that_gives_no_answers_it_is_said_how_rarely_it_is_tried() -> None:
+    watch = Watch()
+    watch.learns(0, FAILED, UNANSWERED)
+    assert "tried again, but as it may have arrived, only after 6 h" in body(watch.told[-1][0])
 
 
 def test_a_disk_that_has_room_now_and_then_is_one_trouble() -> None:

@@ -208,6 +208,19 @@ async def test_a_failing_operator_is_told_of_to_the_other_one() -> None:
     assert scene.state.says() == ["receiver ops over → me"]
 
 
+async def test_a_receiver_that_gives_no_answers_is_told_of_at_the_third() -> None:
+    scene = Scene(FakeState(replace(CALM, receivers=(receiver("ops", open=1),))))
+    monitor = await scene.begin()
+    said = []
+    for number in range(1, 7):
+        monitor.attempted(replace(attempt(Verdict.RETRY), unanswered=number))
+        monitor.polled(WELL)
+        await monitor.update()
+        said.append(scene.state.says())
+        scene.passes(0.1)
+    assert said == [[], [], ["receiver ops → me"], [], [], []]
+
+
 async def test_a_receiver_that_turns_messages_down_for_good_works() -> None:
     scene = Scene(FakeState(replace(CALM, receivers=(receiver("ops", open=1),))))
     monitor = await scene.begin()

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from random import Random
 
 import pytest
 
-from watcher.schedule import backoff, next_attempt
+from watcher.schedule import backoff, next_attempt, time_waited
 
 SECOND, MINUTE, HOUR, DAY = (
     timedelta(seconds=1),
@@ -101,6 +101,43 @@ def test_a_message_is_tried_again_no_sooner_and_no_later_than_promised(
     assert next_attempt(attempts, wanted, HIGHEST) == most
     for seed in range(50):
         assert least <= next_attempt(attempts, wanted, Random(seed)) <= most
+
+
+@pytest.mark.parametrize(
+    ("unanswered", "least", "most"),
+    [
+        pytest.param(0, 10 * SECOND, 20 * SECOND, id="an answer, whatever it was"),
+        pytest.param(1, 10 * SECOND, 20 * SECOND, id="the first without an answer"),
+        pytest.param(2, 10 * SECOND, 20 * SECOND, id="the second"),
+        pytest.param(3, 6 * HOUR, 6 * HOUR, id="the third"),
+        pytest.param(4, 12 * HOUR, 12 * HOUR, id="the fourth"),
+        pytest.param(10**6, 12 * HOUR, 12 * HOUR, id="for ever"),
+    ],
+)
+def test_what_may_have_arrived_is_tried_again_ever_more_rarely(
+    unanswered: int, least: timedelta, most: timedelta
+) -> None:
+    assert next_attempt(2, None, LOWEST, unanswered=unanswered) == least
+    assert next_attempt(2, None, HIGHEST, unanswered=unanswered) == most
+
+
+@pytest.mark.parametrize(
+    ("planned", "passed", "counted"),
+    [
+        pytest.param(15 * MINUTE, 15 * MINUTE, 15 * MINUTE, id="tried when it was due"),
+        pytest.param(15 * MINUTE, 16 * MINUTE, 15 * MINUTE, id="a moment later"),
+        pytest.param(15 * MINUTE, MINUTE, MINUTE, id="sooner, as a person asked"),
+        pytest.param(timedelta(), DAY, timedelta(), id="the first try"),
+        pytest.param(15 * MINUTE, 3650 * DAY, 15 * MINUTE, id="the clock jumped ahead by years"),
+        pytest.param(15 * MINUTE, -3650 * DAY, timedelta(), id="the clock jumped back by years"),
+        pytest.param(-DAY, HOUR, timedelta(), id="due before it was planned: set back meanwhile"),
+    ],
+)
+def test_of_a_wait_counts_the_lesser_of_what_was_planned_and_what_passed(
+    planned: timedelta, passed: timedelta, counted: timedelta
+) -> None:
+    at = datetime(2026, 11, 22, tzinfo=UTC)
+    assert time_waited(at, at + planned, at + passed) == counted
 
 
 def test_the_same_chance_gives_the_same_wait() -> None:

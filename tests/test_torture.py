@@ -29,7 +29,7 @@ from watcher.store.values import PollOutcome
 
 LONG_ENOUGH = 3600.0
 # A fast seed of each scenario.
-OUTAGES = (0, 17, 26, 3, 12, 13, 14, 15)
+OUTAGES = (9, 1, 20, 3, 31, 23, 6, 16, 17)
 # So many that each rule about complete sweeps and holds, taken out, is missed in one of them.
 TORN_WORLDS = range(17)
 
@@ -119,7 +119,7 @@ async def test_a_month_at_ten_times_the_real_rate_leaves_memory_flat_and_the_sta
     assert not [what for what in tally.wrong if "took" not in what]
 
 
-def test_all_eight_outages_are_in_the_short_form() -> None:
+def test_all_outages_are_in_the_short_form() -> None:
     assert {seed % len(SCENARIOS) for seed in OUTAGES} == set(range(len(SCENARIOS)))
 
 

@@ -7,6 +7,7 @@ disconnect, or receive a message and then fail.
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import Enum, auto
@@ -39,6 +40,11 @@ class Answer(Enum):
     def receives(self) -> bool:
         """Whether the message was received, whatever the answer was."""
         return self in {Answer.ACCEPTS, Answer.RECEIVES_AND_HANGS_UP, Answer.RECEIVES_AND_FAILS}
+
+    @property
+    def is_ambiguous(self) -> bool:
+        """Whether the sender cannot know if the message was received."""
+        return self in {Answer.HANGS_UP, Answer.RECEIVES_AND_HANGS_UP}
 
 
 _STATUSES = {
@@ -76,6 +82,11 @@ class Inbox:
     def repeated(self) -> int:
         """How many messages were repeats of one that came before."""
         return len(self.received) - len({it.alert_id for it in self.received})
+
+    @property
+    def most_copies(self) -> int:
+        """How often the message came that came most often."""
+        return max(Counter(it.alert_id for it in self.received).values(), default=0)
 
     def unjustified_repeat(self) -> str | None:
         """A message that came again without need, or changed; `None` where there is none.
@@ -128,6 +139,8 @@ class MemoryInbox(Inbox):
                 return Outcome(Verdict.REFUSED, "refused with 401: the credentials are wrong")
             case Answer.LIMITS:
                 return Outcome(Verdict.RETRY, "told to slow down (429)", timedelta(hours=1))
+            case answer if answer.is_ambiguous:
+                return Outcome(Verdict.RETRY, "broke off before an answer", ambiguous=True)
             case _:
                 return Outcome(Verdict.RETRY, "the service failed (503)")
 

@@ -86,6 +86,7 @@ class KillWorld:
         self.inboxes: tuple[Inbox, ...] = ()
         self.kills = 0
         self.market_moves = True
+        self._unanswered = 0
         self._log = place / "log"
         self._config = place / "config.yaml"
         self._requests, self._messages = _Countdown(), _Countdown()
@@ -223,7 +224,14 @@ class KillWorld:
             Answer.RECEIVES_AND_FAILS,
         ]
         fails = self.market_moves and self.rng.random() < 0.1
-        return self.rng.choice(bad) if fails else Answer.ACCEPTS
+        answer = self.rng.choice(bad) if fails else Answer.ACCEPTS
+        # After a third one the daemon would wait for hours.
+        if answer.is_ambiguous and self._unanswered == 2:
+            answer = Answer.FAILS
+        if answer is Answer.ACCEPTS:
+            self._unanswered = 0
+        self._unanswered += answer.is_ambiguous
+        return answer
 
     def _end_of_log(self) -> str:
         return self._log.read_text("utf-8", errors="replace")[-SHOWN_OF_LOG:]

@@ -39,6 +39,10 @@ __all__ = ["OUTAGE", "SCENARIOS"]
 MODELS = 40
 # For scenarios that are not about polls.
 RARE_POLLS = Settings(poll=PollSettings(interval=timedelta(minutes=30)))
+JUMPS = (timedelta(minutes=7), 3 * HOUR, 2 * DAY, 6 * DAY, 60 * DAY, 366 * DAY, 3653 * DAY)
+CLOCK_ANSWERS = (Answer.ACCEPTS, Answer.FAILS, Answer.RECEIVES_AND_HANGS_UP)
+# Three at once, one after six hours, and one every twelve hours of the seven days.
+MOST_COPIES = 18
 
 
 Scenario: TypeAlias = "Callable[[OutageWorld], Awaitable[None]]"
@@ -105,23 +109,44 @@ def _always(answer: Answer) -> Answer:
 
 
 async def _clock_jumps(world: OutageWorld) -> None:
-    """The wall clock is set forward and back, by minutes and by days, with failures and without."""
+    """The wall clock is set forward and back, by minutes and by years, whatever fails then.
+
+    Nothing is given up: no message is tried for as long as that takes.
+    """
     world.settings = RARE_POLLS
     async with world.process() as (store, daemon):
         for _ in range(world.rng.randint(4, 10)):
             await world.pass_time(daemon, world.rng.randint(1, 12) * HOUR)
             world.api.failure = world.rng.choice([None, None, FAILURES[0]])
             for inbox in world.inboxes:
-                answer = world.rng.choice([Answer.ACCEPTS, Answer.FAILS])
+                answer = world.rng.choice(CLOCK_ANSWERS)
                 inbox.next_answer = partial(_always, answer)
             await world.pass_time(daemon, world.rng.randint(1, 6) * HOUR)
-            jump = world.rng.choice([timedelta(minutes=7), 3 * HOUR, 2 * DAY, 6 * DAY])
-            world.clock.ahead += jump * world.rng.choice([-1, 1])
+            world.clock.ahead += world.rng.choice(JUMPS) * world.rng.choice([-1, 1])
         world.api.failure = None
         for inbox in world.inboxes:
             inbox.next_answer = partial(_always, Answer.ACCEPTS)
         await daemon.run(DAY)
-        # A clock that is set forward by more than `give_up_after` makes failed messages dead.
+        await world.come_to_rest(store, daemon)
+        await world.check(store)
+
+
+async def _no_answers(world: OutageWorld) -> None:
+    """Both receivers take every message for nine days and never answer; then they do."""
+    world.settings = RARE_POLLS
+    for inbox in world.inboxes:
+        inbox.next_answer = partial(_always, Answer.RECEIVES_AND_HANGS_UP)
+    for _ in range(3):
+        async with world.process() as (_, daemon):
+            await world.pass_time(daemon, 3 * DAY)
+    for inbox in world.inboxes:
+        if inbox.most_copies > MOST_COPIES:
+            raise BrokenPromise(f"{inbox.name}: one message came {inbox.most_copies} times")
+        if inbox.repeated > MOST_COPIES + 2 * 2:
+            raise BrokenPromise(f"{inbox.name}: {inbox.repeated} repeats in nine days")
+        inbox.next_answer = partial(_always, Answer.ACCEPTS)
+    async with world.process() as (store, daemon):
+        await world.pass_time(daemon, DAY)
         await world.retry_dead_messages(store, daemon)
         await world.come_to_rest(store, daemon)
         await world.check(store)
@@ -222,6 +247,7 @@ SCENARIOS: tuple[Scenario, ...] = (
     _no_name,
     _receivers_down,
     _clock_jumps,
+    _no_answers,
     _disk_full,
     _disk_fails,
     _read_only,
@@ -244,6 +270,7 @@ async def _run_seed(seed: int, _: Budget) -> Tally:
         "changes announced": world.checker.checked,
         "messages": sum(len(inbox.received) for inbox in world.inboxes),
         "repeated messages": repeated,
+        "most copies of a message": max(inbox.most_copies for inbox in world.inboxes),
         "dead messages retried": world.retried,
     }
     return Tally(1, figures)

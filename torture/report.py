@@ -72,9 +72,11 @@ _WHAT = {
         " that is true."
     ),
     "outage": (
-        "Each run is one of eight, by its seed: the API down in nineteen ways in turn, its name"
+        "Each run is one of nine, by its seed: the API down in nineteen ways in turn, its name"
         " not resolved, the receivers failing in six ways in turn (a dead message is retried, as a"
-        " person would), the wall clock set forward and back by up to six days at a time, a full"
+        " person would), the wall clock set forward and back by minutes, days and years, receivers"
+        " that take everything and never answer for nine days (no message comes more than 18 times,"
+        " and repeats are two a day after the first day), a full"
         " disk (a file system of 2 MB), a disk that fails or lets no file grow, a read-only state,"
         " and the state's lock or the database held by another process. After each, every change"
         " was announced and every message sent."

@@ -132,7 +132,8 @@ def retry(
 ) -> None:
     """Send dead messages again, the same text under the same id.
 
-    Name each MESSAGE by its number or alert id, or give --receiver or --all.
+    And at once those that wait for another try. Name each MESSAGE by its number or alert id, or
+    give --receiver or --all.
     """
     from watcher.render.figures import counted
     from watcher.store.requests import RetryMessages
@@ -145,7 +146,7 @@ def retry(
         say("There is nothing to retry.")
     else:
         what = counted(count, "message is", "messages are")
-        say(f"{what} open again; the next `kie-watcher run` or `check` sends.")
+        say(f"{what} due now; the next `kie-watcher run` or `check` sends.")
 
 
 @outbox.command(epilog="Example: kie-watcher outbox discard --receiver old-team")

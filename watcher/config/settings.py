@@ -141,7 +141,7 @@ class DeliverySettings(Section):
     """How messages are sent."""
 
     give_up_after: Duration = timedelta(days=7)
-    """A message that is not accepted for so long is dead: no longer tried, but kept."""
+    """A message that is not accepted in so much time between tries is dead: kept, not tried."""
 
 
 class SecretSection(Section):
