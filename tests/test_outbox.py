@@ -21,10 +21,13 @@ from stored import due_to, receivers_due
 from watcher.catalog.changes import Kind, ModelChange
 from watcher.config.rules import parse_silence
 from watcher.notify.outcome import Outcome, Verdict
+from watcher.observer import Observer
 from watcher.outbox import Batcher, MessageRules, Outbox, new_alert_id
 from watcher.render.markup import Markup, Service
 from watcher.routing.calendar import QuietWindow
-from watcher.routing.rules import RoutingRules
+from watcher.routing.match import Matcher
+from watcher.routing.plan import Dispatch
+from watcher.routing.rules import Route, RoutingRules
 from watcher.store import requests
 from watcher.store.connection import StateError
 from watcher.store.requests import DiscardMessages, Request, RetryMessages
@@ -567,6 +570,53 @@ async def test_a_slow_receiver_holds_up_no_other_in_the_daemon(desk: Desk) -> No
     await until(lambda: len(slow.accepted) == 2)
     stop.set()
     await working
+
+
+class Waits(Observer):
+    """When each task begins a round, and when it rests."""
+
+    def __init__(self) -> None:
+        self.asked: list[timedelta | None] = []
+
+    def check_in(self, who: str, within: timedelta | None) -> None:
+        if who.startswith("outbox:"):
+            self.asked.append(within)
+
+
+async def test_what_waits_for_days_is_looked_at_again_as_the_clock_may_jump(
+    tmp_path: Path,
+) -> None:
+    weekly = Route("weekly", Matcher(), ("team",), digest="0 8 * * 1")
+    rules = MessageRules(RoutingRules(("team",), routes=(weekly,)), parse_silence)
+    async with open_store(tmp_path / "state.db") as store:
+        team = Inbox("team")
+        desk = Desk(store, team, Inbox("mail"))
+        batcher = Batcher(store, rules, now=desk.now, rng=Random(1))
+        outbox = Outbox(
+            store,
+            [team],
+            batcher,
+            give_up_after=timedelta(days=7),
+            now=desk.now,
+            rng=Random(1),
+            # The quarter of an hour is a tenth of a second then, the days are a minute.
+            pace=9000,
+            observer=(waits := Waits()),
+        )
+        await outbox.deliver(team)
+        change = ModelChange((Kind.NEW,), None, model("Reel A")), (Dispatch("team", "weekly"),)
+        desk.seconds = 2 * 86400
+        await store.record(Commit(desk.now(), model().usd_per_credit, {}, changes=(change,)))
+        _, wait = await outbox.deliver(team)
+        assert wait is not None
+        assert wait > timedelta(days=5)
+        stop = asyncio.Event()
+        working = asyncio.create_task(outbox.run(stop))
+        await until(lambda: len(waits.asked) == 2)
+        desk.seconds += 7 * 86400
+        await asyncio.wait_for(until(lambda: bool(team.accepted)), 20)
+        stop.set()
+        await working
 
 
 async def test_a_receiver_that_breaks_inside_is_tried_again_and_takes_nothing_down(

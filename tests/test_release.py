@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, time, timedelta
 from decimal import Decimal
@@ -187,6 +187,34 @@ def test_what_waits_says_for_what_and_until_when(
     released = release(items, laid_down, receiver="team", now=START, silences=[silence(START, DAY)])
     assert released.deferred.get(1) == why
     assert len(released.batches) == (why is None)
+
+
+@pytest.mark.parametrize(
+    ("rest", "laid_down", "told_at"),
+    [
+        ({}, rules(route(digest="0 18 * * *")), START + 6 * HOUR),
+        ({"silence_id": 1}, rules(route(digest="0 18 * * *")), START + 6 * HOUR),
+        ({"silence_id": 1}, rules(route()), START),
+        ({"flap": Flap.HELD, "still_since": START + 3650 * DAY}, rules(route()), START),
+        ({}, rules(route()), START),
+    ],
+    ids=["a digest", "a silence over a digest", "a silence", "flapping", "nothing"],
+)  # fmt: skip
+def test_what_was_queued_before_the_clock_was_set_back_by_years_does_not_wait_for_years(
+    rest: dict[str, Any], laid_down: RoutingRules, told_at: datetime
+) -> None:
+    market = Market().wait(3650 * DAY).opens_with().costs("110")
+    items, told = queued(market, **rest), []
+    silences = [silence(START + 3650 * DAY, DAY)]
+    digests: Mapping[str, datetime] = {"all": START + 3649 * DAY}
+    now: datetime | None = START
+    while now is not None and not told:
+        released = release(
+            items, laid_down, receiver="team", now=now, silences=silences, digests=digests
+        )
+        told = [now for _ in released.batches]
+        now, digests = released.next_at, released.digests
+    assert told == [told_at]
 
 
 def test_the_same_change_from_two_routes_is_told_once() -> None:

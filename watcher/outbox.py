@@ -48,6 +48,8 @@ _ALERT_ID_LENGTH = 8
 LONGEST_ROUND = timedelta(minutes=5)
 # What is due by the clock must not make a task spin.
 _SHORTEST_WAIT = timedelta(seconds=0.1)
+# A wait knows nothing of a clock that is set, nor of a machine that sleeps.
+_LONGEST_WAIT = timedelta(minutes=15)
 # How often the requests of commands (retry, discard) are taken.
 _REQUESTS_EVERY = timedelta(seconds=2)
 _PAUSE_AFTER_ERROR = timedelta(seconds=30)
@@ -292,6 +294,7 @@ class Outbox:
                 news.clear()
                 self._observer.check_in(who, LONGEST_ROUND)
                 wait = await self._deliver_safely(receiver)
+                wait = None if wait is None else min(wait, _LONGEST_WAIT)
                 self._observer.check_in(who, None if wait is None else wait + LONGEST_ROUND)
                 await first_of(stop, news, within=None if wait is None else wait / self._pace)
         finally:

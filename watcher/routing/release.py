@@ -8,6 +8,7 @@ decided here is stored.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
@@ -26,12 +27,12 @@ from watcher.routing.rules import Flap
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
-    from datetime import datetime
 
     from watcher.catalog.changes import Change
     from watcher.catalog.record import Model
     from watcher.routing.rules import Route, RoutingRules, Silence
 
+_LONG_AGO = datetime.min.replace(tzinfo=UTC)
 _NO_DIGESTS: Mapping[str, datetime] = {}
 
 
@@ -250,15 +251,24 @@ class ReceiverQueue:
         if silence is not None and silence.is_active(self.now):
             return Deferral(DeferredBy.SILENCE, silence.ends_at)
         if digest_route is not None:
-            since = item.queued_at if silence is None else max(item.queued_at, silence.ends_at)
+            since = self._passed(item.queued_at)
+            if silence is not None:
+                since = max(since, self._passed(silence.ends_at))
             if self.is_digest_due(digest_route, since):
                 return None
             return Deferral(DeferredBy.DIGEST, self.next_digest(digest_route))
         if item.flap is Flap.HELD:
-            still_at = (item.still_since or item.queued_at) + self.rules.flap.within
+            still_at = self._passed(item.still_since or item.queued_at) + self.rules.flap.within
             if still_at > self.now:
                 return Deferral(DeferredBy.FLAP, still_at)
         return None
+
+    def _passed(self, at: datetime) -> datetime:
+        """A time that has passed. A later one, from before the clock was set back, is long ago.
+
+        Otherwise what was queued by a clock that was ahead by years would wait for years.
+        """
+        return at if at <= self.now else _LONG_AGO
 
 
 def _kinds(item: QueuedItem) -> frozenset[Kind]:
@@ -300,7 +310,8 @@ class _Releaser:
         queue = self.queue
         items = queue.due.get(route.name, [])
         is_first = bool(items) and route.name not in self.digests
-        begun_at = self.digests.setdefault(route.name, queue.now)
+        begun_at = min(self.digests.get(route.name, queue.now), queue.now)
+        self.digests[route.name] = begun_at
         last_at = queue.last_digest(route)
         if route.empty:
             self.wakes.append(queue.next_digest(route))
