@@ -31,7 +31,7 @@ from watcher.catalog.confirm import Hold, HoldReason
 from watcher.config.settings import Settings
 from watcher.routing.plan import Anchor
 from watcher.store.requests import DiscardMessages
-from watcher.store.retention import prune_regularly, retention_of
+from watcher.store.retention import prune_once, prune_regularly, retention_of
 from watcher.store.rows import time_text
 from watcher.store.store import Store, open_store
 from watcher.store.values import PollCost, PollOutcome, Pruned, ReleaseEffects, Retention
@@ -485,21 +485,52 @@ async def test_pruning_changes_nothing_that_is_still_said(path: Path, seed: int)
 
 
 async def test_the_loop_takes_steps_until_it_is_stopped(store: Store, path: Path) -> None:
-    for day in range(3):
+    for day in range(0, 1000, 5):
         await store.note_poll(START + day * DAY, PollOutcome.UNCHANGED, None, COST)
     stop, asked = asyncio.Event(), 0
 
-    def keep() -> Retention | None:
+    def keep() -> Retention:
         nonlocal asked
         asked += 1
         if asked == 3:
             stop.set()
-        # By a clock that jumped, nothing is old.
-        return None if asked == 1 else Retention(polls=DAY)
+        return Retention(polls=50 * DAY)
 
     await prune_regularly(store, keep, lambda: LATE, stop, every=timedelta(milliseconds=1))
 
-    assert (asked, count(path, "polls")) == (3, 0)
+    assert (asked, count(path, "polls")) == (3, 10)
+
+
+YEARS = 3650 * DAY
+
+
+@pytest.mark.parametrize(
+    ("jumps", "left"),
+    [
+        pytest.param({}, 15, id="none"),
+        pytest.param({20: YEARS}, 16, id="ahead, a moment ago"),
+        pytest.param({10: YEARS}, 16, id="ahead, and it stays there"),
+        pytest.param({2: YEARS}, 15, id="ahead, long ago"),
+        pytest.param({5: YEARS, 6: -YEARS}, 17, id="ahead and back"),
+        pytest.param({5: -YEARS, 6: YEARS}, 14, id="back and ahead"),
+        pytest.param({10: -YEARS}, 20, id="back"),
+        pytest.param({0: YEARS, 1: -YEARS}, 16, id="wrong from the start"),
+        pytest.param({10: 3 * DAY}, 12, id="ahead by days"),
+    ],
+)
+async def test_a_clock_that_jumps_by_years_makes_nothing_old(
+    store: Store, path: Path, jumps: dict[int, timedelta], left: int
+) -> None:
+    """Polls of twenty days, of which fifteen are kept: give or take those about a jump."""
+    ahead, keep = timedelta(0), Retention(polls=15 * DAY)
+    for day in range(20):
+        ahead += jumps.get(day, timedelta(0))
+        await store.note_poll(START + day * DAY + ahead, PollOutcome.UNCHANGED, None, COST)
+        await prune_once(store, keep, START + day * DAY + ahead)
+    ahead += jumps.get(20, timedelta(0))
+    await prune_once(store, keep, START + 20 * DAY + ahead)
+
+    assert count(path, "polls") == left
 
 
 def test_no_less_is_kept_than_routes_look_back_to() -> None:

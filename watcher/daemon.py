@@ -20,7 +20,6 @@ from watcher.app import open_parts, open_receivers, utc_now
 from watcher.config.errors import ConfigError
 from watcher.config.reload import compare
 from watcher.config.rules import alarm_rules
-from watcher.monitor.alarms import AlarmKind
 from watcher.monitor.direct import say_last_words, withdraw_last_words
 from watcher.monitor.heartbeat import open_heartbeat
 from watcher.monitor.monitor import Monitor
@@ -182,10 +181,7 @@ class _Daemon:
             await _end(lasting)
         log.info("watcher.stopped")
 
-    def _retention(self) -> Retention | None:
-        """How long things are kept; nothing counts as old by a clock that jumped."""
-        if any(alarm.kind is AlarmKind.CLOCK for alarm in self.monitor.raised):
-            return None
+    def _retention(self) -> Retention:
         return retention_of(self.monitor.settings)
 
     async def _run_generation(self, current: Generation) -> Generation | None:

@@ -7,6 +7,7 @@ moment of the state.
 from __future__ import annotations
 
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from decimal import Decimal
 from fnmatch import fnmatchcase
 from functools import partial
@@ -133,6 +134,16 @@ _RECEIVERS = """
 """
 
 
+# A log of polls has no such gap while somebody watches: failed polls are in it.
+_LONGEST_PAUSE_IN_DAYS = 7
+_UNWATCHED_DAYS = """
+    SELECT total(gap) FROM (
+        SELECT julianday(coalesce(lead(at) OVER (ORDER BY id), ?1)) - julianday(at) AS gap
+        FROM polls
+    ) WHERE abs(gap) > ?2
+"""
+
+
 @asynccontextmanager
 async def open_reader(path: Path) -> AsyncIterator[Reader]:
     """Open the state for reading, beside a daemon or without one. Raises `NoStateError`."""
@@ -250,6 +261,14 @@ class Reader:
     async def silences(self) -> tuple[StoredSilence, ...]:
         """Every silence there ever was, oldest first."""
         return await self._database.values(read_silence, _SILENCES)
+
+    async def unwatched(self, now: datetime) -> timedelta:
+        """How much of the time up to `now` is missing in the log of polls, in gaps over a week.
+
+        A clock that is set back leaves a gap of less than nothing, which a jump ahead fills again.
+        """
+        rows = await self._database.rows(_UNWATCHED_DAYS, (time_text(now), _LONGEST_PAUSE_IN_DAYS))
+        return timedelta(days=max(rows[0][0], 0))
 
     # What is to be sent
 

@@ -39,22 +39,25 @@ FLAPPING_LOOKS_BACK = 7
 
 async def prune_regularly(
     store: Store,
-    retention: Callable[[], Retention | None],
+    retention: Callable[[], Retention],
     now: Callable[[], datetime],
     stop: asyncio.Event,
     every: timedelta = STEP_EVERY,
 ) -> None:
-    """Prune one step every so often until `stop` is set; none while `retention` gives `None`."""
+    """Prune one step every so often until `stop` is set."""
     while not stop.is_set():
         await first_of(stop, within=every)
-        if not stop.is_set() and (current := retention()) is not None:
-            await prune_once(store, current, now())
+        if not stop.is_set():
+            await prune_once(store, retention(), now())
 
 
 async def prune_once(store: Store, retention: Retention, now: datetime) -> None:
-    """Prune one step. Never raises: polling and sending notice an unusable state by themselves."""
+    """Prune one step. Never raises: polling and sending notice an unusable state by themselves.
+
+    Time in which nobody watched makes nothing old: the clock may have jumped over it.
+    """
     try:
-        pruned = await store.prune(retention, now)
+        pruned = await store.prune(retention, now - await store.unwatched(now))
     except StateError as error:
         log.debug("state.prune_failed", why=str(error))
     except Exception:
