@@ -346,6 +346,14 @@ def test_a_clock_that_jumps_makes_nothing_last_longer_or_shorter(hours: int) -> 
     assert watch.learns(60 + after, FAILED) == ["receiver team"]
 
 
+def test_a_clock_set_back_by_years_between_two_processes_puts_no_alarm_off_for_years() -> None:
+    watch = Watch()
+    watch.learns(10 * 365 * 24 * 60, FAILED)
+    watch.restart(0)
+    assert watch.learns(59, FAILED) == []
+    assert watch.learns(60, FAILED) == ["receiver team"]
+
+
 def test_a_clock_that_jumps_to_and_fro_is_one_trouble_and_a_day_later_another() -> None:
     watch = Watch()
     hour = timedelta(hours=1)

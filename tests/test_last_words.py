@@ -323,6 +323,16 @@ async def test_every_operator_is_told_and_reminded_after_a_day(state: Path) -> N
     assert withdraw_last_words(state) is None
 
 
+async def test_a_clock_set_back_by_years_does_not_put_the_reminder_off_for_years(
+    state: Path,
+) -> None:
+    me = Operator("me")
+    for days in (3650, 0, 0.9, 1.1):
+        await say(state, me, at=START + timedelta(days=days))
+
+    assert len(me.offered) == 3
+
+
 async def test_other_words_are_other_news(state: Path) -> None:
     me = Operator("me")
     await say(state, me)

@@ -147,11 +147,12 @@ class Alarms:
         """Take up what an earlier process kept.
 
         What cannot be read (a later version wrote it) is left out: the worst that follows is a
-        message sent twice.
+        message sent twice. What was kept by a clock that was ahead has lasted as long as it had.
         """
         for fields in kept.get("alarms", ()):
             with suppress(KeyError, TypeError, ValueError):
-                self.adopt(Alarm.from_json(fields))
+                alarm = Alarm.from_json(fields)
+                self.adopt(alarm.shifted(min(self._now() - alarm.last_at, timedelta())))
 
     def to_json(self) -> dict[str, Any]:
         """What must outlive a restart."""

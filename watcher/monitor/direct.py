@@ -78,7 +78,7 @@ async def say_last_words(
     """
     note, why = _note_beside(state), str(error)
     before = _read_note(note)
-    if before is not None and before.why == why and now - before.last_at < REMIND_AFTER:
+    if before is not None and before.why == why and abs(now - before.last_at) < REMIND_AFTER:
         return
     alarms = Alarms(rules, lambda: now)
     alarms.state_failed(why)
