@@ -41,6 +41,7 @@ from watcher.simulator.catalogue import amount, plain
 from watcher.simulator.server import Simulator
 from watcher.store.requests import AcceptHolds
 from watcher.store.store import Store, open_store
+from watcher.store.values import Commit
 
 START = datetime(2026, 11, 22, 7, 0, tzinfo=UTC)
 OLD = Decimal("0.005")
@@ -324,6 +325,25 @@ async def test_what_else_happens_meanwhile_is_told_as_ever(
             )
             == []
         )
+
+
+async def test_a_kill_between_the_conversion_and_its_sweep_loses_and_repeats_nothing(
+    open_world: Callable[..., World],
+) -> None:
+    world = open_world()
+    async with world.started():
+        await world.sees(0)
+        stored = await world.store.snapshot()
+        assert stored is not None
+        new = OLD / 10
+        conversion = Commit(world.now(), new, stored.probe, factor=D(10))
+        await world.store.record(conversion)
+    async with world.started():
+        redenominated = times(listing(), credits_="10")
+        dearer = [*times(redenominated[:1], credits_="1.5", usd="1.5"), *redenominated[1:]]
+
+        assert told(await world.sees(1, dearer)) == [("price_up", "Reel 0, 0s")]
+        assert told(await world.sees(60)) == []
 
 
 async def test_a_redenomination_that_is_taken_back_never_was(
