@@ -62,6 +62,11 @@ def _environment(name: str, *requirements: str) -> Path:
     return programs
 
 
+def _usual() -> dict[str, str]:
+    """The environment as operators have it: without variables by which Python keeps no bytecode."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
+
+
 @dataclass(frozen=True, slots=True)
 class Usage:
     """CPU seconds (user and system) and output of a process that has ended."""
@@ -76,7 +81,7 @@ async def run_to_end(
     """Run a command and wait for its end. Raises `RuntimeError` where it failed."""
     with TemporaryFile() as output:
         process = subprocess.Popen(  # noqa: ASYNC220 - waited for in a thread, for its resource usage
-            command, cwd=cwd, env=environment, stdout=output, stderr=output
+            command, cwd=cwd, env=environment or _usual(), stdout=output, stderr=output
         )
         _, status, used = await asyncio.to_thread(os.wait4, process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)
@@ -132,7 +137,7 @@ async def running(*command: str | Path, place: Path) -> AsyncIterator[Daemon]:
     log = place / "daemon.log"
     with log.open("wb") as stream:
         process = await asyncio.create_subprocess_exec(
-            *command, cwd=ROOT, stdout=stream, stderr=stream
+            *command, cwd=ROOT, env=_usual(), stdout=stream, stderr=stream
         )
     block = asyncio.current_task()
     end = asyncio.create_task(process.wait())

@@ -20,8 +20,6 @@ from tempfile import TemporaryDirectory
 from time import process_time
 from typing import TYPE_CHECKING, Any, cast
 
-import structlog
-
 from benchmarks.figures import Figure, Unit
 from benchmarks.processes import run_to_end
 from torture.machine import peak_memory
@@ -207,5 +205,4 @@ def edit_some(rows: Sequence[Row], rng: Random) -> list[Row]:
 
 if __name__ == "__main__":
     # The parent process reads the last line of output.
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(30))
     asyncio.run({"prepare": prepare, "sweep": sweep}[sys.argv[1]](Path(sys.argv[2])))

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-import structlog
 from hypothesis import settings
 
 from command_line import CONFIG, Place
+from watcher.log import OWN_LOGGER
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -25,7 +25,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--update-golden", action="store_true", help="rewrite tests/golden as it is")
 
 
-_LOGGERS = (None, "aiohttp", "aiohttp.access", "aiosmtpd", "asyncio", "mail")
+_LOGGERS = (None, "aiohttp", "aiohttp.access", "aiosmtpd", "asyncio", "mail", OWN_LOGGER)
 
 
 @pytest.fixture(autouse=True)
@@ -37,7 +37,6 @@ def _restored_log() -> Iterator[None]:
     loggers = [logging.getLogger(name) for name in _LOGGERS]
     before = [(logger.level, list(logger.handlers), logger.propagate) for logger in loggers]
     yield
-    structlog.reset_defaults()
     logging.captureWarnings(capture=False)
     for logger, (level, handlers, propagate) in zip(loggers, before, strict=True):
         logger.setLevel(level)

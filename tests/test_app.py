@@ -14,9 +14,9 @@ from typing import Any
 import aiohttp
 import pytest
 from aiohttp import web
-from structlog.testing import capture_logs
 
 from build import row
+from logs import capture_logs
 from torture.loopback import serve_http
 from watcher.config.errors import ConfigError, Place, Problem
 from watcher.config.settings import Settings

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from structlog.testing import capture_logs
 
 from build import model
+from logs import capture_logs
 from watcher import wording
 from watcher.catalog.changes import Kind, ModelChange, Notice, NoticeKind, RecordedChange
 from watcher.render.charts.drawing import Canvas, draw

@@ -7,6 +7,7 @@ import json
 import os
 import pty
 import signal
+import sys
 from datetime import timedelta
 from decimal import Decimal
 from io import StringIO
@@ -14,9 +15,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from structlog.testing import capture_logs
 
 from command_line import CANARY, Ended, Place, ended, first_line
+from logs import capture_logs
 from stored import START, commit, edited, minutes, record
 from torture.checkers import on_sale
 from torture.inboxes import Answer, HttpInbox
@@ -159,6 +160,55 @@ async def test_check_says_once_what_lasts_and_once_that_it_is_over(
         simulator.catalogue.insert({**odd, "creditPrice": "1,2,3"})
         assert await check(simulator, team) == (["record.not_understood"], [])
         assert await check(simulator, team) == ([], [])
+
+
+# what is loaded
+
+HEAVY = {
+    *("aiohttp", "apprise", "asyncio", "http.client", "jinja2", "prometheus_client", "pydantic"),
+    *("regex", "requests", "rich", "smtplib", "sqlite3", "watcher.daemon", "watcher.wording"),
+    "yaml",
+}
+# Of these, what each command uses.
+STATE = {"asyncio", "pydantic", "sqlite3", "yaml"}
+USED = {
+    "health --listen 127.0.0.1:1": {"http.client"},
+    "status": STATE,
+    "models --json": STATE,
+    "changes --json": STATE,
+    "accept": STATE,
+    "outbox": STATE,
+    "silence": STATE,
+    "check": STATE | {"aiohttp", "http.client"},
+}
+# Ends as the command does, and says which of the modules named first were loaded by then.
+_LISTING = """
+import atexit, sys
+heavy = set(sys.argv.pop(1).split(","))
+atexit.register(lambda: print(*heavy.intersection(sys.modules), file=sys.stderr))
+from watcher.cli.main import main
+main()
+"""
+
+
+async def loaded(place: Place, command: str) -> set[str]:
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", _LISTING, ",".join(HEAVY), *command.split()),
+        cwd=place.path,
+        stdout=asyncio.subprocess.DEVNULL,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    return set((await ended(process)).stderr.split())
+
+
+async def test_a_command_loads_only_what_it_uses(place: Place, rows: list[dict[str, Any]]) -> None:
+    async with Simulator(rows) as simulator, HttpInbox() as inbox:
+        place.watch(simulator, receivers(inbox))
+        first = await loaded(place, "check")
+        found = {command: await loaded(place, command) for command in USED}
+    assert len(inbox.received) == 1
+    assert "watcher.wording" in first
+    assert found == USED
 
 
 # run

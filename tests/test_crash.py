@@ -13,9 +13,9 @@ from shutil import copy
 from typing import Any, TypeAlias, cast
 
 import pytest
-from structlog.testing import capture_logs
 
 from build import row
+from logs import capture_logs
 from torture.checkers import describe
 from torture.client import InMemoryClient
 from torture.inboxes import MemoryInbox

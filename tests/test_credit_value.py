@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from structlog.testing import capture_logs
 
 from build import row
+from logs import capture_logs
 from watcher.catalog.changes import (
     CreditValueChange,
     Kind,

@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 import pytest
-import structlog
 from aiohttp import web
 
+from logs import capture_logs
 from torture.loopback import serve_http
 from watcher.catalog.changes import Notice, NoticeKind
 from watcher.monitor.heartbeat import Heartbeat, Signal, open_heartbeat, ping_url
@@ -199,7 +199,7 @@ async def test_at_an_interval_it_beats_by_itself_until_the_watch_fails() -> None
 
 async def test_a_lost_beat_is_sent_again_and_then_given_up_until_the_next() -> None:
     outcomes = Diary()
-    with structlog.testing.capture_logs() as lines:
+    with capture_logs() as lines:
         async with (
             listening(500, 200, 503, 503, 503, 404, 404, 404, 200) as monitor,
             beating(f"{monitor.url}/{CANARY}", outcomes=outcomes) as heart,
@@ -249,7 +249,7 @@ async def test_a_broken_monitor_harms_nothing_and_its_address_is_never_said(
     if broken is None:
         server.close()
         await server.wait_closed()
-    with structlog.testing.capture_logs() as lines:
+    with capture_logs() as lines:
         url = f"http://127.0.0.1:{port}/{CANARY}"
         async with beating(url, outcomes=outcomes, patience=5 * MOMENT) as heart:
             heart.report_up()
@@ -263,7 +263,7 @@ async def test_a_broken_monitor_harms_nothing_and_its_address_is_never_said(
 
 async def test_an_address_that_is_none_harms_nothing() -> None:
     outcomes = Diary()
-    with structlog.testing.capture_logs() as lines:
+    with capture_logs() as lines:
         async with beating(f"http://[::bad/{CANARY}", outcomes=outcomes) as heart:
             for count in (1, 2):
                 heart.report_up()

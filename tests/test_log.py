@@ -14,11 +14,10 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from urllib.parse import quote
 
 import pytest
-import structlog
 from hypothesis import given
 from hypothesis import strategies as st
 
-from watcher.log import configure
+from watcher.log import OWN_LOGGER, configure, log
 from watcher.safe_text import SHORTEST_PART, Redactor, one_line, printable
 
 if TYPE_CHECKING:
@@ -32,7 +31,7 @@ NOTHING = Redactor([])
 
 @pytest.fixture(autouse=True)
 def everything_as_it_was() -> Iterator[None]:
-    names = ("", "asyncio", "aiohttp")
+    names = ("", "asyncio", "aiohttp", OWN_LOGGER)
     loggers = [logging.getLogger(name) for name in names]
     before = [(logger.level, list(logger.handlers), logger.propagate) for logger in loggers]
     yield
@@ -41,7 +40,6 @@ def everything_as_it_was() -> Iterator[None]:
         logger.handlers[:] = handlers
         logger.propagate = propagate
     logging.captureWarnings(capture=False)
-    structlog.reset_defaults()
 
 
 class Screen(io.StringIO):
@@ -63,7 +61,7 @@ def lines_of(stream: io.StringIO) -> list[dict[str, Any]]:
 def test_a_json_line_has_time_level_event_and_values() -> None:
     stream = io.StringIO()
     configure("info", "json", NOTHING, stream)
-    structlog.get_logger().info("poll.done", models=574, took=0.25, changed=None, quiet=True)
+    log.info("poll.done", models=574, took=0.25, changed=None, quiet=True)
     [line] = lines_of(stream)
     at = line.pop("timestamp")
     assert at.endswith("Z")
@@ -81,7 +79,7 @@ def test_a_json_line_has_time_level_event_and_values() -> None:
 def test_a_readable_line_is_one_line_for_a_person() -> None:
     stream = io.StringIO()
     configure("info", "readable", NOTHING, stream)
-    structlog.get_logger().warning(
+    log.warning(
         "send.failed", receiver="team", reason="refused with 404: gone", wait=timedelta(seconds=5)
     )
     at, rest = stream.getvalue().split(" ", 1)
@@ -105,7 +103,7 @@ def test_auto_is_readable_on_a_terminal_and_json_elsewhere(
     stream: io.StringIO, style: str, is_json: bool
 ) -> None:
     configure("info", style, NOTHING, stream)
-    structlog.get_logger().info("hello")
+    log.info("hello")
     assert stream.getvalue().startswith("{") is is_json
 
 
@@ -116,7 +114,7 @@ def test_levels_are_coloured_on_a_terminal_that_wants_colour(
     monkeypatch.setenv("NO_COLOR", no_color)
     stream = Screen()
     configure("info", "auto", NOTHING, stream)
-    structlog.get_logger().error("state.damaged")
+    log.error("state.damaged")
     assert ("\x1b[31merror" in stream.getvalue()) is coloured
 
 
@@ -132,7 +130,6 @@ def test_levels_are_coloured_on_a_terminal_that_wants_colour(
 def test_the_level_says_what_is_heard(level: str, heard: list[str]) -> None:
     stream = io.StringIO()
     configure(level, "json", NOTHING, stream)
-    log = structlog.get_logger()
     log.debug("d")
     log.info("i")
     log.warning("w")
@@ -175,7 +172,7 @@ def test_journald_gets_a_priority_and_keeps_the_time_itself(
     to_journal: TextIO, level: str, prefix: str
 ) -> None:
     configure("debug", "auto", NOTHING, to_journal)
-    structlog.get_logger().log(getattr(logging, level.upper()), "poll.done", models=574)
+    log.log(getattr(logging, level.upper()), "poll.done", models=574)
     [entry] = entries(to_journal)
     assert entry.startswith(prefix)
     assert json.loads(entry.removeprefix(prefix)) == {
@@ -187,7 +184,7 @@ def test_journald_gets_a_priority_and_keeps_the_time_itself(
 
 def test_a_readable_line_has_no_time_of_its_own_under_journald(to_journal: TextIO) -> None:
     configure("info", "readable", NOTHING, to_journal)
-    structlog.get_logger().warning("send.failed", receiver="team")
+    log.warning("send.failed", receiver="team")
     assert entries(to_journal) == ["<4>warning send.failed receiver=team"]
 
 
@@ -196,7 +193,7 @@ def test_every_line_of_an_exception_keeps_its_priority_under_journald(to_journal
     try:
         fail(ValueError("bad\n<0>forged canarytoken"))
     except ValueError:
-        structlog.get_logger().exception("poll.crashed")
+        log.exception("poll.crashed")
     first, *below = entries(to_journal)
     assert first == "<3>error   poll.crashed"
     assert below
@@ -211,7 +208,7 @@ def test_a_stream_that_journald_does_not_read_keeps_its_times(
     monkeypatch.setenv("JOURNAL_STREAM", told)
     with (tmp_path / "redirected").open("w+") as stream:
         configure("info", "json", NOTHING, stream)
-        structlog.get_logger().info("poll.done")
+        log.info("poll.done")
         [entry] = entries(stream)
     assert "timestamp" in json.loads(entry)
 
@@ -287,17 +284,17 @@ class Address:
 def test_no_value_of_any_kind_shows_a_secret(style: str) -> None:
     stream = io.StringIO()
     configure("debug", style, Redactor([SECRET_URL]), stream)
-    log = structlog.get_logger()
-    log.info("event %s", SECRET_URL, url=SECRET_URL, **{"key canarypath": 1})
+    event = f"event {SECRET_URL}"
+    log.info(event, url=SECRET_URL, **{"key canarypath": 1})
     log.info("x", nested={"canarypath": ["canaryuser", ("canary token",), {"a": "canary/pass"}]})
     log.info(
         "x", address=Address(), failure=ValueError(SECRET_URL), raw=b"canarypath", price=Decimal(1)
     )
-    log.bind(path="/canarypath").warning("x")
+    log.warning("x", path="/canarypath")
     try:
         fail(ValueError(f"no route to\n{SECRET_URL}\n", KeyError("canarypath")))
     except ValueError:
-        log.exception("x", stack_info=True)
+        log.exception("x")
     assert "canary" not in stream.getvalue()
     assert "***" in stream.getvalue()
 
@@ -308,7 +305,7 @@ def test_an_exception_cannot_forge_a_log_line() -> None:
     try:
         fail(ValueError("bad\n2026-11-22T07:30:00Z info    all.well\r\x1b[1A"))
     except ValueError:
-        structlog.get_logger().exception("poll.failed", name="a\n2026 info forged")
+        log.exception("poll.failed", name="a\n2026 info forged")
     first, *below = stream.getvalue().splitlines()
     assert "poll.failed" in first
     assert "forged" in first

@@ -17,8 +17,8 @@ from random import Random
 
 import pytest
 from pydantic import SecretStr
-from structlog.testing import capture_logs
 
+from logs import capture_logs
 from torture.checkers import LedgerChecker, on_sale
 from torture.inboxes import Answer, HttpInbox
 from torture.ledger import Ledger

@@ -12,8 +12,8 @@ from random import Random
 from typing import Any
 
 import pytest
-import structlog
 
+from logs import capture_logs
 from watcher.catalog.changes import Notice, NoticeKind
 from watcher.config.settings import Settings
 from watcher.monitor.monitor import Monitor, time_since_boot
@@ -308,7 +308,7 @@ async def test_what_could_not_be_told_while_the_disk_was_full_is_queued_afterwar
 async def test_a_receiver_that_breaks_gets_nobody_else_the_same_again_and_again() -> None:
     scene = Scene(FakeState(full=True), me=Broken("me"))
     monitor = await scene.begin()
-    with structlog.testing.capture_logs() as lines:
+    with capture_logs() as lines:
         for _ in range(3):
             monitor.polled(replace(DOWN, reason="state"))
             await monitor.update()
@@ -363,7 +363,7 @@ async def test_a_clock_that_is_slowly_put_right_is_no_jump() -> None:
 async def test_without_operators_alarms_are_logged_and_queued_for_nobody() -> None:
     scene = Scene(settings=settings(receivers=["team"]))
     monitor = await scene.begin()
-    with structlog.testing.capture_logs() as lines:
+    with capture_logs() as lines:
         monitor.configured("is zero")
         await monitor.update()
     assert (scene.state.says(), scene.pulse.alarms) == ([], ["reload"])
@@ -407,7 +407,7 @@ async def test_a_mistake_of_its_own_ends_nothing(monkeypatch: pytest.MonkeyPatch
     monitor.polled(WELL)
     stop = asyncio.Event()
     monkeypatch.setattr(scene.state, "status", lambda: 1 / 0)
-    with structlog.testing.capture_logs() as lines:
+    with capture_logs() as lines:
         running = asyncio.create_task(monitor.run(stop))
         await asyncio.sleep(0.01)
         stop.set()

@@ -14,9 +14,9 @@ from random import Random
 from typing import Any
 
 import pytest
-from structlog.testing import capture_logs
 
 from build import model, record
+from logs import capture_logs
 from stored import due_to, receivers_due
 from watcher.catalog.changes import Kind, ModelChange
 from watcher.config.rules import parse_silence

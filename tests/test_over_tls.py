@@ -6,25 +6,34 @@ answers for them with certificates of an authority of its own. A mail server spe
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import os
 import ssl
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from email.message import EmailMessage
 from pathlib import Path
 from typing import Any
 
 import pytest
 import trustme
+from aiohttp import web
 
+from logs import capture_logs
 from mail_server import Mailbox, mail_server
 from samples import ALERT, flood, flood_of_shared_lines
 from sending import courier, open_receiver
 from torture.internet import WebAnswer, WebRequest
+from torture.loopback import serve_http
+from watcher.config.settings import PollSettings, SourceSettings
+from watcher.kie.client import open_client
+from watcher.kie.responses import SourceError
+from watcher.monitor.heartbeat import open_heartbeat
 from watcher.notify import receiver
 from watcher.notify.client import Sender
 from watcher.notify.outcome import Outcome, Verdict
+from watcher.observer import Observer
 from watcher.render.message import render
 
 SERVICES = {
@@ -93,6 +102,58 @@ async def test_a_proxy_that_is_not_there_is_not_passed_by(seen: list[WebRequest]
         outcome = await opened.send("t", "b", ALERT)
     assert outcome == Outcome(Verdict.RETRY, "the proxy did not work")
     assert not seen
+
+
+@pytest.fixture(params=["vouched for", "unknown"])
+async def with_certificate(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[tuple[str, bool]]:
+    """A server that refuses everything, and whether this machine trusts its certificate."""
+    authority, tls = trustme.CA(), ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    authority.issue_cert("127.0.0.1").configure_cert(tls)
+    is_trusted = request.param == "vouched for"
+    (authority if is_trusted else trustme.CA()).cert_pem.write_to_path(tmp_path / "ca.pem")
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
+
+    async def refuse(_: web.Request) -> web.Response:
+        return web.Response(status=418)
+
+    async with serve_http(refuse, tls) as host:
+        yield f"https://{host}/", is_trusted
+
+
+async def test_the_api_is_asked_only_where_its_certificate_is_vouched_for(
+    with_certificate: tuple[str, bool],
+) -> None:
+    url, is_trusted = with_certificate
+    why = "418" if is_trusted else "certificate or encryption was refused"
+    async with open_client(SourceSettings(url=url), PollSettings(), asyncio.sleep) as client:
+        with pytest.raises(SourceError, match=why):
+            await client.sweep(None)
+
+
+class Pinged(Observer):
+    def __init__(self) -> None:
+        self.once = asyncio.Event()
+
+    def pinged(self, outcome: str) -> None:
+        self.once.set()
+
+
+async def test_a_monitor_is_pinged_only_where_its_certificate_is_vouched_for(
+    with_certificate: tuple[str, bool],
+) -> None:
+    url, is_trusted = with_certificate
+    stop, pinged = asyncio.Event(), Pinged()
+    with capture_logs() as lines:
+        async with open_heartbeat(url, retry_pauses=(), observer=pinged) as heartbeat:
+            heartbeat.report_up()
+            beating = asyncio.create_task(heartbeat.run(stop))
+            async with asyncio.timeout(10):
+                await pinged.once.wait()
+            stop.set()
+            await beating
+    assert ("418" in str(lines)) is is_trusted, lines
 
 
 @contextlib.contextmanager

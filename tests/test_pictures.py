@@ -8,9 +8,9 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from structlog.testing import capture_logs
 
 from build import row
+from logs import capture_logs
 from sending import courier, open_receiver
 from test_notify import DISCORD, Mailbox, a_mail_server
 from torture.internet import WebAnswer, WebRequest

@@ -14,9 +14,9 @@ from random import Random
 from typing import Any
 
 import pytest
-from structlog.testing import capture_logs
 
 from build import row
+from logs import capture_logs
 from watcher.catalog.changes import ModelChange
 from watcher.catalog.confirm import ConfirmRules
 from watcher.config.rules import parse_silence

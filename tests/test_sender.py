@@ -17,8 +17,8 @@ from time import monotonic
 
 import pytest
 from aiohttp import web
-from structlog.testing import capture_logs
 
+from logs import capture_logs
 from torture.bad_receivers import NEVER_LEAVES, NO_NAME, SORTS, bad_receivers, sort_of
 from torture.loopback import serve_http
 from torture.machine import ProcessTree, below, process_tree, until_gone

@@ -14,15 +14,16 @@ from secrets import token_hex
 from typing import TYPE_CHECKING
 
 import pytest
-import structlog
 from hypothesis import given
 from hypothesis import strategies as st
 
 from watcher.config.settings import PollSettings, SourceSettings
 from watcher.kie.client import MIN_ATTEMPTS, open_client
+from watcher.log import configure
 from watcher.monitor.systemd import Supervisor, Watchdog
 from watcher.notify.client import LONGEST_SEND
 from watcher.outbox import LONGEST_ROUND
+from watcher.safe_text import Redactor
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -69,15 +70,11 @@ def supervisor(ear: Ear) -> Supervisor:
 
 
 @pytest.fixture
-def said() -> Iterator[io.StringIO]:
+def said() -> io.StringIO:
     """The log, as far as it is about supervisors and watchdogs."""
     stream = io.StringIO()
-    structlog.configure(
-        processors=[structlog.processors.KeyValueRenderer(key_order=["event"])],
-        logger_factory=structlog.PrintLoggerFactory(stream),
-    )
-    yield stream
-    structlog.reset_defaults()
+    configure("debug", "readable", Redactor([]), stream)
+    return stream
 
 
 def fill(connection: socket.socket) -> None:

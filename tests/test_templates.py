@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from structlog.testing import capture_logs
 
 from build import row
+from logs import capture_logs
 from samples import flood
 from watcher.catalog.changes import Kind, ModelChange, RecordedChange
 from watcher.catalog.record import DOCUMENTED_USD_PER_CREDIT, Model, parse_record

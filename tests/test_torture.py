@@ -9,8 +9,8 @@ from pathlib import Path
 from time import monotonic
 
 import pytest
-from structlog.testing import capture_logs
 
+from logs import capture_logs
 from torture.crowd import crowd
 from torture.garbage import GARBAGE, is_sound
 from torture.kill import KILL

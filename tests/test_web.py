@@ -16,12 +16,12 @@ from typing import Any
 
 import aiohttp
 import pytest
-import structlog
 from aiohttp import web
 from click.testing import CliRunner, Result
 
+from logs import capture_logs
+from watcher.cli.health import ask_readiness
 from watcher.cli.main import cli
-from watcher.cli.query import ask_readiness
 from watcher.config.addresses import ListenError, TcpAddress, UnixAddress
 from watcher.config.settings import Settings
 from watcher.monitor.alarms import Alarm, AlarmKind
@@ -188,7 +188,7 @@ async def test_an_error_of_ours_is_a_500_that_tells_nothing() -> None:
     async def broken(_: web.Request) -> web.Response:
         raise RuntimeError(CANARY)
 
-    with structlog.testing.capture_logs() as lines:
+    with capture_logs() as lines:
         async with serve(ANY_PORT, [web.get("/livez", broken)]) as address:
             text = await raw(address, b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n")
     assert b"500 Internal Server Error" in text
@@ -232,7 +232,7 @@ async def test_what_a_stranger_sends_is_neither_repeated_nor_logged(
     request_: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("DEBUG")
-    with structlog.testing.capture_logs() as lines:
+    with capture_logs() as lines:
         async with serve(ANY_PORT, Daemon().routes) as address:
             reply = await raw(address, request_)
     status = reply.split()[1:2]

@@ -140,7 +140,7 @@ def test_a_worker_loads_no_more_than_its_work_needs(job: Job) -> None:
     loaded = set(re.findall(r"'(\w+)", done.stderr.decode()))
     assert ("jinja2" in loaded) is (job is TEMPLATE)
     assert ("matplotlib" in loaded) is (job is CHART)
-    assert not loaded & {"asyncio", "structlog", "pydantic", "aiohttp", "apprise", "sqlite3"}
+    assert not loaded & {"asyncio", "pydantic", "aiohttp", "apprise", "sqlite3"}
 
 
 @pytest.mark.parametrize(

@@ -15,8 +15,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import structlog
-
 from torture.crowd import CROWD
 from torture.garbage import GARBAGE
 from torture.kill import KILL
@@ -120,7 +118,6 @@ async def _in_a_process(trial: Trial, seconds: float, seed: int) -> Result:
 
 def _child(chosen: argparse.Namespace) -> int:
     """Run one trial in this process, and print its result for the parent."""
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     # Servers that fail in the middle of a reply are meant here, and would be logged.
     logging.disable(logging.CRITICAL)
     trial = TRIALS[chosen.names[0]]

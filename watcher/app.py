@@ -24,9 +24,7 @@ from watcher.notify.receiver import TerminalReceiver, open_receiver
 from watcher.observer import NOBODY, Observer
 from watcher.outbox import Batcher, MessageRules, Outbox, new_alert_id
 from watcher.poller import Poller, PollRules
-from watcher.routing.release import Batch
 from watcher.schedule import first_of
-from watcher.store.requests import AcceptHolds, StartOver
 from watcher.store.retention import prune_once, retention_of
 from watcher.store.store import Store, open_store
 from watcher.worker import forbid_core_dumps
@@ -135,7 +133,8 @@ async def try_receivers(
 
     Gives name, outcome and time taken, in the order of the configuration.
     """
-    from watcher.wording import Known, word  # noqa: PLC0415 - loads what only messages need
+    from watcher.routing.release import Batch  # noqa: PLC0415 - loads what only messages need
+    from watcher.wording import Known, word  # noqa: PLC0415 - likewise
 
     opened = await open_receivers(settings, terminal, sender)
     wanted = [receiver for receiver in opened if not names or receiver.name in names]
@@ -188,6 +187,8 @@ async def open_parts(
         await first_of(ended, within=wait / pace)
 
     def wake_poller(requests: Sequence[Request]) -> None:
+        from watcher.store.requests import AcceptHolds, StartOver  # noqa: PLC0415 - rare
+
         if any(isinstance(request, AcceptHolds | StartOver) for request in requests):
             poller.wake()
 

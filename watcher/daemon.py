@@ -14,12 +14,11 @@ from random import SystemRandom
 from types import MappingProxyType
 from typing import TYPE_CHECKING, TextIO
 
-import structlog
-
 from watcher.app import open_parts, open_receivers, utc_now
 from watcher.config.errors import ConfigError
 from watcher.config.reload import compare
 from watcher.config.rules import alarm_rules
+from watcher.log import log
 from watcher.monitor.direct import say_last_words, withdraw_last_words
 from watcher.monitor.heartbeat import open_heartbeat
 from watcher.monitor.monitor import Monitor
@@ -37,8 +36,6 @@ if TYPE_CHECKING:
     from watcher.config.settings import Settings
     from watcher.notify.receiver import Receiver
     from watcher.store.values import Retention
-
-log = structlog.get_logger()
 
 # What is under way when asked to stop gets this long: a transaction needs milliseconds, a message
 # that is being accepted a second or two. Whatever takes longer is done again at the next start.

@@ -13,9 +13,8 @@ from datetime import timedelta
 from time import perf_counter
 from typing import TYPE_CHECKING, assert_never
 
-import structlog
-
 from watcher.heavy import collector_paused, run_heavy
+from watcher.log import log
 from watcher.notify.outcome import Verdict
 from watcher.observer import NOBODY, Observer, SendAttempt
 from watcher.routing.calendar import quiet_until
@@ -38,8 +37,6 @@ if TYPE_CHECKING:
     from watcher.store.store import Store
     from watcher.store.values import StoredMessage, StoredSilence
     from watcher.wording import MessageForm
-
-log = structlog.get_logger()
 
 # No vowels: an id never spells a word; no 0/o, 1/l: it can be read out.
 _ALERT_ID_LETTERS = "23456789bcdfghjkmnpqrstvwxyz"
@@ -319,6 +316,8 @@ class Outbox:
         """
         try:
             taken = await self._store.take_requests()
+            if taken is None:
+                return
             if taken.rejected:
                 log.warning("outbox.request_rejected", files=list(taken.rejected))
             if taken.applied:

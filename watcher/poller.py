@@ -19,8 +19,6 @@ from time import perf_counter
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-import structlog
-
 from watcher.catalog.changes import ModelChange, Notice, NoticeKind, RecordedChange
 from watcher.catalog.confirm import Before, HoldReason, confirm, hold_credit_value
 from watcher.catalog.credit_value import as_before, converted, explains, new_credit_value
@@ -32,6 +30,7 @@ from watcher.heavy import collector_paused, run_heavy
 from watcher.kie.completeness import Probe
 from watcher.kie.freshness import older_than
 from watcher.kie.responses import SourceError, SourceReason
+from watcher.log import log
 from watcher.observer import NOBODY, Observer, PollReport
 from watcher.routing.plan import NO_HISTORY, ModelHistory, Plan, crossed_marks, plan
 from watcher.schedule import backoff, first_of
@@ -53,8 +52,6 @@ if TYPE_CHECKING:
     from watcher.routing.rules import RoutingRules, Silence
     from watcher.store.store import Store
     from watcher.store.values import PollStatus, Recorded, StoredSilence, StoredSnapshot
-
-log = structlog.get_logger()
 
 # A hold that is due the next moment must not make the poller spin.
 SHORTEST_WAIT = timedelta(seconds=0.05)

@@ -11,9 +11,8 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
-import structlog
-
 from watcher.heavy import run_heavy
+from watcher.log import log
 from watcher.render.charts.layout import request_text
 from watcher.render.charts.series import chart_series
 from watcher.render.enrichment import enrich
@@ -40,8 +39,6 @@ if TYPE_CHECKING:
     from watcher.routing.release import Batch
     from watcher.routing.rules import Usage
     from watcher.worker import Job
-
-log = structlog.get_logger()
 
 _DRAWING = ("matplotlib", "PIL")
 _PNG = b"\x89PNG\r\n\x1a\n"

@@ -16,9 +16,6 @@ from functools import lru_cache
 from itertools import product
 from typing import TYPE_CHECKING, Any
 
-from rapidfuzz import fuzz
-from rapidfuzz.distance import LCSseq
-
 from watcher.catalog.record import distinguishing_key, fold
 
 if TYPE_CHECKING:
@@ -261,6 +258,12 @@ def contradicts(old: str, new: str) -> bool:
     return _drops_qualifier(gaps) and _adds_qualifier(gaps)
 
 
+def _similarity(here: str, there: str) -> float:
+    from rapidfuzz import fuzz  # noqa: PLC0415 - most sweeps have nothing to compare
+
+    return fuzz.ratio(here, there)
+
+
 def _score(old: Record, new: Record) -> float | None:
     """How well supported the pair is, or `None` where it is contradicted or not supported."""
     if fold(old.interface) != fold(new.interface):
@@ -268,7 +271,7 @@ def _score(old: Record, new: Record) -> float | None:
     if old.unit.base and new.unit.base and old.unit.base != new.unit.base:
         return None
     same_price = _price_key(old) == _price_key(new) and _price_key(old) is not None
-    similarity = fuzz.ratio(old.identity_key, new.identity_key)
+    similarity = _similarity(old.identity_key, new.identity_key)
     if similarity < (_MIN_SIMILARITY if same_price else _MIN_SIMILARITY_AT_OTHER_PRICE):
         return None
     support = _support(old, new)
@@ -309,6 +312,8 @@ def _gaps(before: _Description, after: _Description) -> Iterator[_Gap]:
 
 
 def _shared_positions(before: tuple[str, ...], after: tuple[str, ...]) -> Iterator[tuple[int, int]]:
+    from rapidfuzz.distance import LCSseq  # noqa: PLC0415 - as in `_similarity`
+
     for block in LCSseq.opcodes(before, after).as_matching_blocks():
         for offset in range(block.size):
             yield block.a + offset, block.b + offset
@@ -336,7 +341,7 @@ def _is_respelled(lost: str, gained: str) -> bool:
     shorter, longer = sorted((lost, gained), key=len)
     if len(shorter) >= _MIN_LENGTH_OF_ABBREVIATION and longer.startswith(shorter):
         return True
-    return fuzz.ratio(lost, gained) >= _MIN_SIMILARITY_OF_RESPELLED
+    return _similarity(lost, gained) >= _MIN_SIMILARITY_OF_RESPELLED
 
 
 def _only_shortened(old: tuple[str, ...], new: tuple[str, ...]) -> bool:
@@ -398,7 +403,7 @@ def _similar_pairs(
     else:
         pairs = product(mine, theirs)
     for here, there in pairs:
-        if fuzz.ratio(gone[here].identity_key, appeared[there].identity_key) >= _MIN_SIMILARITY:
+        if _similarity(gone[here].identity_key, appeared[there].identity_key) >= _MIN_SIMILARITY:
             yield here, there
 
 

@@ -12,8 +12,6 @@ from dataclasses import dataclass
 from decimal import Decimal
 from functools import lru_cache
 
-from rapidfuzz.distance import OSA
-
 MAX_PRICE = Decimal(10) ** 12
 MIN_PRICE = Decimal(10) ** -12
 MAX_PRICE_LENGTH = 60
@@ -209,5 +207,7 @@ def _nearest(word: str, known: tuple[str, ...]) -> str:
     """The one known word at most one typing mistake away; otherwise the word itself."""
     if word in known or len(word) < _MIN_LENGTH_OF_MISSPELLING:
         return word
+    from rapidfuzz.distance import OSA  # noqa: PLC0415 - only unknown words wait for it
+
     near = [candidate for candidate in known if OSA.distance(word, candidate, score_cutoff=1) <= 1]
     return near[0] if len(near) == 1 else word

@@ -7,33 +7,34 @@ from __future__ import annotations
 
 import asyncio
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
-from watcher.cli.options import GlobalOptions, open_state, state_path
-from watcher.cli.outbox import LEFT_FOR_DAEMON, apply_or_leave
-from watcher.cli.output import BadUsage, Column, failed, moment, print_json, print_table, say, utc
+from watcher.cli.listing import Cell, Form, Listing, form_options, print_list
+from watcher.cli.options import (
+    LEFT_FOR_DAEMON,
+    GlobalOptions,
+    apply_or_leave,
+    read_state,
+    state_path,
+)
+from watcher.cli.output import BadUsage, failed, moment, say
+from watcher.cli.query import WHOLE_CATALOGUE, hold_fields
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from watcher.store.requests import HoldKey
-    from watcher.store.values import OpenHold, Status
-
-COLUMNS = (
-    *(Column("Number", numeric=True), Column("Reason"), Column("Model"), Column("Seen")),
-    *(Column("Since"), Column("Confirmed from")),
-)
-WHOLE_CATALOGUE = "the whole catalogue"
+    from watcher.store.values import OpenHold
 
 
 @click.command(epilog="Example: kie-watcher accept 12")
 @click.argument("holds", nargs=-1, type=click.IntRange(min=0), metavar="[HOLD]...")
 @click.option("--all", "everything", is_flag=True, help="Accept all that wait.")
-@click.option("--json", "as_json", is_flag=True, help="Print the holds, one JSON object a line.")
+@form_options
 @click.pass_obj
-def accept(options: GlobalOptions, holds: tuple[int, ...], everything: bool, as_json: bool) -> None:
+def accept(options: GlobalOptions, holds: tuple[int, ...], everything: bool, form: Form) -> None:
     """Accept changes that wait for confirmation (holds).
 
     Without a HOLD it lists them, with their numbers. What is accepted is announced by the next
@@ -42,12 +43,12 @@ def accept(options: GlobalOptions, holds: tuple[int, ...], everything: bool, as_
     """
     if holds and everything:
         raise BadUsage("name holds by number, or give --all")
-    found = asyncio.run(_read_status(options)).holds
+    found = read_state(state_path(options), lambda reader: reader.status()).holds
     if not holds and not everything:
-        _list_holds(found, as_json=as_json)
+        print_list(found, _holds(datetime.now(UTC)), form)
         return
-    if as_json:
-        raise BadUsage("--json is for listing the holds")
+    if form != "table":
+        raise BadUsage(f"--{form} is for listing the holds")
     _accept(options, found, None if everything else holds)
 
 
@@ -63,7 +64,8 @@ def baseline(options: GlobalOptions) -> None:
     """
     from watcher.store.requests import StartOver
 
-    if asyncio.run(_read_status(options)).swept_at is None:
+    found = read_state(state_path(options), lambda reader: reader.status())
+    if found.swept_at is None:
         say("There is no baseline yet; the first complete sweep is one by itself.")
         return
     request = StartOver(datetime.now(UTC))
@@ -74,54 +76,20 @@ def baseline(options: GlobalOptions) -> None:
         say("The next complete sweep, by `kie-watcher run` or `check`, is the new baseline.")
 
 
-def hold_line(waiting: OpenHold, now: datetime) -> str:
-    """One hold in one line, its number first."""
-    hold = waiting.hold
-    what = waiting.description or " ".join(
-        (WHOLE_CATALOGUE, f"({hold.subject})" * bool(hold.subject))
-    )
-    until = moment(hold.until_at, now)
-    return f"{waiting.number}: {hold.reason.value}: {what.strip()}, confirmed from {until}"
+def _holds(now: datetime) -> Listing[OpenHold]:
+    def cells(waiting: OpenHold) -> tuple[Cell, ...]:
+        hold = waiting.hold
+        return (
+            waiting.number,
+            hold.reason.value,
+            waiting.description or WHOLE_CATALOGUE,
+            _seen(waiting),
+            moment(hold.since_at, now),
+            moment(hold.until_at, now),
+        )
 
-
-def hold_fields(waiting: OpenHold) -> dict[str, Any]:
-    """One hold for programs."""
-    return {
-        "number": waiting.number,
-        "reason": waiting.hold.reason.value,
-        "model": waiting.description,
-        "seen": waiting.hold.subject or None,
-        "since": utc(waiting.hold.since_at),
-        "until": utc(waiting.hold.until_at),
-    }
-
-
-async def _read_status(options: GlobalOptions) -> Status:
-    async with open_state(options) as reader:
-        return await reader.status()
-
-
-def _list_holds(found: Sequence[OpenHold], *, as_json: bool) -> None:
-    if as_json:
-        for waiting in found:
-            print_json(hold_fields(waiting))
-    elif found:
-        now = datetime.now(UTC)
-        print_table(COLUMNS, [_row(waiting, now) for waiting in found])
-    else:
-        say("Nothing waits for confirmation.")
-
-
-def _row(waiting: OpenHold, now: datetime) -> tuple[str, ...]:
-    hold = waiting.hold
-    return (
-        str(waiting.number),
-        hold.reason.value,
-        waiting.description or WHOLE_CATALOGUE,
-        _seen(waiting),
-        moment(hold.since_at, now),
-        moment(hold.until_at, now),
-    )
+    headings = "Number", "Reason", "Model", "Seen", "Since", "Confirmed from"
+    return Listing(headings, cells, hold_fields, "Nothing waits for confirmation.")
 
 
 def _seen(waiting: OpenHold) -> str:

@@ -5,8 +5,11 @@ What a command needs is imported when that command runs: `--help` must be instan
 
 from __future__ import annotations
 
+import atexit
+import gc
 import sys
 from contextlib import suppress
+from importlib import import_module
 from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,22 +17,52 @@ from typing import TYPE_CHECKING
 import click
 
 from watcher import __version__
-from watcher.cli.holds import accept, baseline
 from watcher.cli.options import GlobalOptions
-from watcher.cli.outbox import outbox
 from watcher.cli.output import CommandGroup
-from watcher.cli.preview import preview
-from watcher.cli.query import changes, health, models, status
-from watcher.cli.run import check, demo, run
-from watcher.cli.setup import backup, init, restore, template, test_notify, validate
-from watcher.cli.silences import silence
-from watcher.cli.simulate import replay, routes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+# Where each command is.
+COMMANDS = {
+    "run": "run",
+    "check": "run",
+    "demo": "run",
+    "models": "query",
+    "changes": "query",
+    "status": "query",
+    "health": "health",
+    "outbox": "outbox",
+    "silence": "silences",
+    "accept": "holds",
+    "baseline": "holds",
+    "routes": "simulate",
+    "replay": "simulate",
+    "preview": "preview",
+    "init": "setup",
+    "validate": "setup",
+    "test-notify": "setup",
+    "template": "setup",
+    "backup": "setup",
+    "restore": "setup",
+}
 
-@click.group(cls=CommandGroup, context_settings={"help_option_names": ["-h", "--help"]})
+
+class Program(CommandGroup):
+    """The group of all commands, each imported when it is asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
+        return sorted(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        if (module := COMMANDS.get(cmd_name)) is None:
+            return None
+        loaded = import_module(f"watcher.cli.{module}")
+        command: click.Command = getattr(loaded, cmd_name.replace("-", "_"))
+        return command
+
+
+@click.group(cls=Program, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option(
     "--config",
     "file",
@@ -51,17 +84,12 @@ def cli(context: click.Context, file: Path | None) -> None:
     context.obj = GlobalOptions(file)
 
 
-for command in (
-    *(run, check, validate, test_notify, routes, replay, preview, template),
-    *(models, changes, status, health),
-    *(outbox, silence, accept, baseline),
-    *(backup, restore, demo, init),
-):
-    cli.add_command(command)
-
-
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line; ends the process with the exit code."""
+    # Most commands are over before anything is worth collecting; those that last turn it on again.
+    # Frozen at the end, because the interpreter collects everything once more when it exits.
+    gc.disable()
+    atexit.register(gc.freeze)
     for stream in (sys.stdout, sys.stderr):
         # A name in a script that the terminal cannot show must not end the command.
         if isinstance(stream, TextIOWrapper):

@@ -11,19 +11,25 @@ import sys
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING, TypeVar, get_args
 
 import click
 
 from watcher.config.durations import parse_duration
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Awaitable, Callable
     from pathlib import Path
 
     from watcher.config.settings import LogLevel, Settings
     from watcher.notify.client import Sender
     from watcher.store.queries import Reader
+    from watcher.store.requests import Request
+
+
+T = TypeVar("T")
+
+LEFT_FOR_DAEMON = "The running daemon has been asked to {}; it does so within seconds."
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,10 +45,36 @@ def load_settings(options: GlobalOptions, sender: Sender) -> Settings:
     Raises `ConfigError` with all that is wrong, and `SenderError`.
     """
     from watcher.config.loading import find_file, load
-    from watcher.wording import check_template
 
     file = find_file(options.config_file, os.environ)
-    return load(file, os.environ, sender.check_url, check_template)
+    return load(file, os.environ, sender.check_url, _check_template)
+
+
+def load_settings_remembering(options: GlobalOptions, sender: Sender) -> Settings:
+    """The same, but the sender is asked only where an address is not one of those found good last.
+
+    What was found then, it knows without being asked.
+    """
+    from watcher.config.errors import ConfigError
+    from watcher.config.loading import find_file, load
+    from watcher.notify.remembered import recall, remember
+
+    file = find_file(options.config_file, os.environ)
+    with suppress(ConfigError):
+        settings = load(file, os.environ, lambda _url, _format: [], _check_template)
+        addresses = settings.addresses()
+        sender.known |= recall(settings.state.path, addresses)
+        if sender.known.keys() >= set(addresses):
+            return settings
+    settings = load_settings(options, sender)
+    remember(settings.state.path, {it: sender.known[it] for it in settings.addresses()})
+    return settings
+
+
+def _check_template(source: str) -> list[str]:
+    from watcher.wording import check_template
+
+    return check_template(source)
 
 
 def load_settings_leniently(options: GlobalOptions) -> Settings:
@@ -67,6 +99,40 @@ async def open_state(options: GlobalOptions) -> AsyncIterator[Reader]:
 
     async with open_reader(state_path(options)) as reader:
         yield reader
+
+
+def read_state(path: Path, ask: Callable[[Reader], Awaitable[T]]) -> T:
+    """What the state says. Raises `StateError` where there is none yet."""
+    import asyncio
+
+    from watcher.store.queries import open_reader
+
+    answers: list[T] = []
+
+    async def read() -> None:
+        async with open_reader(path) as reader:
+            # Not as the coroutine's result: its end makes a text of that, which takes a while.
+            answers.append(await ask(reader))
+
+    asyncio.run(read())
+    return answers[0]
+
+
+async def apply_or_leave(state: Path, request: Request) -> int | None:
+    """How many things the request changed; `None` where it is left for the running daemon.
+
+    The state has one writer: the daemon, where it runs, takes the request within seconds.
+    """
+    from watcher.store.connection import InUseError
+    from watcher.store.requests import leave_request
+    from watcher.store.store import open_store
+
+    try:
+        async with open_store(state) as store:
+            return await store.apply(request)
+    except InUseError:
+        leave_request(state, request)
+        return None
 
 
 def start_log(settings: Settings, minimum_level: LogLevel = "debug") -> None:

@@ -1,8 +1,4 @@
-"""The command `outbox`: what waits to be sent and what is dead, and what to do about it.
-
-Also how every command that changes the state makes its request: the state has one writer, so beside
-a running daemon the request is left for it, which takes it within seconds.
-"""
+"""The command `outbox`: what waits to be sent and what is dead, and what to do about it."""
 
 from __future__ import annotations
 
@@ -13,15 +9,20 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from watcher.cli.options import GlobalOptions, load_settings_leniently, open_state, state_path
+from watcher.cli.listing import Cell, Form, Listing, form_options, print_list
+from watcher.cli.options import (
+    LEFT_FOR_DAEMON,
+    GlobalOptions,
+    apply_or_leave,
+    load_settings_leniently,
+    read_state,
+    state_path,
+)
 from watcher.cli.output import (
     BadUsage,
-    Column,
     age,
     failed,
     news_count,
-    print_json,
-    print_table,
     say,
     unknown_receiver,
     utc,
@@ -29,32 +30,14 @@ from watcher.cli.output import (
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
-    from pathlib import Path
 
-    from watcher.store.requests import DiscardMessages, Request, RetryMessages
+    from watcher.store.requests import DiscardMessages, RetryMessages
     from watcher.store.values import OutboxView, StoredMessage, WaitingDeliveries
 
-LEFT_FOR_DAEMON = "The running daemon has been asked to {}; it does so within seconds."
-
-COLUMNS = (
-    *(Column("Number", numeric=True), Column("Alert"), Column("Receiver"), Column("State")),
-    *(Column("Attempts", numeric=True), Column("Next attempt"), Column("Last error")),
-    *(Column("Age"), Column("Title")),
+HEADINGS = (
+    *("Number", "Alert", "Receiver", "State", "Attempts"),
+    *("Next attempt", "Last error", "Age", "Title"),
 )
-
-
-async def apply_or_leave(state: Path, request: Request) -> int | None:
-    """How many things the request changed; `None` where it is left for the running daemon."""
-    from watcher.store.connection import InUseError
-    from watcher.store.requests import leave_request
-    from watcher.store.store import open_store
-
-    try:
-        async with open_store(state) as store:
-            return await store.apply(request)
-    except InUseError:
-        leave_request(state, request)
-        return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,19 +82,15 @@ def outbox(context: click.Context) -> None:
 
 
 @outbox.command("list", epilog="Example: kie-watcher outbox list --json")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line.")
+@form_options
 @click.pass_obj
-def list_(options: GlobalOptions, as_json: bool = False) -> None:
+def list_(options: GlobalOptions, form: Form = "table") -> None:
     """List what waits to be sent and what is dead, oldest first."""
-    found = asyncio.run(_read_outbox(options))
-    receivers = load_settings_leniently(options).receiver_names()
-    if not as_json:
-        _print_outbox(found, receivers)
-        return
-    for message in found.messages:
-        print_json(_message_fields(message, receivers))
-    for waiting in found.waiting:
-        print_json(_waiting_fields(waiting, receivers))
+    settings = load_settings_leniently(options)
+    found = read_state(settings.state.path.absolute(), lambda reader: reader.outbox())
+    receivers = settings.receiver_names()
+    things: list[StoredMessage | WaitingDeliveries] = [*found.messages, *found.waiting]
+    print_list(things, _listing(receivers, datetime.now(UTC)), form)
 
 
 def _selecting(command: Callable[..., None]) -> Callable[..., None]:
@@ -139,7 +118,7 @@ def retry(
     from watcher.store.requests import RetryMessages
 
     selection = Selection.of(messages, receiver, everything)
-    count = asyncio.run(_apply_to(selection, RetryMessages, options))
+    count = _apply_to(selection, RetryMessages, options)
     if count is None:
         say(LEFT_FOR_DAEMON.format("retry"))
     elif not count:
@@ -162,7 +141,7 @@ def discard(
     from watcher.store.requests import DiscardMessages
 
     selection = Selection.of(messages, receiver, everything)
-    count = asyncio.run(_apply_to(selection, DiscardMessages, options))
+    count = _apply_to(selection, DiscardMessages, options)
     if count is None:
         say(LEFT_FOR_DAEMON.format("discard"))
     elif not count:
@@ -192,9 +171,10 @@ def forward(
     receivers = load_settings_leniently(options).receiver_names()
     if to not in receivers:
         raise unknown_receiver(to, receivers)
-    numbers = selection.numbers(asyncio.run(_read_outbox(options)))
+    path = state_path(options)
+    numbers = selection.numbers(read_state(path, lambda reader: reader.outbox()))
     request = ForwardMessages(datetime.now(UTC), to, numbers, selection.receiver)
-    count = asyncio.run(apply_or_leave(state_path(options), request))
+    count = asyncio.run(apply_or_leave(path, request))
     if count is None:
         say(LEFT_FOR_DAEMON.format("forward"))
     elif not count:
@@ -203,19 +183,15 @@ def forward(
         say(f"{_pieces(count)} forwarded; the next `kie-watcher run` or `check` sends.")
 
 
-async def _read_outbox(options: GlobalOptions) -> OutboxView:
-    async with open_state(options) as reader:
-        return await reader.outbox()
-
-
-async def _apply_to(
+def _apply_to(
     selection: Selection,
     request_type: type[RetryMessages | DiscardMessages],
     options: GlobalOptions,
 ) -> int | None:
-    numbers = selection.numbers(await _read_outbox(options))
+    path = state_path(options)
+    numbers = selection.numbers(read_state(path, lambda reader: reader.outbox()))
     request = request_type(datetime.now(UTC), numbers, selection.receiver)
-    return await apply_or_leave(state_path(options), request)
+    return asyncio.run(apply_or_leave(path, request))
 
 
 def _pieces(count: int) -> str:
@@ -224,39 +200,37 @@ def _pieces(count: int) -> str:
     return counted(count, "message or waiting piece", "messages and waiting pieces")
 
 
-def _print_outbox(found: OutboxView, receivers: Collection[str]) -> None:
-    now = datetime.now(UTC)
-    if found.messages:
-        rows = [_message_row(message, receivers, now) for message in found.messages]
-        print_table(COLUMNS, rows)
-    for waiting in found.waiting:
-        name, news = _marked(waiting.receiver, receivers), news_count(waiting.items)
-        say(f"{name}: {news} in no message yet, oldest {age(waiting.oldest_at, now)}")
-    if not found.messages and not found.waiting:
-        say("Nothing waits and nothing is dead.")
+def _listing(
+    receivers: Collection[str], now: datetime
+) -> Listing[StoredMessage | WaitingDeliveries]:
+    from watcher.store.values import MessageState, StoredMessage
 
+    def cells(listed: StoredMessage | WaitingDeliveries) -> tuple[Cell, ...]:
+        name = listed.receiver
+        receiver = name if name in receivers else f"{name} (not configured)"
+        if not isinstance(listed, StoredMessage):
+            oldest, news = age(listed.oldest_at, now), news_count(listed.items)
+            what = f"{news} in no message yet"
+            return None, None, receiver, "waiting", None, None, None, oldest, what
+        is_open = listed.state is MessageState.OPEN
+        return (
+            listed.id,
+            listed.alert_id,
+            receiver,
+            listed.state.value,
+            listed.attempts,
+            age(listed.next_attempt_at, now) if is_open else "never",
+            listed.last_error,
+            age(listed.created_at, now),
+            listed.title,
+        )
 
-def _message_row(
-    message: StoredMessage, receivers: Collection[str], now: datetime
-) -> tuple[str, ...]:
-    from watcher.store.values import MessageState
+    def fields(listed: StoredMessage | WaitingDeliveries) -> dict[str, Any]:
+        if isinstance(listed, StoredMessage):
+            return _message_fields(listed, receivers)
+        return _waiting_fields(listed, receivers)
 
-    is_open = message.state is MessageState.OPEN
-    return (
-        str(message.id),
-        message.alert_id,
-        _marked(message.receiver, receivers),
-        message.state.value,
-        str(message.attempts),
-        age(message.next_attempt_at, now) if is_open else "never",
-        message.last_error or "",
-        age(message.created_at, now),
-        message.title,
-    )
-
-
-def _marked(receiver: str, receivers: Collection[str]) -> str:
-    return receiver if receiver in receivers else f"{receiver} (not configured)"
+    return Listing(HEADINGS, cells, fields, "Nothing waits and nothing is dead.")
 
 
 def _message_fields(message: StoredMessage, receivers: Collection[str]) -> dict[str, Any]:

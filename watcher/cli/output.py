@@ -1,4 +1,4 @@
-"""What commands print, and how they fail: tables, times, JSON Lines; messages and exit codes.
+"""What commands print, and how they fail: lines, times, JSON; messages and exit codes.
 
 Everything shown passes through `one_line`: model texts are not ours, and a terminal acts on control
 characters. A command that cannot do its work ends with one clean line, or the list of
@@ -9,8 +9,6 @@ cannot fix); an unexpected error keeps its traceback, and ends with 1.
 from __future__ import annotations
 
 import json
-import sys
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import IO, TYPE_CHECKING, Any
 
@@ -20,7 +18,7 @@ from watcher.catalog.changes import utc_text
 from watcher.safe_text import one_line
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Mapping
     from datetime import datetime
 
 FAILED = 1
@@ -124,14 +122,6 @@ _STEPS = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Column:
-    """One column of a table: its heading, and whether its cells are numbers."""
-
-    heading: str
-    numeric: bool = False
-
-
 def say(line: str = "") -> None:
     """Print one line of text for people."""
     click.echo(one_line(line))
@@ -177,41 +167,3 @@ def news_count(count: int) -> str:
 def seconds(took: timedelta) -> str:
     """How long something took: `0.42 s`."""
     return f"{took.total_seconds():.2f} s"
-
-
-def print_table(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> None:
-    """Print a table: drawn to the width of a terminal, or as aligned text where it is piped."""
-    clean = [[one_line(cell) for cell in row] for row in rows]
-    if sys.stdout.isatty():
-        _print_drawn(columns, clean)
-    else:
-        _print_aligned(columns, clean)
-
-
-def _print_drawn(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> None:
-    # Only a terminal waits for this import.
-    from rich.box import SIMPLE_HEAD
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    drawing = Table(box=SIMPLE_HEAD, pad_edge=False)
-    for column in columns:
-        drawing.add_column(
-            Text(column.heading), justify="right" if column.numeric else "left", overflow="fold"
-        )
-    for row in rows:
-        # Text, not str: in a str, rich would interpret markup such as [red] or [link=…].
-        drawing.add_row(*(Text(cell) for cell in row))
-    Console(highlight=False, emoji=False, markup=False).print(drawing)
-
-
-def _print_aligned(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> None:
-    lines = [[column.heading.upper() for column in columns], *rows]
-    widths = [max(len(line[place]) for line in lines) for place in range(len(columns))]
-    for line in lines:
-        cells = (
-            cell.rjust(width) if column.numeric else cell.ljust(width)
-            for cell, width, column in zip(line, widths, columns, strict=True)
-        )
-        click.echo("  ".join(cells).rstrip())

@@ -1,50 +1,44 @@
-"""The commands that show something and change nothing: `models`, `changes`, `status` and `health`.
+"""The commands that show what is stored and change nothing: `models`, `changes` and `status`.
 
-All of them work while the daemon runs and without the service's secrets. `health` asks the running
-watcher with nothing except the standard library: it runs every few seconds and must be light.
+All of them work while the daemon runs and without the service's secrets.
 """
 
 from __future__ import annotations
 
-import asyncio
-import socket
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from http import HTTPStatus
-from http.client import HTTPConnection, HTTPException
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from watcher.catalog.changes import CreditValueChange, Kind, public_fields
-from watcher.cli.holds import hold_fields, hold_line
+from watcher.cli.listing import Cell, Form, Listing, form_options, print_list
 from watcher.cli.options import (
     GlobalOptions,
     load_settings_leniently,
-    open_state,
+    read_state,
     since_option,
+    state_path,
 )
 from watcher.cli.output import (
-    FAILED,
-    BadUsage,
-    Column,
-    failed,
     moment,
     news_count,
     print_json,
-    print_table,
     say,
     utc,
 )
-from watcher.config.addresses import TcpAddress, UnixAddress, parse_listen
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
-    from pathlib import PurePath
 
     from watcher.catalog.changes import RecordedChange
     from watcher.catalog.record import Model
-    from watcher.store.values import KnownModel, ModelList, PollStatus, ReceiverStatus, Status
+    from watcher.store.values import (
+        KnownModel,
+        OpenHold,
+        PollStatus,
+        ReceiverStatus,
+        Status,
+    )
 
 KINDS = tuple(kind.value for kind in Kind)
 LONGEST_OLD_NAME = 80
@@ -53,40 +47,28 @@ LONGEST_OLD_NAME = 80
 HEADING_WIDTH = 14
 MOST_HOLDS = 10
 
-PATIENCE = timedelta(seconds=5)
-LONGEST_REPLY = 4096
-READY = "ready"
-# Whoever listens on all addresses is asked at this one.
-_LISTENS_EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - asked, not listened on
+WHOLE_CATALOGUE = "the whole catalogue"
 
 
 @click.command(epilog="Example: kie-watcher models --interface video --search '1080p audio'")
 @click.option("--interface", metavar="X", help="Only this category, as in video.")
 @click.option("--provider", metavar="X", help="Only this provider.")
 @click.option("--search", metavar="TEXT", help="Only models with all these words in their name.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line.")
+@form_options
 @click.pass_obj
 def models(
     options: GlobalOptions,
     interface: str | None,
     provider: str | None,
     search: str | None,
-    as_json: bool,
+    form: Form,
 ) -> None:
     """List the catalogue as stored. Upper and lower case are the same."""
-
-    async def read() -> ModelList:
-        async with open_state(options) as reader:
-            return await reader.models(interface=interface, provider=provider, search=search)
-
-    found = asyncio.run(read()).models
-    if as_json:
-        for known, model in found:
-            print_json(_model_fields(known, model))
-    elif found:
-        _print_models(found)
-    else:
-        say("No model matches.")
+    found = read_state(
+        state_path(options),
+        lambda reader: reader.models(interface=interface, provider=provider, search=search),
+    )
+    print_list(found.models, _models(), form)
 
 
 @click.command(
@@ -110,72 +92,58 @@ def models(
 @click.option(
     "--alert", "alert_id", metavar="ID", help="Only the changes in the alert with this id."
 )
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line, oldest first.")
+@form_options
 @click.pass_obj
-def changes(options: GlobalOptions, /, *, as_json: bool, **filters: Any) -> None:
-    """List changes, newest first. Upper and lower case are the same."""
+def changes(options: GlobalOptions, /, *, form: Form, **filters: Any) -> None:
+    """List changes: newest first, but oldest first as JSON or CSV.
 
-    async def read() -> tuple[RecordedChange, ...]:
-        async with open_state(options) as reader:
-            return await reader.changes(**filters, newest_first=not as_json)
-
-    found = asyncio.run(read())
-    if as_json:
-        for recorded in found:
-            print_json(public_fields(recorded))
-    elif found:
-        print_changes(found)
-    else:
-        say("No change matches.")
+    Upper and lower case are the same.
+    """
+    found = read_state(
+        state_path(options),
+        lambda reader: reader.changes(**filters, newest_first=form == "table"),
+    )
+    print_changes(found, form)
 
 
-def print_changes(found: Sequence[RecordedChange]) -> None:
-    """Print changes for people, in the order given."""
+def print_changes(found: Sequence[RecordedChange], form: Form = "table") -> None:
+    """Print changes in the order given."""
     now = datetime.now(UTC)
-    print_table(
-        (Column("When"), Column("Kinds"), Column("Model"), Column("What")),
-        [(moment(recorded.at, now), *_change_cells(recorded)) for recorded in found],
-    )
+
+    def cells(recorded: RecordedChange) -> tuple[Cell, ...]:
+        from watcher.render.words import announcement, phrases
+
+        change = recorded.change
+        named = moment(recorded.at, now), ", ".join(change.kinds)
+        if isinstance(change, CreditValueChange):
+            return *named, "(all)", announcement(change)
+        what = "; ".join(phrases(change, LONGEST_OLD_NAME))
+        return *named, change.model.record.description, what
+
+    headings = "When", "Kinds", "Model", "What"
+    print_list(found, Listing(headings, cells, public_fields, "No change matches."), form)
 
 
-def _change_cells(recorded: RecordedChange) -> tuple[str, str, str]:
-    from watcher.render.words import announcement, phrases
+def _models() -> Listing[tuple[KnownModel, Model]]:
+    def cells(listed: tuple[KnownModel, Model]) -> tuple[Cell, ...]:
+        from watcher.render.figures import against_reference, price
 
-    change = recorded.change
-    kinds = ", ".join(kind.value for kind in change.kinds)
-    if isinstance(change, CreditValueChange):
-        return kinds, "(all)", announcement(change)
-    description = change.model.record.description
-    return kinds, description, "; ".join(phrases(change, LONGEST_OLD_NAME))
+        known, model = listed
+        return (
+            model.record.interface,
+            model.record.provider,
+            model.record.description,
+            price(model),
+            against_reference(model, model),
+            f"{known.last_changed_at.astimezone():%Y-%m-%d}",
+        )
 
-
-def _print_models(found: Sequence[tuple[KnownModel, Model]]) -> None:
-    from watcher.render.figures import against_reference, price
-
-    print_table(
-        (
-            Column("Category"),
-            Column("Provider"),
-            Column("Model"),
-            Column("Price"),
-            Column("Discount"),
-            Column("Last changed"),
-        ),
-        [
-            (
-                model.record.interface,
-                model.record.provider,
-                model.record.description,
-                price(model),
-                against_reference(model, model),
-                f"{known.last_changed_at.astimezone():%Y-%m-%d}",
-            )
-            for known, model in found
-        ],
-    )
+    headings = "Category", "Provider", "Model", "Price", "Discount", "Last changed"
+    return Listing(headings, cells, _model_fields, "No model matches.")
 
 
-def _model_fields(known: KnownModel, model: Model) -> dict[str, Any]:
+def _model_fields(listed: tuple[KnownModel, Model]) -> dict[str, Any]:
+    known, model = listed
     return model.fields() | {
         "first_seen": utc(known.first_seen_at),
         "last_changed": utc(known.last_changed_at),
@@ -191,17 +159,13 @@ def status(options: GlobalOptions, as_json: bool) -> None:
     The last poll and sweep and how they ended, models by category, what waits for confirmation,
     and what is pending or dead at each receiver.
     """
-
-    async def read() -> Status:
-        async with open_state(options) as reader:
-            return await reader.status()
-
-    found = asyncio.run(read())
+    settings = load_settings_leniently(options)
+    path = settings.state.path.absolute()
+    found = read_state(path, lambda reader: reader.status())
     if as_json:
         print_json(_status_fields(found))
         return
-    settings = load_settings_leniently(options)
-    say(_line("State", str(settings.state.path.absolute())))
+    say(_line("State", str(path)))
     for line in _status_lines(found, settings.receiver_names(), datetime.now(UTC)):
         say(line)
 
@@ -302,81 +266,23 @@ def _receiver_fields(receiver: ReceiverStatus) -> dict[str, Any]:
     }
 
 
-@dataclass(frozen=True, slots=True)
-class Readiness:
-    """Whether the watcher is ready, and its own answer, or why there was none."""
-
-    ok: bool
-    answer: str
-
-
-def ask_readiness(address: TcpAddress | UnixAddress, patience: timedelta = PATIENCE) -> Readiness:
-    """Ask the watcher that listens on `address`."""
-    connection = _connection(address, patience.total_seconds())
-    try:
-        connection.request("GET", "/readyz", headers={"Connection": "close"})
-        response = connection.getresponse()
-        text = response.read(LONGEST_REPLY).decode("utf-8", "replace").strip()
-    except TimeoutError:
-        return Readiness(ok=False, answer=f"no answer within {patience.total_seconds():g} s")
-    except (OSError, HTTPException) as error:
-        why = (isinstance(error, OSError) and error.strerror) or type(error).__name__
-        return Readiness(ok=False, answer=f"no answer ({why})")
-    finally:
-        connection.close()
-    if response.status == HTTPStatus.OK and text == READY:
-        return Readiness(ok=True, answer=text)
-    if response.status == HTTPStatus.SERVICE_UNAVAILABLE and text:
-        return Readiness(ok=False, answer=text)
-    return Readiness(ok=False, answer=f"answered {response.status}: not a kie-watcher?")
-
-
-def _connection(address: TcpAddress | UnixAddress, timeout: float) -> HTTPConnection:
-    if isinstance(address, UnixAddress):
-        return _UnixConnection(address.path, timeout)
-    return HTTPConnection(
-        _LISTENS_EVERYWHERE.get(address.host, address.host), address.port, timeout
+def hold_line(waiting: OpenHold, now: datetime) -> str:
+    """One hold in one line, its number first."""
+    hold = waiting.hold
+    what = waiting.description or " ".join(
+        (WHOLE_CATALOGUE, f"({hold.subject})" * bool(hold.subject))
     )
+    until = moment(hold.until_at, now)
+    return f"{waiting.number}: {hold.reason.value}: {what.strip()}, confirmed from {until}"
 
 
-class _UnixConnection(HTTPConnection):
-    """HTTP over a socket in the file system."""
-
-    def __init__(self, path: PurePath, timeout: float) -> None:
-        super().__init__("localhost", timeout=timeout)
-        self._path = path
-
-    def connect(self) -> None:
-        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.settimeout(self.timeout)
-        self.sock.connect(str(self._path))
-
-
-@click.command(epilog="Example: kie-watcher health --listen unix:/run/kie-watcher/web")
-@click.option("--listen", metavar="ADDRESS", help="Ask there instead of at web.listen.")
-@click.pass_obj
-def health(options: GlobalOptions, listen: str | None) -> None:
-    """Ask the running watcher whether it is ready.
-
-    It needs `web.listen` in the configuration. Exit 0: it is ready. Exit 1: it is not, or does
-    not answer; the reason is printed.
-    """
-    found = ask_readiness(_parse_address(listen) if listen else _configured_address(options))
-    for line in found.answer.splitlines():
-        say(line)
-    if not found.ok:
-        raise click.exceptions.Exit(FAILED)
-
-
-def _parse_address(listen: str) -> TcpAddress | UnixAddress:
-    try:
-        return parse_listen(listen)
-    except ValueError as error:
-        raise BadUsage(f"--listen {error}") from None
-
-
-def _configured_address(options: GlobalOptions) -> TcpAddress | UnixAddress:
-    listen = load_settings_leniently(options).web.listen
-    if listen is None:
-        raise failed("the configuration has no web.listen, so there is nobody to ask")
-    return listen
+def hold_fields(waiting: OpenHold) -> dict[str, Any]:
+    """One hold for programs."""
+    return {
+        "number": waiting.number,
+        "reason": waiting.hold.reason.value,
+        "model": waiting.description,
+        "seen": waiting.hold.subject or None,
+        "since": utc(waiting.hold.since_at),
+        "until": utc(waiting.hold.until_at),
+    }

@@ -6,6 +6,7 @@ Signals and exit codes are handled here; `app` and `daemon` do the work.
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import signal
 import sys
@@ -16,9 +17,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from watcher.cli.options import GlobalOptions, exposed_files, load_settings, start_log
+from watcher.cli.options import (
+    GlobalOptions,
+    exposed_files,
+    load_settings,
+    load_settings_remembering,
+    start_log,
+)
 from watcher.cli.output import FAILED, say, warn
-from watcher.cli.query import print_changes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -43,6 +49,7 @@ def run(options: GlobalOptions, rebuild: bool) -> None:
     Without a configuration it watches Kie.ai with the defaults and prints alerts here. SIGTERM
     and SIGINT (Ctrl-C) let it finish what it is storing or sending, and stop it within seconds.
     """
+    gc.enable()
     asyncio.run(_run(options, rebuild=rebuild))
 
 
@@ -87,6 +94,7 @@ def demo(speed: float) -> None:
 
     # The demo breaks things on purpose: what is logged of that would hide the alerts.
     start_log(Settings(), minimum_level="error")
+    gc.enable()
     report = asyncio.run(_demo(speed))
     say()
     for line in report.lines():
@@ -119,12 +127,11 @@ def complaints(report: CheckReport) -> Iterator[str]:
 
 
 async def _run(options: GlobalOptions, *, rebuild: bool) -> None:
-    import structlog
-
     from watcher.daemon import Reloads, run
+    from watcher.log import log
     from watcher.notify.client import Sender
 
-    stop, log = asyncio.Event(), structlog.get_logger()
+    stop = asyncio.Event()
     async with Sender() as sender:
         reloads = Reloads(load=partial(load_settings, options, sender), configure_log=start_log)
         settings = await asyncio.to_thread(reloads.load)
@@ -150,7 +157,7 @@ async def _check(options: GlobalOptions, *, rebuild: bool) -> tuple[CheckReport,
     from watcher.notify.client import Sender
 
     async with Sender() as sender:
-        settings = await asyncio.to_thread(load_settings, options, sender)
+        settings = await asyncio.to_thread(load_settings_remembering, options, sender)
         # Each run would otherwise log its one poll, and cron would mail that line every time.
         start_log(settings, minimum_level="warning")
         if rebuild:
@@ -201,11 +208,14 @@ def _rebuild(settings: Settings) -> None:
 
 
 def _print_news(report: CheckReport) -> None:
-    from watcher.render.words import announcement
+    if report.poll.notices:
+        from watcher.render.words import announcement
 
-    for notice in report.poll.notices:
-        say(announcement(notice))
+        for notice in report.poll.notices:
+            say(announcement(notice))
     if report.changes:
+        from watcher.cli.query import print_changes
+
         print_changes(report.changes)
 
 

@@ -11,14 +11,22 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from watcher.cli.options import GlobalOptions, duration_option, open_state, state_path
-from watcher.cli.outbox import LEFT_FOR_DAEMON, apply_or_leave
-from watcher.cli.output import BadUsage, Column, failed, moment, print_json, print_table, say, utc
+from watcher.cli.listing import Cell, Form, Listing, form_options, print_list
+from watcher.cli.options import (
+    LEFT_FOR_DAEMON,
+    GlobalOptions,
+    apply_or_leave,
+    duration_option,
+    read_state,
+    state_path,
+)
+from watcher.cli.output import BadUsage, failed, moment, say, utc
 from watcher.cli.query import KINDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from datetime import timedelta
+    from pathlib import Path
 
     from pydantic import ValidationError
 
@@ -26,10 +34,6 @@ if TYPE_CHECKING:
     from watcher.store.values import StoredSilence
 
 LONGEST_REASON = 200
-COLUMNS = (
-    *(Column("Number", numeric=True), Column("Silences"), Column("Until")),
-    *(Column("Caught", numeric=True), Column("Then"), Column("Reason")),
-)
 
 # Key of a match, its option and the help for it.
 _PATTERNS = (
@@ -106,7 +110,7 @@ def add(
         raise BadUsage("say what to silence, or --all for everything; see --help")
     now = datetime.now(UTC)
     added = AddSilence(now, now + lasting, spec, _checked_reason(reason), drop)
-    number = asyncio.run(_add(options, added))
+    number = _add(state_path(options), added)
     if number is None:
         say(LEFT_FOR_DAEMON.format("add the silence"))
         return
@@ -116,21 +120,16 @@ def add(
 
 @silence.command("list", epilog="Example: kie-watcher silence list --all --json")
 @click.option("--all", "everything", is_flag=True, help="Also those that are over.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line.")
+@form_options
 @click.pass_obj
-def list_(options: GlobalOptions, everything: bool = False, as_json: bool = False) -> None:
+def list_(options: GlobalOptions, everything: bool = False, form: Form = "table") -> None:
     """List silences, oldest first."""
     now = datetime.now(UTC)
     found = [
-        one for one in asyncio.run(_read_silences(options)) if everything or _ends_at(one) > now
+        one for one in _read_silences(state_path(options)) if everything or _ends_at(one) > now
     ]
-    if as_json:
-        for one in found:
-            print_json(_fields(one, now))
-    elif found:
-        print_table(COLUMNS, [_row(one, now) for one in found])
-    else:
-        say("Nothing was ever silenced." if everything else "Nothing is silenced.")
+    nothing = "Nothing was ever silenced." if everything else "Nothing is silenced."
+    print_list(found, _silences(now, nothing), form)
 
 
 @silence.command(epilog="Example: kie-watcher silence end 3")
@@ -144,26 +143,25 @@ def end(options: GlobalOptions, number: int) -> None:
     from watcher.store.requests import EndSilence
 
     now = datetime.now(UTC)
-    _require_active(asyncio.run(_read_silences(options)), number, now)
-    count = asyncio.run(apply_or_leave(state_path(options), EndSilence(now, number)))
+    path = state_path(options)
+    _require_active(_read_silences(path), number, now)
+    count = asyncio.run(apply_or_leave(path, EndSilence(now, number)))
     say(
         LEFT_FOR_DAEMON.format("end the silence") if count is None else f"Silence {number} is over."
     )
 
 
-async def _read_silences(options: GlobalOptions) -> tuple[StoredSilence, ...]:
-    async with open_state(options) as reader:
-        return await reader.silences()
+def _read_silences(path: Path) -> tuple[StoredSilence, ...]:
+    return read_state(path, lambda reader: reader.silences())
 
 
-async def _add(options: GlobalOptions, added: AddSilence) -> int | None:
+def _add(path: Path, added: AddSilence) -> int | None:
     """The number it got; `None` where it is left for the running daemon."""
     # Where there is no state yet, this fails: there is nothing to silence.
-    await _read_silences(options)
-    if await apply_or_leave(state_path(options), added) is None:
+    _read_silences(path)
+    if asyncio.run(apply_or_leave(path, added)) is None:
         return None
-    stored = await _read_silences(options)
-    return max(one.id for one in stored if one.since_at == added.at)
+    return max(one.id for one in _read_silences(path) if one.since_at == added.at)
 
 
 def _require_active(found: tuple[StoredSilence, ...], number: int, now: datetime) -> None:
@@ -221,11 +219,21 @@ def _ends_at(one: StoredSilence) -> datetime:
     return one.until_at if one.ended_at is None else min(one.until_at, one.ended_at)
 
 
-def _row(one: StoredSilence, now: datetime) -> tuple[str, ...]:
-    ends_at = _ends_at(one)
-    until = moment(ends_at, now) if ends_at > now else f"over since {moment(ends_at, now)}"
-    then = "dropped" if one.dropping else "net effect"
-    return (str(one.id), _match_text(one), until, str(one.caught), then, one.reason)
+def _silences(now: datetime, nothing: str) -> Listing[StoredSilence]:
+    def cells(one: StoredSilence) -> tuple[Cell, ...]:
+        ends_at = _ends_at(one)
+        until = moment(ends_at, now)
+        return (
+            one.id,
+            _match_text(one),
+            until if ends_at > now else f"over since {until}",
+            one.caught,
+            "dropped" if one.dropping else "net effect",
+            one.reason,
+        )
+
+    headings = "Number", "Silences", "Until", "Caught", "Then", "Reason"
+    return Listing(headings, cells, lambda one: _fields(one, now), nothing)
 
 
 def _match_text(one: StoredSilence) -> str:

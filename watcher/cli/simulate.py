@@ -7,6 +7,7 @@ rendered. Nothing is sent and nothing is stored.
 from __future__ import annotations
 
 import asyncio
+import gc
 import sys
 from collections import Counter
 from dataclasses import dataclass, field
@@ -472,6 +473,7 @@ def replay(options: GlobalOptions, since: datetime, file: Path | None, as_json: 
     """
     tried = load_settings_leniently(GlobalOptions(file) if file else options)
     start_log(tried, minimum_level="warning")
+    gc.enable()
     summary = asyncio.run(_replay(options, tried, since, as_json=as_json))
     if not as_json:
         for line in summary.lines():

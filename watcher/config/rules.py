@@ -12,7 +12,6 @@ from pydantic import ValidationError
 from watcher.catalog.confirm import ConfirmRules
 from watcher.config.field_types import DAYS
 from watcher.config.routes import MatchSettings
-from watcher.monitor.alarms import AlarmRules
 from watcher.routing.calendar import QuietWindow
 from watcher.routing.match import Matcher, Pattern
 from watcher.routing.rules import FlapRule, Route, RoutingRules, Silence, Usage
@@ -20,6 +19,7 @@ from watcher.routing.rules import FlapRule, Route, RoutingRules, Silence, Usage
 if TYPE_CHECKING:
     from watcher.config.routes import QuietHoursSettings, RouteSettings
     from watcher.config.settings import Settings
+    from watcher.monitor.alarms import AlarmRules
     from watcher.store.values import StoredSilence
 
 
@@ -51,6 +51,8 @@ def confirm_rules(settings: Settings) -> ConfirmRules:
 
 def alarm_rules(settings: Settings) -> AlarmRules:
     """Who is notified of alarms, and when the watcher counts as blind."""
+    from watcher.monitor.alarms import AlarmRules  # noqa: PLC0415 - only a daemon alarms
+
     return AlarmRules(
         operators=settings.operator,
         receivers=settings.receiver_names(),

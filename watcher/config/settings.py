@@ -316,6 +316,12 @@ class Settings(Section):
         """The receivers there are: those configured, or the built-in one where none is."""
         return tuple(self.receivers) or (TERMINAL_RECEIVER,)
 
+    def addresses(self) -> list[tuple[str, str]]:
+        """The URLs of the receivers, which are secrets, and the format wanted of each."""
+        receivers = self.receivers.values()
+        addresses = ((each.address.get_secret_value(), each.format) for each in receivers)
+        return list(dict.fromkeys(addresses))
+
     def secrets(self) -> frozenset[str]:
         """Every text that nothing may show: URLs, their pieces, and what went into them."""
         return frozenset().union(*(address.secrets() for address in self._addresses()))

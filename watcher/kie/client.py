@@ -14,8 +14,6 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-import aiohttp
-
 from watcher import __version__
 from watcher.kie.completeness import (
     Complete,
@@ -40,10 +38,15 @@ from watcher.kie.responses import (
     read_counts,
     read_envelope,
     read_page,
+    read_probed_page,
     refuse_status,
 )
 from watcher.proxy import ProxyError, proxy_for
 from watcher.schedule import parse_retry_after
+from watcher.tls import no_certificates, trusted_by
+
+with no_certificates():
+    import aiohttp
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -104,6 +107,12 @@ class _Call:
     payload: Mapping[str, int] | None = None
 
 
+def _page_call(number: int, size: int) -> _Call:
+    payload = {"pageNum": number, "pageSize": size}
+    name = f"POST model-pricing/page (page {number})"
+    return _Call(name, "POST", "model-pricing/page", payload)
+
+
 @dataclass(slots=True)
 class KieClient:
     """Asks the API. Every method gives a complete answer or raises `SourceError`.
@@ -146,8 +155,8 @@ class KieClient:
         counts = await self._counts()
         if counts != last.counts:
             return "the counts are not as they were"
-        page = await self._page(1, self._source.probe_size)
-        self._known = self._known or known_rows([page])
+        call = _page_call(1, self._source.probe_size)
+        page = read_probed_page(call.name, await self._data(call))
         return first_difference(page, last)
 
     async def sweep(self, last: Probe | None) -> Sweep:
@@ -217,10 +226,8 @@ class KieClient:
         return read_counts(call.name, await self._data(call))
 
     async def _page(self, number: int, size: int) -> Page:
-        payload = {"pageNum": number, "pageSize": size}
-        name = f"POST model-pricing/page (page {number})"
-        call = _Call(name, "POST", "model-pricing/page", payload)
-        return read_page(name, await self._data(call), number, self._known)
+        call = _page_call(number, size)
+        return read_page(call.name, await self._data(call), number, self._known)
 
     async def _data(self, call: _Call) -> object:
         seconds = self._source.timeout.total_seconds()
@@ -270,7 +277,7 @@ async def open_client(
 ) -> AsyncIterator[KieClient]:
     """A client with its one session; `pause` waits between two attempts of a sweep."""
     async with aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(limit=source.concurrency),
+        connector=aiohttp.TCPConnector(limit=source.concurrency, ssl=trusted_by(source.url)),
         cookie_jar=aiohttp.DummyCookieJar(),
         headers={
             "User-Agent": USER_AGENT,

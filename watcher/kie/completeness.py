@@ -95,10 +95,9 @@ class Page:
         known: KnownRows = MappingProxyType({}),
     ) -> Page:
         """Parse the rows that are not `known` already; they are not kept as they came."""
-        fingerprints = tuple(map(_fingerprint, rows))
+        fingerprints = tuple(map(fingerprint, rows))
         parsed = tuple(
-            known.get(fingerprint) or parse_row(row)
-            for fingerprint, row in zip(fingerprints, rows, strict=True)
+            known.get(key) or parse_row(row) for key, row in zip(fingerprints, rows, strict=True)
         )
         return cls(number, total, fingerprints, parsed)
 
@@ -350,7 +349,7 @@ def _rows(pages: Iterable[Page]) -> Iterator[Record | Unreadable]:
     return chain.from_iterable(page.rows for page in pages)
 
 
-def _fingerprint(row: object) -> str:
+def fingerprint(row: object) -> str:
     """What distinguishes a row from all others. Of an object only the fields that are read.
 
     Any other field may count views or give the time: with it no two readings would be equal, and a

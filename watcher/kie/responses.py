@@ -14,7 +14,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, NoReturn, Protocol
 from urllib.parse import urlsplit
 
-from watcher.kie.completeness import Page, quoted
+from watcher.kie.completeness import Page, fingerprint, quoted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -185,6 +185,24 @@ def read_counts(call: str, data: object) -> Mapping[str, int]:
 
 def read_page(call: str, data: object, number: int, known: KnownRows) -> Page:
     """One page, with its rows parsed as far as they can be, except those that are `known`."""
+    total, rows = _read_rows(call, data)
+    try:
+        return Page.of(number, total, rows, known)
+    except RecursionError:
+        _refuse_nesting(call)
+
+
+def read_probed_page(call: str, data: object) -> Page:
+    """Page 1 for a probe, which compares fingerprints: no row is parsed."""
+    total, rows = _read_rows(call, data)
+    try:
+        return Page(1, total, tuple(map(fingerprint, rows)), ())
+    except RecursionError:
+        _refuse_nesting(call)
+
+
+def _read_rows(call: str, data: object) -> tuple[int, list[object]]:
+    """The total that a page gives, and its rows as they came."""
     if not isinstance(data, dict):
         _refuse_shape(call, f"data is {_kind(data)}, not an object")
     rows, total = data.get("records"), data.get("total")
@@ -195,10 +213,7 @@ def read_page(call: str, data: object, number: int, known: KnownRows) -> Page:
     if max(total, len(rows)) > MAX_RECORDS:
         what = f"{max(total, len(rows))} records are more than {MAX_RECORDS}"
         raise SourceError(call, what, SourceReason.CAP)
-    try:
-        return Page.of(number, total, rows, known)
-    except RecursionError:
-        _refuse_shape(call, "a record is nested too deeply")
+    return total, rows
 
 
 def _decode(call: str, text: str) -> object:
@@ -216,6 +231,10 @@ def _decode(call: str, text: str) -> object:
 
 def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(name)
+
+
+def _refuse_nesting(call: str) -> NoReturn:
+    _refuse_shape(call, "a record is nested too deeply")
 
 
 def _refuse_shape(call: str, what: str) -> NoReturn:

@@ -13,8 +13,7 @@ from contextlib import suppress
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-import structlog
-
+from watcher.log import log
 from watcher.monitor.alarms import Alarm, AlarmKind, Alarms
 from watcher.notify.outcome import Verdict
 from watcher.outbox import new_alert_id
@@ -30,8 +29,6 @@ if TYPE_CHECKING:
     from watcher.monitor.alarms import AlarmRules
     from watcher.notify.receiver import Receiver
     from watcher.store.connection import StateError
-
-log = structlog.get_logger()
 
 # A receiver that hangs must not hold up what else is to be done.
 SEND_TIMEOUT = timedelta(seconds=45)

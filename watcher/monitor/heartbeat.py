@@ -15,22 +15,21 @@ from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 import aiohttp
-import structlog
 
 from watcher import __version__
 from watcher.catalog.changes import NoticeKind
+from watcher.log import log
 from watcher.monitor.alarms import AlarmKind
 from watcher.observer import NOBODY, Observer
 from watcher.proxy import proxy_for
 from watcher.schedule import first_of
+from watcher.tls import trusted_by
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from watcher.catalog.changes import Notice
     from watcher.observer import PollReport
-
-log = structlog.get_logger()
 
 PING_TIMEOUT = timedelta(seconds=10)
 # A ping that is lost would be missed for a whole period.
@@ -190,6 +189,7 @@ async def open_heartbeat(
 ) -> AsyncIterator[Heartbeat]:
     """A heartbeat with a connection of its own; it follows no redirect and keeps no cookie."""
     async with aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(ssl=trusted_by(url)),
         cookie_jar=aiohttp.DummyCookieJar(),
         headers={"User-Agent": f"kie-watcher/{__version__}"},
         timeout=aiohttp.ClientTimeout(total=ping_timeout.total_seconds()),

@@ -15,10 +15,9 @@ from functools import partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Protocol
 
-import structlog
-
 from watcher.catalog.changes import NoticeKind
 from watcher.config.rules import alarm_rules
+from watcher.log import log
 from watcher.monitor.alarms import AlarmKind, Alarms
 from watcher.monitor.direct import notify_directly
 from watcher.monitor.systemd import Supervisor, Watchdog
@@ -39,8 +38,6 @@ if TYPE_CHECKING:
     from watcher.notify.receiver import Receiver
     from watcher.observer import PollReport, SendAttempt
     from watcher.store.values import Status
-
-log = structlog.get_logger()
 
 # How often to check for what only time brings about.
 CHECK_EVERY = timedelta(seconds=30)

@@ -16,14 +16,11 @@ from datetime import timedelta
 from math import inf
 from typing import TYPE_CHECKING
 
-import structlog
-
+from watcher.log import log
 from watcher.safe_text import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-
-log = structlog.get_logger()
 
 # systemd takes messages of at most a page. Of a status only the beginning is of use anyway.
 LONGEST_STATUS = 500

@@ -16,15 +16,13 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-import structlog
 from aiohttp import web
 
 from watcher.config.addresses import ListenError, TcpAddress, UnixAddress
+from watcher.log import log
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable
-
-log = structlog.get_logger()
 
 # Scrapers and health checks ask once and leave: nothing that monitors us needs more than this.
 MOST_CONNECTIONS = 20

@@ -18,8 +18,7 @@ from itertools import count
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Self
 
-import structlog
-
+from watcher.log import log
 from watcher.notify.addresses import Inspected
 from watcher.notify.sender import BrokenFrameError, pack, unpack
 
@@ -27,7 +26,7 @@ if TYPE_CHECKING:
     from asyncio.subprocess import Process
     from collections.abc import Mapping
 
-log = structlog.get_logger()
+    from watcher.notify.remembered import Address
 
 # How long a job may take once it has begun.
 WITHIN = timedelta(seconds=25)
@@ -115,7 +114,8 @@ class Sender:
         self._running: _SenderProcess | None = None
         self._under_way = 0
         self._leave: asyncio.TimerHandle | None = None
-        self._inspected: dict[tuple[str, str], Inspected] = {}
+        # What addresses were found to be: each is asked about once.
+        self.known: dict[Address, Inspected] = {}
 
     async def __aenter__(self) -> Self:
         self._loop = asyncio.get_running_loop()
@@ -137,12 +137,12 @@ class Sender:
 
         What was found once is remembered.
         """
-        if (url, format) not in self._inspected:
+        if (url, format) not in self.known:
             reply = await self.ask({"what": "inspect", "url": url, "format": format})
             if reply.content is None:
                 raise SenderError(f"the address cannot be checked now ({reply.ended})")
-            self._inspected[url, format] = Inspected.from_json(reply.content)
-        return self._inspected[url, format]
+            self.known[url, format] = Inspected.from_json(reply.content)
+        return self.known[url, format]
 
     def check_url(self, url: str, format: str) -> list[str]:  # noqa: A002
         """What is wrong with a URL. Blocks: for a thread beside that of the event loop."""

@@ -11,8 +11,7 @@ import textwrap
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, TextIO
 
-import structlog
-
+from watcher.log import log
 from watcher.notify.client import SenderError
 from watcher.notify.formats import Preview, parse_markup, plain_text
 from watcher.notify.outcome import Outcome, Verdict, outcome_without_reply
@@ -23,8 +22,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from watcher.notify.client import Sender
-
-log = structlog.get_logger()
 
 TERMINAL = Service("terminal", Markup.TERMINAL, 1_000_000, 1_000, None)
 _BOLD, _NOT_BOLD = "\x1b[1m", "\x1b[0m"

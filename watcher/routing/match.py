@@ -13,8 +13,6 @@ from dataclasses import dataclass, field
 from functools import lru_cache, partial
 from typing import TYPE_CHECKING
 
-import regex
-
 from watcher.catalog.changes import PRICE_KINDS, CreditValueChange, Kind, ModelChange
 from watcher.catalog.pricing import decimal_text
 from watcher.catalog.record import fold
@@ -23,6 +21,8 @@ from watcher.routing.moves import MOVE_KINDS, crosses, follows_price, price_move
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from decimal import Decimal
+
+    import regex
 
     from watcher.catalog.changes import Change
     from watcher.catalog.record import Record
@@ -125,6 +125,8 @@ def _expression_finder(body: str) -> Callable[[str], bool]:
 
 
 def _compiled(body: str) -> regex.Pattern[str]:
+    import regex  # noqa: PLC0415 - few patterns are regular expressions
+
     if not body:
         raise PatternError("is an empty regular expression")
     with warnings.catch_warnings():

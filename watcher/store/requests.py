@@ -17,6 +17,7 @@ import tempfile
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Annotated, Any, Literal, assert_never
@@ -158,7 +159,6 @@ Request = (
     | AcceptHolds
     | StartOver
 )
-_FILES: TypeAdapter[Request] = TypeAdapter(Annotated[Request, Field(discriminator="action")])
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,7 +186,7 @@ def leave_request(state: Path, request: Request) -> Path:
         stamp = f"{time_text(request.at).translate(str.maketrans('', '', '-:.'))}-"
         descriptor, part = tempfile.mkstemp(dir=directory, prefix=stamp, suffix=_PART)
         with os.fdopen(descriptor, "wb") as file:
-            file.write(_FILES.dump_json(request))
+            file.write(_files().dump_json(request))
             file.flush()
             os.fsync(file.fileno())
         give_to_owner(Path(part), state)
@@ -274,11 +274,17 @@ def _read_file(path: Path) -> Request:
     if len(content) > _LONGEST_FILE:
         raise _NotARequestError(f"longer than {_LONGEST_FILE} bytes")
     try:
-        return _FILES.validate_json(content)
+        return _files().validate_json(content)
     except ValidationError as error:
         first = error.errors(include_url=False, include_context=False, include_input=False)[0]
         where = ".".join(map(str, first["loc"]))
         raise _NotARequestError(f"{where}: {first['msg']}" if where else first["msg"]) from error
+
+
+@cache
+def _files() -> TypeAdapter[Request]:
+    """What reads a file; made for the first one, which is rare."""
+    return TypeAdapter(Annotated[Request, Field(discriminator="action")])
 
 
 def _set_aside(path: Path, why: str) -> tuple[str, ...]:

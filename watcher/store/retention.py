@@ -11,8 +11,7 @@ from collections import Counter
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-import structlog
-
+from watcher.log import log
 from watcher.schedule import first_of
 from watcher.store.connection import StateError
 from watcher.store.rows import time_text
@@ -26,8 +25,6 @@ if TYPE_CHECKING:
     from watcher.config.settings import Settings
     from watcher.store.connection import Database
     from watcher.store.store import Store
-
-log = structlog.get_logger()
 
 # A commit waits for a step that is under way: some ten milliseconds.
 ROWS_PER_STEP = 500

@@ -12,7 +12,6 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from watcher.schedule import UNANSWERED_IN_A_ROW, first_of, time_waited
-from watcher.store.backup import back_up
 from watcher.store.connection import ConflictError, StateError, companion, open_writing
 from watcher.store.queries import Reader, read_everything
 from watcher.store.record import write_anchors, write_commit, write_notices
@@ -224,11 +223,13 @@ class Store(Reader):
 
         return await self._database.write(partial(apply_request, request=request))
 
-    async def take_requests(self) -> TakenRequests:
-        """Apply the requests that commands left while this process owned the state.
+    async def take_requests(self) -> TakenRequests | None:
+        """Apply the requests that commands left while this process owned the state, if any.
 
         One that cannot be applied is set aside. Raises `StateError` where none can be now.
         """
+        if not companion(self._database.path, ".requests").exists():
+            return None
         from watcher.store.requests import take_requests  # noqa: PLC0415 - loads pydantic
 
         return await take_requests(self._database.path, self.apply)
@@ -270,6 +271,8 @@ async def open_store(path: Path, migrations: tuple[Step, ...] = MIGRATIONS) -> A
     with open_writing(path, newest, read_everything) as database:
         version = (await database.rows("PRAGMA user_version"))[0][0]
         if 0 < version < newest:
+            from watcher.store.backup import back_up  # noqa: PLC0415 - once in a version
+
             # A migration may go wrong in a way that its transaction cannot undo.
             back_up(path, companion(path, f".before-format-{newest}"))
         await migrate(database, migrations)
