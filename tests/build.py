@@ -42,7 +42,7 @@ def record(description: str = "Reel 2, 1080p", **wire: Any) -> Record:
 def priced(description: str, price: str, **wire: Any) -> Record:
     """A record whose listed USD fits its credits."""
     usd = Decimal(price) * USD_PER_CREDIT
-    return record(description, creditPrice=price, usdPrice=str(usd), **wire)
+    return record(description, **{"creditPrice": price, "usdPrice": str(usd)} | wire)
 
 
 def model(description: str = "Reel 2, 1080p", **wire: Any) -> Model:

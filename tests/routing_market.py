@@ -21,7 +21,7 @@ from watcher.catalog.diff import diff_model
 from watcher.catalog.pricing import decimal_text
 from watcher.catalog.record import Model
 from watcher.routing.match import Matcher, Pattern
-from watcher.routing.rules import PricePoint, Route, RoutingRules, Silence
+from watcher.routing.rules import Route, RoutingRules, Silence
 from watcher.routing.simulate import SimulatedMessage, Simulation
 
 # A Monday, at noon.
@@ -147,21 +147,6 @@ class Market:
     def changes(self) -> list[RecordedChange]:
         return [each for each in self.news if isinstance(each, RecordedChange)]
 
-    @property
-    def prices(self) -> dict[int, list[PricePoint]]:
-        """What each model cost from when: what a store would know of it in the end."""
-        found: dict[int, list[PricePoint]] = {}
-        for each in self.changes:
-            change = each.change
-            if not isinstance(change, ModelChange) or change.model_id is None:
-                continue
-            points = found.setdefault(change.model_id, [])
-            for at, side in ((START - DAY, change.before), (each.at, change.after)):
-                is_known = points and (at < START or side is None or points[-1][1] == side.price)
-                if side is not None and not is_known:
-                    points.append((at, side.price or Decimal(0)))
-        return found
-
     def _happens(self, change: Change | None) -> Market:
         if change is not None:
             self.news.append(RecordedChange(len(self.news) + 1, self.now, change))
@@ -177,9 +162,7 @@ def simulate(
     until: datetime | None = None,
 ) -> list[SimulatedMessage]:
     """Every message that the market's changes make, up to a week after the last change."""
-    simulation = Simulation(
-        routing, begun_at=begun_at, silences=tuple(silences), prices=market.prices
-    )
+    simulation = Simulation(routing, begun_at=begun_at, silences=tuple(silences))
     messages = list(simulation.run(market.news, until or market.now + 7 * DAY))
     if until is None and not any(each.digest for each in routing.routes):
         assert simulation.waiting() == 0, "nothing waits for ever"

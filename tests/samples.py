@@ -247,6 +247,9 @@ EACH_KIND: dict[str, list[Any]] = {
     ],
     "removed_the_last": [with_facts(removed(), missed_since=AT, family_left=0)],
     "flapping": [with_facts(moved({}, RISE), flapping=True)],
+    "flapping_credit_value": [
+        with_facts(CreditValueChange(Decimal("0.005"), Decimal("0.006")), flapping=True)
+    ],
     "shared_rise": [raised(fields) for fields in variants(2)],
     "shared_rise_of_many": [
         with_facts(

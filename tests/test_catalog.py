@@ -356,6 +356,16 @@ def test_typing_mistakes_do_not_move_the_worth_of_a_credit(usd: list[str]) -> No
     assert credit_value(rows, D("0.005")) == D("0.005")
 
 
+@pytest.mark.parametrize(
+    ("interface", "whose"),
+    [("video", "fal"), ("image", "fal"), ("music", "fal"), ("3d", "fal"), ("Chat ", "vendor")],
+)
+def test_the_reference_is_the_vendors_for_chat_and_fals_for_all_else(
+    interface: str, whose: str
+) -> None:
+    assert model(interfaceType=interface).fields()["reference_of"] == whose
+
+
 def test_money_in_json_is_plain_digits() -> None:
     fields = model(creditPrice="0.0025", falPrice="1000").fields()
 

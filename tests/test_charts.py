@@ -18,6 +18,7 @@ from build import model
 from logs import capture_logs
 from watcher import wording
 from watcher.catalog.changes import Kind, ModelChange, Notice, NoticeKind, RecordedChange
+from watcher.catalog.record import PriceHistory, PricePoint
 from watcher.render.charts.drawing import Canvas, draw
 from watcher.render.charts.layout import (
     ChartLine,
@@ -33,8 +34,6 @@ from watcher.render.charts.layout import (
 )
 from watcher.render.charts.series import chart_series
 from watcher.render.templates.template import check_request
-from watcher.routing.plan import ModelHistory
-from watcher.routing.rules import PricePoint
 from watcher.wording import can_draw, draw_chart
 from watcher.worker import CHART, TEMPLATE
 
@@ -309,8 +308,8 @@ def told(number: int, old: str, new: str, *kinds: Kind, model_id: int | None = 7
     return RecordedChange(number, NOW - timedelta(days=10 - number), change)
 
 
-def known(prices: list[PricePoint]) -> dict[int, ModelHistory]:
-    return {7: ModelHistory(prices=tuple(prices))}
+def known(prices: list[PricePoint]) -> dict[int, PriceHistory]:
+    return {7: PriceHistory(prices=tuple(prices))}
 
 
 def test_a_message_shows_each_model_that_moved_with_its_past() -> None:

@@ -24,7 +24,8 @@ from watcher.cli.simulate import PLACEHOLDER_ALERT_ID
 from watcher.config.loading import load_leniently
 from watcher.notify.client import Sender
 from watcher.outbox import Batcher
-from watcher.routing.plan import plan
+from watcher.routing.net_effect import subject
+from watcher.routing.plan import FLAPPING_LOOKS_BACK, plan
 from watcher.store.store import Store, open_store
 from watcher.store.values import Retention, StoredMessage
 
@@ -234,9 +235,10 @@ async def live_by_the_hour(place: Place, begun: datetime) -> list[tuple[str, dat
         for hour in range(1, 120):
             clock[0] = begun + timedelta(hours=hour)
             changes = [some_change(it, rng) for it in await on_sale(store) if rng.random() < 0.1]
-            histories = await store.histories({it.model_id for it in changes if it.model_id})
+            since = clock[0] - FLAPPING_LOOKS_BACK * rules.routing.flap.within
+            histories = await store.histories(set(map(subject, changes)), since)
             plans = [
-                plan(it, rules.routing, now=clock[0], history=histories[it.model_id or 0])
+                plan(it, rules.routing, now=clock[0], history=histories[subject(it)])
                 for it in changes
             ]
             made = [(it, planned.dispatches) for it, planned in zip(changes, plans, strict=True)]

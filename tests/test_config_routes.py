@@ -266,7 +266,7 @@ ERRORS = [
     ("usage: [{model: '!x', per_month: 1}]", ["1:17: usage.model: excludes, and there is nothing to exclude from; remove the !"]),
     ("usage: {x: 5}", ["1:8: usage: is not a list; write each model as - model: with its keys beneath"]),
     # flapping
-    ("flap: {changes: 0}", ["1:17: flap.changes: is out of range; write a number from 1 to 1000"]),
+    ("flap: {changes: 0}", ["1:17: flap.changes: is out of range; write a number from 1 to 50"]),
     ("flap: {within: 24}", ["1:16: flap.within: has no unit; write 30s, 5m, 6h or 7d"]),
 ]
 # fmt: on

@@ -102,6 +102,10 @@ SPOILT = {
     ),
     "when it is due": ("UPDATE messages SET next_attempt_at = '2026'", "cannot be read"),
     "a delivery": ("UPDATE deliveries SET flap = 'x' WHERE id = 1", "delivery 1 cannot be read"),
+    "what flaps": (
+        "UPDATE deliveries SET flapping = '[\"price_vp\"]' WHERE id = 1",
+        "what flaps in delivery 1 cannot be read",
+    ),
     "when it was queued": ("UPDATE deliveries SET queued_at = 'x'", "cannot be read"),
     "a silence": ("UPDATE silences SET matcher = '{'", "silence 1 cannot be read"),
     "a digest": ("UPDATE digests SET at = '2026'", "the time '2026' cannot be read"),

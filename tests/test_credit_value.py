@@ -282,7 +282,7 @@ async def test_a_redenomination_is_one_message_and_nobody_pays_another_price(
         assert stored is not None
         assert stored.usd_per_credit == OLD / D(factor)
         assert {it.record for it in stored.models} == set(records(redenominated))
-        histories = await world.store.histories([model.id for model in stored.models])
+        histories = await world.store.prices([model.id for model in stored.models])
         prices = {point[1] for history in histories.values() for point in history.prices}
         expected = {(it.credits or D(0)) * D(factor) for it in records(listing())}
         assert prices == expected | {16 * D(factor)}

@@ -12,12 +12,11 @@ import pytest
 from build import USD_PER_CREDIT, priced
 from watcher.catalog.changes import Kind, ModelChange, Notice, NoticeKind, RecordedChange
 from watcher.catalog.diff import diff_model
-from watcher.catalog.record import Model
+from watcher.catalog.record import Model, PriceHistory, PricePoint
 from watcher.render.enrichment import Facts, enrich
 from watcher.routing.match import Pattern
-from watcher.routing.plan import ModelHistory
 from watcher.routing.release import Batch
-from watcher.routing.rules import PricePoint, Usage
+from watcher.routing.rules import Usage
 
 NOW = datetime(2026, 11, 22, 7, 30, tzinfo=UTC)
 
@@ -50,7 +49,7 @@ def facts(
     others: Sequence[Model] = (),
     usage: Sequence[Usage] = (),
 ) -> Facts:
-    (item,) = enrich(Batch((1,), (recorded,)), {7: ModelHistory(prices=prices)}, others, usage)
+    (item,) = enrich(Batch((1,), (recorded,)), {7: PriceHistory(prices=prices)}, others, usage)
     assert item.facts is not None
     return item.facts
 
@@ -158,7 +157,7 @@ def test_a_notice_is_told_as_it_is() -> None:
 def test_of_a_past_that_is_cut_nobody_says_that_it_never_was_so() -> None:
     batch, history = (
         Batch((1,), (moved("50", "40"),)),
-        ModelHistory(prices=past((40, "50"), (0, "40"))),
+        PriceHistory(prices=past((40, "50"), (0, "40"))),
     )
     (whole,) = enrich(batch, {7: history}, (), ())
     (cut,) = enrich(batch, {7: replace(history, is_complete=False)}, (), ())

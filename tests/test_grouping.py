@@ -163,6 +163,8 @@ def test_every_price_lies_in_the_range_that_is_told(prices: list[int]) -> None:
         (moved({}, RISE), {"days_since_change": 1200}, "last change 1,200 days earlier"),
         (moved({}, RISE), {"flapping": True}, "goes back and forth, 68.5 → 95 credits"),
         (moved({}, RISE), {"flapping": True}, "flapping: more is told once it stands still"),
+        (removed(), {"flapping": True}, "goes back and forth, gone, last price"),
+        (moved({}, {"discountPrice": True}), {"flapping": True}, "goes back and forth, promotion started"),
         (removed(), {"missed_since": A_MONTH_AGO}, "first missed 2026-10-23 07:30 UTC"),
         (removed(), {"family_left": 0}, "nothing of its family is left"),
         (removed(), {"family_left": 1}, "1 other of its family left"),

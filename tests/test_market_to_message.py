@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from random import Random
@@ -184,6 +184,42 @@ async def test_a_price_that_flaps_is_told_once_and_when_it_stands_still(street: 
     assert await street.moves("100", "110", "120") == []
     assert await street.look(23 * HOUR) == ""
     assert short(await street.look(HOUR)) == ["110→120"]
+
+
+def promote(street: Street, there: bool) -> None:
+    street.catalogue.edit(NAME, discountPrice=there)
+
+
+def sell_by_video(street: Street, there: bool) -> None:
+    street.catalogue.edit(NAME, creditUnit="per video" if there else "per second")
+
+
+def remove(street: Street, there: bool) -> None:
+    if there:
+        street.catalogue.remove(NAME)
+    else:
+        street.catalogue.insert(row(NAME, creditPrice="100", usdPrice="0.5"))
+
+
+@pytest.mark.parametrize(
+    ("way", "news"),
+    [
+        (promote, "promotion ended"),
+        (sell_by_video, "other unit"),
+        (remove, "back, 100 credits per second"),
+    ],
+)
+async def test_whatever_flaps_is_told_once_and_when_it_stands_still(
+    street: Street, way: Callable[[Street, bool], None], news: str
+) -> None:
+    told = []
+    for move in range(12):
+        way(street, move % 2 == 0)
+        told.append(await street.look())
+    assert [bool(it) for it in told] == [True] * 5 + [False] * 7
+    assert ["goes back and forth" in it for it in told[:5]] == [False] * 4 + [True]
+    assert await street.look(23 * HOUR) == ""
+    assert news in await street.look(HOUR)
 
 
 async def test_how_often_is_flapping_is_as_configured(street: Street) -> None:

@@ -714,7 +714,7 @@ def test_every_delivery_is_told_or_netted_once_and_none_waits_for_ever(
     events: list[Happening], digest: str | None
 ) -> None:
     market = happened(events)
-    simulation = Simulation(deferring(digest), begun_at=START - HOUR, prices=market.prices)
+    simulation = Simulation(deferring(digest), begun_at=START - HOUR)
     told = list(simulation.run(market.news, market.now + 30 * DAY))
     done = [number for message in told for number in message.batch.deliveries]
     assert len(done) == len(set(done))
@@ -772,8 +772,8 @@ def test_in_the_night_only_what_is_urgent_is_told(events: list[Happening]) -> No
 def test_looking_more_often_tells_the_same(events: list[Happening], looks: list[int]) -> None:
     market = happened(events)
     until = market.now + 10 * DAY
-    lazy = Simulation(deferring(None), begun_at=START - HOUR, prices=market.prices)
-    eager = Simulation(deferring(None), begun_at=START - HOUR, prices=market.prices)
+    lazy = Simulation(deferring(None), begun_at=START - HOUR)
+    eager = Simulation(deferring(None), begun_at=START - HOUR)
     first = list(lazy.run(market.news, until))
     extra = sorted(START + timedelta(hours=hours) for hours in looks)
     second: list[SimulatedMessage] = []

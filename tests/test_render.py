@@ -83,6 +83,7 @@ def test_a_price_that_moved_in_its_unit_alone_says_what_one_costs() -> None:
         ("corrected", "listing corrected, USD $0.034 → $0.3425, discount 49.8 % → 50 %"),
         ("relabelled", "provider “Other” → “Hailuo”, unit “per sec” → “per second”, link added"),
         ("credit_value", "One credit is now worth $0.006 (was $0.005): every USD price moves by +20 %"),
+        ("flapping_credit_value", "every USD price moves by +20 % · goes back and forth · flapping: more is told once it stands still"),
         ("baseline", "Watching 574 models: 323 video, 124 image, 96 chat, 31 music. From now on you hear what changes."),
         ("collapse", "410 of 574 models are missing"),
         ("collapse", "Nothing is announced as removed yet"),

@@ -452,9 +452,9 @@ async def test_starting_over_lets_routes_measure_anew(path: Path) -> None:
     async with open_store(path) as store:
         await store.record(commit(baseline=(record(),)))
         await store.record(commit(minutes(1), anchors=(anchor,)))
-        assert (await store.histories([1]))[1].anchors
+        assert (await store.histories([1], minutes(0)))[1].anchors
         await store.record(commit(minutes(2), starts_over=True))
-        assert not (await store.histories([1]))[1].anchors
+        assert not (await store.histories([1], minutes(0)))[1].anchors
 
 
 async def owe_both(store: Store) -> None:

@@ -191,10 +191,10 @@ async def test_the_past_of_a_model_is_kept_while_something_of_it_waits_to_be_tol
     for minute in range(5):
         await dearer(store, minutes(minute), *(("team",) if minute == 2 else ()))
     known = await first(store)
-    before = await store.queued("team"), await store.histories([known.id])
+    before = await store.queued("team"), await store.prices([known.id])
 
     await prune_all(store, EVERYTHING, LATE)
-    assert (await store.queued("team"), await store.histories([known.id])) == before
+    assert (await store.queued("team"), await store.prices([known.id])) == before
     assert len(await store.changes()) == 5
 
     await store.mark_sent(await batch(store, "team", LATE, "alert"), LATE)
@@ -206,11 +206,11 @@ async def test_of_a_past_that_is_cut_it_is_known_that_it_is(store: Store) -> Non
     for day in range(5):
         await dearer(store, START + day * DAY)
     known = await first(store)
-    assert (await store.histories([known.id]))[known.id].is_complete
+    assert (await store.prices([known.id]))[known.id].is_complete
 
     await prune_all(store, Retention(history=2 * DAY), START + 4 * DAY)
 
-    assert not (await store.histories([known.id]))[known.id].is_complete
+    assert not (await store.prices([known.id]))[known.id].is_complete
 
 
 async def test_of_a_past_with_a_gap_it_is_known_that_it_is_cut(store: Store) -> None:
@@ -224,7 +224,7 @@ async def test_of_a_past_with_a_gap_it_is_known_that_it_is_cut(store: Store) -> 
 
     # Of the first days only that is left which the dead message is about.
     assert [change.at for change in await store.changes(alert_id="dead")] == [START + DAY]
-    history = (await store.histories([known.id]))[known.id]
+    history = (await store.prices([known.id]))[known.id]
     assert not history.is_complete
     assert history.prices[0][0] > START + 2 * DAY
 
@@ -238,7 +238,7 @@ async def test_what_a_route_measures_from_is_kept(store: Store) -> None:
 
     await prune_all(store, EVERYTHING, LATE)
 
-    (kept,) = (await store.histories([known.id]))[known.id].anchors.values()
+    (kept,) = (await store.histories([known.id], START))[known.id].anchors.values()
     assert kept == model(known.record)
 
 
@@ -450,7 +450,8 @@ async def said(store: Store, path: Path, keep: Retention, now: datetime) -> dict
         "notices": await store.notices(now - keep.history),
         "polls": [] if keep.polls is None else polls(path, now - keep.polls),
         "anchors": {
-            number: history.anchors for number, history in (await store.histories(numbers)).items()
+            number: history.anchors
+            for number, history in (await store.histories(numbers, now)).items()
         },
         "then": sorted(map(repr, await store.on_sale_at(now - keep.history))),
     }
@@ -537,5 +538,5 @@ def test_no_less_is_kept_than_routes_look_back_to() -> None:
     settings = Settings.model_validate(
         {"state": {"keep": {"history": "1h", "messages": "1h", "polls": "1h"}}}
     )
-    assert retention_of(settings) == Retention(7 * DAY, timedelta(hours=1), 7 * DAY)
+    assert retention_of(settings) == Retention(2 * DAY, timedelta(hours=1), 2 * DAY)
     assert retention_of(Settings()) == Retention(None, 30 * DAY, 90 * DAY)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -32,13 +31,10 @@ from watcher.catalog.changes import (
 from watcher.catalog.record import Model
 from watcher.cli.simulate import RouteTest, ask_routes
 from watcher.routing.match import Matcher, Pattern
-from watcher.routing.plan import NO_HISTORY, ModelHistory, Plan, plan
+from watcher.routing.plan import NO_HISTORY, History, Plan, plan
 from watcher.routing.rules import (
-    Flap,
-    FlapRule,
     RoutingRules,
     Usage,
-    flapping_since,
     monthly_cost,
     usage_of,
 )
@@ -401,7 +397,7 @@ def test_what_was_told_is_the_next_anchor() -> None:
 def test_an_anchor_that_stands_is_not_written_again() -> None:
     change = _model_change(moved("100", "101"))
     assert change.before is not None
-    history = ModelHistory(anchors={("mine", "team"): change.before})
+    history = History(anchors={("mine", "team"): change.before})
     assert plan(change, rules(route("mine", **FIVE)), now=START, history=history) == Plan()
 
 
@@ -460,100 +456,6 @@ def test_a_silence_that_was_ended_early_catches_nothing_more() -> None:
     for at, caught in [(START, 1), (START + HOUR, None)]:
         (dispatch,) = plan(moved("100", "120"), rules(route()), now=at, silences=[ended]).dispatches
         assert dispatch.silence_id == caught
-
-
-# Flapping
-
-FLAP = FlapRule()
-
-
-def points(*steps: tuple[float, str]) -> list[Any]:
-    return [(START + timedelta(hours=hours), Decimal(price)) for hours, price in steps]
-
-
-@pytest.mark.parametrize(
-    ("steps", "since_hour"),
-    [
-        ([(0, "1")], None),
-        (
-            [(0, "1"), (1, "2"), (2, "1"), (3, "2"), (4, "1")],
-            None,
-        ),  # four times: not more than four
-        ([(0, "1"), (1, "2"), (2, "1"), (3, "2"), (4, "1"), (5, "2")], 5),
-        ([(0, "1"), *((hour, str(hour)) for hour in range(2, 23))], None),  # it climbs
-        (
-            [
-                (0, "1"),
-                (1, "2"),
-                (2, "3"),
-                (3, "2"),
-                (4, "1"),
-                (5, "2"),
-                (6, "3"),
-                (7, "1"),
-                (8, "2"),
-            ],
-            8,
-        ),
-        ([(0, "1"), (1, "2"), (2, "1"), (3, "2"), (4, "1"), (26, "2")], None),  # the first fell out
-        ([(0, "1"), (1, "2"), (2, "1"), (3, "2"), (4, "1"), (5, "2"), (28, "1")], 5),  # goes on
-        (
-            [(0, "1"), (1, "2"), (2, "1"), (3, "2"), (4, "1"), (5, "2"), (29, "1")],
-            None,
-        ),  # stood still
-        (
-            [(0, "1"), (1, "1"), (2, "1"), (3, "1"), (4, "1"), (5, "1"), (6, "2")],
-            None,
-        ),  # did not move
-    ],
-)
-def test_a_price_flaps_where_it_turns_more_than_four_times_in_a_day(
-    steps: list[tuple[float, str]], since_hour: float | None
-) -> None:
-    since = flapping_since(points(*steps), FLAP)
-    assert since == (None if since_hour is None else START + timedelta(hours=since_hour))
-
-
-def test_flapping_can_be_turned_off_and_tuned() -> None:
-    steps = points((0, "1"), (1, "2"), (2, "1"), (3, "2"))
-    assert flapping_since(steps, FlapRule(changes=2)) == START + 3 * HOUR
-    assert flapping_since(steps, FlapRule(changes=2, within=2 * HOUR)) is None
-    assert flapping_since(steps, FlapRule(changes=0, within=timedelta(0))) is None
-
-
-def test_the_first_move_that_flaps_says_so_and_the_next_are_held() -> None:
-    change = _model_change(moved("1", "2"))
-    history = ModelHistory(prices=points((0, "1"), (1, "2"), (2, "1"), (3, "2"), (4, "1")))
-    now = START + 5 * HOUR
-    laid_down = rules(route("a", "team", "mail"))
-    assert [each.flap for each in plan(change, laid_down, now=now, history=history).dispatches] == [
-        Flap.ANNOUNCED,
-        Flap.ANNOUNCED,
-    ]
-    history = replace(history, flapping_sent={"team": now})
-    assert [each.flap for each in plan(change, laid_down, now=now, history=history).dispatches] == [
-        Flap.HELD,
-        Flap.ANNOUNCED,
-    ]
-    history = replace(history, flapping_sent={"team": START - DAY})
-    assert plan(change, laid_down, now=now, history=history).dispatches[0].flap is Flap.ANNOUNCED
-
-
-def test_a_removal_does_not_wait_for_a_price_to_stand_still() -> None:
-    history = ModelHistory(
-        prices=points((0, "1"), (1, "2"), (2, "1"), (3, "2"), (4, "1"), (5, "2")),
-        flapping_sent={"team": START + 5 * HOUR},
-    )
-    change = last(Market().opens_with("2").drops())
-    (dispatch,) = plan(change, rules(route()), now=START + 6 * HOUR, history=history).dispatches
-    assert dispatch.flap is Flap.STEADY
-
-
-def test_a_digest_takes_what_flaps_as_it_comes() -> None:
-    history = ModelHistory(prices=points((0, "1"), (1, "2"), (2, "1"), (3, "2"), (4, "1")))
-    laid_down = rules(route("weekly", digest="0 9 * * 1"))
-    (dispatch,) = plan(moved("1", "2"), laid_down, now=START + 5 * HOUR, history=history).dispatches
-    assert dispatch.flap is Flap.STEADY
 
 
 # Usage
@@ -630,7 +532,7 @@ LADDER = rules(
 
 
 def explained(
-    change: Change, laid_down: RoutingRules, history: ModelHistory = NO_HISTORY
+    change: Change, laid_down: RoutingRules, history: History = NO_HISTORY
 ) -> tuple[str, ...]:
     tested = RouteTest(change, tuple(ask_routes(change, laid_down, history)), ())
     return tuple(tested.lines(START))[1:]
@@ -667,9 +569,9 @@ def test_an_explanation_knows_what_was_told_before() -> None:
     laid_down = rules(route("mine", **FIVE))
     assert explained(change, laid_down)[-1] == "No receiver gets it."
     earlier = Market().opens_with("100").on_sale[1]
-    history = ModelHistory(anchors={("mine", "team"): earlier})
+    history = History(anchors={("mine", "team"): earlier})
     assert explained(change, laid_down, history)[-1] == "Goes to: team"
-    back = ModelHistory(anchors={("mine", "team"): Market().opens_with("106").on_sale[1]})
+    back = History(anchors={("mine", "team"): Market().opens_with("106").on_sale[1]})
     assert explained(change, laid_down, back)[0] == (
         "“mine”: no, the price is again what it was when last reported"
     )
@@ -679,7 +581,7 @@ def test_an_explanation_names_those_who_get_it_and_no_other_receiver_of_the_rout
     change = _model_change(moved("104", "106"))
     laid_down = rules(route("mine", "team", "mail", **FIVE))
     told_100, told_105 = (Market().opens_with(price).on_sale[1] for price in ("100", "105"))
-    history = ModelHistory(anchors={("mine", "team"): told_100, ("mine", "mail"): told_105})
+    history = History(anchors={("mine", "team"): told_100, ("mine", "mail"): told_105})
     planned = plan(change, laid_down, now=START, history=history)
     assert [each.receiver for each in planned.dispatches] == ["team"]
     assert explained(change, laid_down, history) == (

@@ -83,7 +83,7 @@ async def move_all(store: Store, models: int) -> dict[str, float]:
     with spent.by("confirm"):
         changes = confirm(found, Before(models), ConfirmRules(), now).changes
     with spent.by("histories"):
-        histories = await store.histories([it.id for it in known])
+        histories = await store.histories([it.id for it in known], START)
     with spent.by("plan"):
         plans = [plan(it, RULES, now=now, history=histories[it.model_id]) for it in changes]
     due = tuple(zip(changes, (it.dispatches for it in plans), strict=True))
@@ -95,7 +95,8 @@ async def move_all(store: Store, models: int) -> dict[str, float]:
     with spent.by("release"):
         (batch,) = release(items, RULES, receiver="team", now=now).batches
     with spent.by("word"):
-        await word(batch, FORM, Known(histories), alert_id="7k2m9q", now=now)
+        prices = await store.prices(batch.model_ids)
+        await word(batch, FORM, Known(prices), alert_id="7k2m9q", now=now)
     on_sale = [Model(it.record, VALUE) for it in known]
     gone = Batch((), tuple(RecordedChange(it.id, now, removed(it)) for it in known))
     with spent.by("word what is gone"):

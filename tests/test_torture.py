@@ -12,6 +12,7 @@ import pytest
 
 from logs import capture_logs
 from torture.crowd import crowd
+from torture.flapping import FLAPPING, name_of
 from torture.garbage import GARBAGE, is_sound
 from torture.kill import KILL
 from torture.lies import LIES
@@ -28,6 +29,8 @@ from watcher.store.store import open_store
 from watcher.store.values import PollOutcome
 
 LONG_ENOUGH = 3600.0
+# Values that flap of one model or of a few; many of them take longer.
+FLAPPING_SEEDS = (3, 4, 5, 6)
 # A fast seed of each scenario.
 OUTAGES = (9, 1, 20, 3, 31, 23, 6, 16, 17)
 # So many that each rule about complete sweeps and holds, taken out, is missed in one of them.
@@ -107,6 +110,13 @@ async def test_fifty_bad_receivers_keep_nobody_waiting() -> None:
 
     assert tally.runs == 12
     assert not tally.wrong
+
+
+@pytest.mark.parametrize("seed", FLAPPING_SEEDS, ids=name_of)
+async def test_two_backends_for_a_day_make_few_messages_and_everybody_knows_the_truth(
+    seed: int,
+) -> None:
+    assert not (await FLAPPING.run_seed(seed, few(1))).wrong
 
 
 async def test_a_month_at_ten_times_the_real_rate_leaves_memory_flat_and_the_state_small() -> None:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from torture.crowd import CROWD
+from torture.flapping import FLAPPING
 from torture.garbage import GARBAGE
 from torture.kill import KILL
 from torture.lies import LIES
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parent.parent
 # The longest first, so that the others run beside them.
 TRIALS: Mapping[str, Trial] = {
-    it.name: it for it in (SOAK, YEAR, KILL, TORN, LIES, CROWD, OUTAGE, STATE, GARBAGE)
+    it.name: it for it in (SOAK, YEAR, KILL, TORN, LIES, CROWD, OUTAGE, STATE, GARBAGE, FLAPPING)
 }
 SECONDS = 900.0
 SHOWN_OF_A_CRASH = 2000

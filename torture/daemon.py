@@ -64,9 +64,11 @@ class SimulatedDaemon:
         self.settings = settings or Settings()
         self.clock = clock
         self.on_poll: Callable[[PollReport], None] = lambda _: None
+        configured = routing_rules(self.settings)
         routing = RoutingRules(
             receivers=tuple(receiver.name for receiver in receivers),
-            flap=routing_rules(self.settings).flap,
+            announce=configured.announce,
+            flap=configured.flap,
         )
         rules = PollRules(ConfirmRules(), routing, parse_silence)
         self.poller = Poller(client, store, self.settings.poll, rules, now=clock, rng=rng)

@@ -101,7 +101,7 @@ class KillWorld:
             "poll": {**quick, "max_backoff": "0.1s"},
             "confirm": {"removals": "0.3s", "implausible": "0.5s", "collapse": "2s"},
             # Prices that go back and forth would wait for a day.
-            "flap": {"changes": 1000},
+            "flap": {"within": "0"},
             "state": {"path": str(self.state)},
             "receivers": {inbox.name: {"url": inbox.url} for inbox in inboxes},
             "log": {"level": "info", "format": "json"},

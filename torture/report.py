@@ -91,6 +91,14 @@ _WHAT = {
         " MemoryMax, and what never left the machine is not said to have arrived perhaps. The times"
         " are those of a machine with other work."
     ),
+    "flapping": (
+        "The real client, poller, outbox and store; for a day each poll is answered by one of two"
+        " backends, by chance, whose snapshots differ in ten promotions, reference prices or"
+        " prices, in a unit, in what a credit is worth, in three models or their names, or in all"
+        " of that. The daemon is started anew in the middle. Then one of them stays, now and then"
+        " without a model that flapped. What each receiver was told leads to the truth, in at most"
+        " six messages for each value."
+    ),
     "soak": (
         "One daemon in simulated time over 570 models, at ten times the real rate of change, two"
         " receivers, retention as by default. Now and then, at rest, the state is compared with the"

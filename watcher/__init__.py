@@ -16,7 +16,8 @@ Where to look:
 
 - a quirk of the listing: `catalog.pricing` (amounts, units), `catalog.record`
 - a rule of identity: `catalog.matching`; a new kind of change: `catalog.changes` (its name),
-  `catalog.diff` (when it is one), `render.words` (how it is said)
+  `catalog.diff` (when it is one), `routing.flapping` (what it moves, to and fro), `render.words`
+  (how it is said)
 - which changes (removals, implausible prices …) are held until a later sweep shows them too:
   `catalog.confirm`; what many models show at once: `catalog.floods`; the value of a credit and its
   unit: `catalog.credit_value`; when a sweep is complete: `kie.completeness`

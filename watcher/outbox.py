@@ -159,7 +159,7 @@ class Batcher:
         form, now = self._rules.form(receiver.name, receiver.service), self._now()
         alert_id = new_alert_id(self._rng)
         known = Known(
-            await self._store.histories(batch.model_ids),
+            await self._store.prices(batch.model_ids),
             await self._store.on_sale() if batch.needs_what_is_on_sale else (),
             self._rules.routing.usage,
         )

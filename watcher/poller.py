@@ -32,7 +32,8 @@ from watcher.kie.freshness import older_than
 from watcher.kie.responses import SourceError, SourceReason
 from watcher.log import log
 from watcher.observer import NOBODY, Observer, PollReport
-from watcher.routing.plan import NO_HISTORY, ModelHistory, Plan, crossed_marks, plan
+from watcher.routing.net_effect import subject
+from watcher.routing.plan import FLAPPING_LOOKS_BACK, NO_HISTORY, Plan, crossed_marks, plan
 from watcher.schedule import backoff, first_of
 from watcher.store.connection import ConflictError, StateError
 from watcher.store.values import Commit, PollCost, PollOutcome, snapshot_after
@@ -466,12 +467,8 @@ class _Intake:
 
     async def _plan(self, changes: Sequence[Change], now: datetime) -> list[Plan]:
         """Decide which deliveries each change makes."""
-        model_ids = {
-            change.model_id
-            for change in changes
-            if isinstance(change, ModelChange) and change.model_id is not None
-        }
-        histories = await self.store.histories(model_ids)
+        since = now - FLAPPING_LOOKS_BACK * self.rules.routing.flap.within
+        histories = await self.store.histories(set(map(subject, changes)), since)
         silences = [self.rules.parse_silence(it) for it in await self.store.silences()]
         active = [silence for silence in silences if silence.is_active(now)]
 
@@ -481,7 +478,7 @@ class _Intake:
                     change,
                     self.rules.routing,
                     now=now,
-                    history=_history(change, histories),
+                    history=histories.get(subject(change), NO_HISTORY),
                     silences=active,
                 )
                 for change in changes
@@ -565,12 +562,6 @@ def _additional_keys(stored: StoredSnapshot, snapshot: Snapshot) -> Collection[s
     before = Counter(model.record.identity_key for model in stored.models)
     now = Counter(record.identity_key for record in snapshot.records)
     return {key for key, count in now.items() if count > before.get(key, 0)}
-
-
-def _history(change: Change, histories: Mapping[int, ModelHistory]) -> ModelHistory:
-    if not isinstance(change, ModelChange) or change.model_id is None:
-        return NO_HISTORY
-    return histories.get(change.model_id, NO_HISTORY)
 
 
 def _caught(plans: Sequence[Plan]) -> Mapping[int, int]:

@@ -30,12 +30,11 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import datetime
 
-    from watcher.catalog.record import Model
+    from watcher.catalog.record import Model, PriceHistory
     from watcher.render.charts.layout import Series
     from watcher.render.markup import Service
     from watcher.render.message import Message
     from watcher.render.outline import Outline
-    from watcher.routing.plan import ModelHistory
     from watcher.routing.release import Batch
     from watcher.routing.rules import Usage
     from watcher.worker import Job
@@ -61,7 +60,7 @@ class Known:
     model was removed or the value of a credit moved, and may be empty otherwise.
     """
 
-    histories: Mapping[int, ModelHistory]
+    histories: Mapping[int, PriceHistory]
     on_sale: Sequence[Model] = ()
     usage: Sequence[Usage] = ()
 

@@ -42,6 +42,8 @@ class Kind(StrEnum):
     CREDIT_VALUE = "credit_value"
 
 
+# Together they move one value, to and fro.
+PRESENCE_KINDS = frozenset({Kind.NEW, Kind.REMOVED, Kind.RETURNED})
 PRICE_KINDS = frozenset({Kind.PRICE_UP, Kind.PRICE_DOWN})
 DISCOUNT_KINDS = frozenset({Kind.DISCOUNT_UP, Kind.DISCOUNT_DOWN})
 PROMOTION_KINDS = frozenset({Kind.PROMOTION_STARTED, Kind.PROMOTION_ENDED})

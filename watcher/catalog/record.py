@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import unicodedata
 from bisect import bisect_left, bisect_right
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal
@@ -26,6 +26,10 @@ from watcher.catalog.pricing import (
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
+    from datetime import datetime
+
+# From when a price per base unit held, and the price.
+PricePoint = tuple["datetime", Decimal]
 
 DOCUMENTED_USD_PER_CREDIT = Decimal("0.005")
 
@@ -144,6 +148,25 @@ class Model:
             "promotion": record.promotion,
             "link": record.link,
         }
+
+
+@dataclass(frozen=True, slots=True)
+class PriceHistory:
+    """What a model cost per base unit and from when, oldest first.
+
+    `is_complete`: it goes back to when the model was first seen.
+    """
+
+    prices: Sequence[PricePoint] = ()
+    is_complete: bool = True
+
+    def until(self, at: datetime) -> PriceHistory:
+        """What was known at a time."""
+        known = bisect_right(self.prices, at, key=lambda point: point[0])
+        return replace(self, prices=self.prices[:known])
+
+
+NO_PRICES = PriceHistory()
 
 
 @dataclass(frozen=True, slots=True)

@@ -145,7 +145,7 @@ async def _since(
     rules = replace(receivers.rules.routing, quiet=())
     async with open_state(options) as reader:
         past = await read_past(reader, since)
-        simulation = Simulation(rules, begun_at=since, prices=past.prices)
+        simulation = Simulation(rules, begun_at=since)
         for content in past.contents:
             simulation.add(content)
         return [

@@ -33,15 +33,15 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from watcher.catalog.changes import Change, Kind, Notice
-    from watcher.catalog.record import Record
+    from watcher.catalog.record import PriceHistory, Record
     from watcher.config.settings import Settings
     from watcher.notify.client import Sender
     from watcher.notify.receiver import Receiver
     from watcher.outbox import MessageRules
     from watcher.render.markup import Service
     from watcher.render.message import Message
-    from watcher.routing.plan import Dispatch, ModelHistory
-    from watcher.routing.rules import PricePoint, Route, RoutingRules, Silence, Usage
+    from watcher.routing.plan import Dispatch, History
+    from watcher.routing.rules import Route, RoutingRules, Silence, Usage
     from watcher.routing.simulate import SimulatedMessage, Simulation
     from watcher.store.queries import Reader
     from watcher.wording import Known, MessageForm
@@ -62,16 +62,12 @@ _ABOUT_THE_CATALOGUE = {
 class Past:
     """What happened since a time, oldest first, with the silences there were.
 
-    `histories` are those of the models that changed, by their numbers.
+    `prices` are those of the models that changed, by their numbers.
     """
 
     contents: tuple[RecordedChange | Notice, ...]
     silences: tuple[Silence, ...]
-    histories: Mapping[int, ModelHistory]
-
-    @property
-    def prices(self) -> Mapping[int, Sequence[PricePoint]]:
-        return {number: history.prices for number, history in self.histories.items()}
+    prices: Mapping[int, PriceHistory]
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +120,7 @@ async def read_past(reader: Reader, since: datetime) -> Past:
     return Past(
         tuple(contents),
         tuple(map(parse_silence, await reader.silences())),
-        await reader.histories({number for number in models if number is not None}),
+        await reader.prices({number for number in models if number is not None}),
     )
 
 
@@ -136,7 +132,7 @@ async def known_then(
 
     at, batch = simulated.at, simulated.batch
     return Known(
-        {number: past.histories[number].until(at) for number in batch.model_ids},
+        {number: past.prices[number].until(at) for number in batch.model_ids},
         await reader.on_sale_at(at) if batch.needs_what_is_on_sale else (),
         usage,
     )
@@ -288,7 +284,7 @@ class TestedRoute:
         return f"{_name(self.route.name)}: yes, to {'; '.join(parts)}"
 
 
-def ask_routes(change: Change, rules: RoutingRules, history: ModelHistory) -> Iterator[TestedRoute]:
+def ask_routes(change: Change, rules: RoutingRules, history: History) -> Iterator[TestedRoute]:
     """What every route decides, as `decide` says; the reasons of those that it passes over too."""
     from watcher.routing.plan import decide
 
@@ -519,7 +515,7 @@ async def _replay(
         receivers = Receivers(tried, message_rules(tried), sender)
         rules = receivers.rules.routing
         past = await read_past(reader, since)
-        simulation = Simulation(rules, begun_at=since, silences=past.silences, prices=past.prices)
+        simulation = Simulation(rules, begun_at=since, silences=past.silences)
         for simulated in simulation.run(past.contents, datetime.now(UTC)):
             batch, form = simulated.batch, await receivers.form(simulated.receiver)
             known = await known_then(reader, simulated, past, rules.usage)

@@ -327,9 +327,9 @@ class UsageSettings(Section):
 
 
 class FlapSettings(Section):
-    """When a price goes back and forth: it is sent once, and again when it has been stable."""
+    """When something goes back and forth: it is sent once as such, and when it stood still."""
 
-    changes: Annotated[WholeNumber, between(1, 1000)] = 4
-    """It flaps if it turns around more often than this, 1 to 1000 …"""
+    changes: Annotated[WholeNumber, between(1, 50)] = 4
+    """It flaps after so many returns to what it was, 1 to 50 …"""
     within: DurationOrZero = timedelta(hours=24)
     """… in this time; 0 turns it off."""

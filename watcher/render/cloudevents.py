@@ -35,7 +35,7 @@ def event_batch(outline: Outline, longest: int, alert_id: str) -> tuple[str, int
         for line in family.lines
         for weighed in line.changes
     )
-    contents = [*outline.general, *changes]
+    contents = [*(item.content for item in outline.general), *changes]
     at = max((content.at for content in contents), default=None)
     kept = [] if outline.digest is None else [_digest_event(outline.digest, alert_id)]
     # The longest that it can be: later ones count fewer.

@@ -35,12 +35,12 @@ from watcher.render.markup import (
     without_mention_guards,
 )
 from watcher.render.outline import sample_family
-from watcher.render.words import announcement
+from watcher.render.words import announcement, flapping_note
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from watcher.render.enrichment import Content
+    from watcher.render.enrichment import MessageItem
     from watcher.render.grouping import Family, MessageLine
     from watcher.render.outline import Outline
 
@@ -156,8 +156,8 @@ class _EmailWriter:
 
     def rows(self, outline: Outline) -> Iterator[Block]:
         """The rows of the table, one block for each that the text part has."""
-        for content in outline.general:
-            yield Block((_general_row(content),), opens=False)
+        for item in outline.general:
+            yield Block((_general_row(item),), opens=False)
         for family in outline.families:
             heading: tuple[str, ...] = (_family_row(family),)
             shared = family_link(family)
@@ -214,10 +214,11 @@ def _preview(outline: Outline) -> str:
     return _escaped(f"{name}: {line_phrases(line, LONGEST_NAME)[0]}"[:LONGEST_PREVIEW])
 
 
-def _general_row(content: Content) -> str:
+def _general_row(item: MessageItem) -> str:
+    content = item.content
     about = content if isinstance(content, Notice) else content.change
     assert not isinstance(about, ModelChange), "changes of models are in families"  # noqa: S101
-    row = GENERAL.format(_escaped(announcement(about)))
+    row = GENERAL.format(_escaped(announcement(about) + flapping_note(item)))
     if not isinstance(about, Notice) or about.kind is not NoticeKind.SAMPLE:
         return row
     family = sample_family(about.at)

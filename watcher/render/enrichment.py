@@ -19,19 +19,17 @@ from watcher.catalog.changes import (
     Notice,
     RecordedChange,
 )
-from watcher.catalog.record import fold
+from watcher.catalog.record import NO_PRICES, fold
 from watcher.render.figures import price as price_words
-from watcher.routing.plan import NO_HISTORY
 from watcher.routing.rules import monthly_cost
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import datetime
 
-    from watcher.catalog.record import Model
-    from watcher.routing.plan import ModelHistory
+    from watcher.catalog.record import Model, PriceHistory, PricePoint
     from watcher.routing.release import Batch
-    from watcher.routing.rules import PricePoint, Usage
+    from watcher.routing.rules import Usage
 
 # "The lowest ever watched" means nothing before the price was watched for a while.
 LEAST_HISTORY = timedelta(days=7)
@@ -50,7 +48,7 @@ class Facts:
     likewise the highest. `days_since_change` counts whole days since the model's change before
     this one. Of a removal: `missed_since` is the sweep that first missed it, `family_left` how
     many of its family remain, `family_cheapest` the description and the price in words
-    (`20 credits per second`) of the cheapest of them. `flapping`: the price goes back and forth,
+    (`20 credits per second`) of the cheapest of them. `flapping`: what changed goes back and forth,
     so nothing more is announced of it until it stands still.
     """
 
@@ -76,7 +74,7 @@ class MessageItem:
 
 def enrich(
     batch: Batch,
-    histories: Mapping[int, ModelHistory],
+    histories: Mapping[int, PriceHistory],
     on_sale: Sequence[Model],
     usage: Sequence[Usage],
 ) -> tuple[MessageItem, ...]:
@@ -93,17 +91,18 @@ def enrich(
         if isinstance(content, Notice):
             items.append(MessageItem(content))
             continue
+        flapping = content.id in batch.flapping
         if isinstance(content.change, CreditValueChange):
             cost = _cost_of_credit_value(content.change, on_sale, usage)
             costing = replace(content.change, monthly_cost_usd=cost)
-            items.append(MessageItem(replace(content, change=costing)))
+            items.append(MessageItem(replace(content, change=costing), Facts(flapping=flapping)))
             continue
         change = content.change
-        history = histories.get(change.model_id or 0, NO_HISTORY)
+        history = histories.get(change.model_id or 0, NO_PRICES)
         facts = replace(
             _facts(change, content.at, history.prices, by_family),
             monthly_cost_usd=monthly_cost(change, usage),
-            flapping=content.id in batch.flapping,
+            flapping=flapping,
         )
         if not history.is_complete:
             # Before what is known the price may have been lower, or higher.

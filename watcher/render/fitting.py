@@ -20,12 +20,12 @@ from watcher.render.lines import (
 )
 from watcher.render.markup import LONGEST_NAME, harmless, shortened, width
 from watcher.render.outline import SOURCE_NAME, sample_family
-from watcher.render.words import announcement, brief_announcement
+from watcher.render.words import announcement, brief_announcement, flapping_note
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from watcher.render.enrichment import Content
+    from watcher.render.enrichment import MessageItem
     from watcher.render.grouping import Family, MessageLine
     from watcher.render.markup import MarkupStyle, Service
     from watcher.render.outline import Outline
@@ -152,8 +152,8 @@ class Writer:
     def blocks(self, outline: Outline) -> Iterator[Block]:
         """One block for each notice and each line, the first of a family with its heading."""
         opening = self._opening(outline)
-        for content in outline.general:
-            yield Block((*opening, *self._announcement(content)), opens=True)
+        for item in outline.general:
+            yield Block((*opening, *self._announcement(item)), opens=True)
             opening = ()
         for family in outline.families:
             heading = self._heading(family)
@@ -195,12 +195,13 @@ class Writer:
         headline = SOURCE_NAME if self._small else outline.headline(self._longest_line)
         return (self.style.bold(headline), "")
 
-    def _announcement(self, content: Content) -> tuple[str, ...]:
+    def _announcement(self, item: MessageItem) -> tuple[str, ...]:
+        content = item.content
         about = content if isinstance(content, Notice) else content.change
         assert not isinstance(about, ModelChange), "changes of models are in families"  # noqa: S101
         if self._small:
             return (self.style.text(brief_announcement(about)),)
-        text = self.style.text(announcement(about))
+        text = self.style.text(announcement(about) + flapping_note(item))
         if not isinstance(about, Notice) or about.kind is not NoticeKind.SAMPLE:
             return (text,)
         family = sample_family(about.at)

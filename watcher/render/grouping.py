@@ -119,14 +119,14 @@ class Family:
         return (change.record for line in self.lines for change in line.changes)
 
 
-def general(items: Iterable[MessageItem]) -> tuple[Content, ...]:
+def general(items: Iterable[MessageItem]) -> tuple[MessageItem, ...]:
     """What is about the catalogue as a whole or the watcher itself, what is urgent first."""
     found = [
-        item.content
+        item
         for item in items
         if isinstance(item.content, Notice) or isinstance(item.content.change, CreditValueChange)
     ]
-    return tuple(sorted(found, key=_general_order))
+    return tuple(sorted(found, key=lambda item: _general_order(item.content)))
 
 
 def _general_order(content: Content) -> tuple[Any, ...]:

@@ -25,7 +25,7 @@ from watcher.render.figures import (
     utc_time,
 )
 from watcher.render.markup import harmless, page_of, safe_link, shortened, width
-from watcher.render.words import cause_phrase, phrases
+from watcher.render.words import GOES_BACK_AND_FORTH, MORE_LATER, cause_phrase, phrases
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -135,7 +135,7 @@ def line_phrases(line: MessageLine, longest_name: int) -> tuple[str, ...]:
     changes = line.changes
     first, *rest = _shared_phrases(changes, longest_name)
     if changes[0].facts.flapping:
-        first = f"goes back and forth, {first}"
+        first = f"{GOES_BACK_AND_FORTH}, {first}"
     cost = cost_phrase(changes)
     removal = _removal_phrases(changes, longest_name) if changes[0].kind is Kind.REMOVED else ()
     return (first, *([cost] if cost else []), *rest, *removal, *_history_phrases(changes))
@@ -213,7 +213,7 @@ def _history_phrases(changes: Sequence[WeighedChange]) -> Iterator[str]:
     if len(known) == len(facts):
         yield f"last change {_days(min(known), max(known))}"
     if facts[0].flapping:
-        yield "flapping: more is told once it stands still"
+        yield MORE_LATER
 
 
 def _extreme(word: str, known: Sequence[tuple[bool, datetime | None]]) -> Iterator[str]:

@@ -115,7 +115,9 @@ def discord_embed(title: str, fitted: Fitted, outline: Outline) -> str:
 def _colour(outline: Outline) -> int:
     """Red for price rises, removals and warnings, green for price falls, amber for both."""
     tones = outline.tones
-    warns = any(isinstance(it, Notice) and it.kind in _WARNINGS for it in outline.general)
+    warns = any(
+        isinstance(it.content, Notice) and it.content.kind in _WARNINGS for it in outline.general
+    )
     is_worse = warns or bool(tones & {Tone.DEARER, Tone.GONE})
     if Tone.CHEAPER in tones:
         return _AMBER if is_worse else _GREEN

@@ -30,6 +30,7 @@ from watcher.render.grouping import families, general
 from watcher.render.lines import Tone, cost_phrase, tone_of
 from watcher.render.markup import harmless, shortened, width
 from watcher.render.words import (
+    GOES_BACK_AND_FORTH,
     alarm_headline,
     brief_announcement,
     collapse_words,
@@ -64,7 +65,7 @@ class Outline:
     """
 
     items: tuple[MessageItem, ...]
-    general: tuple[Content, ...]
+    general: tuple[MessageItem, ...]
     families: tuple[Family, ...]
     digest: DigestSummary | None
     seen: str
@@ -76,7 +77,7 @@ class Outline:
         The monthly cost, the biggest move by its name, and how many others of each kind.
         """
         lines = [line for family in self.families for line in family.lines]
-        parts = [_general_headline(content) for content in self.general]
+        parts = [_general_headline(item.content) for item in self.general]
         if cost := cost_phrase([weighed for line in lines for weighed in line.changes]):
             parts.append(cost)
         named = _named_line(lines)
@@ -131,7 +132,7 @@ def _line_headline(line: MessageLine, longest: int) -> str:
         family = shortened(harmless(weighed.record.family), longest)
         name = f"{family} ({len(line.variants):,} variants)"
     if weighed.facts.flapping:
-        return f"{name} goes back and forth"
+        return f"{name} {GOES_BACK_AND_FORTH}"
     if weighed.kind in PRICE_KINDS:
         return f"{name} {_price_headline(weighed)}"
     return f"{name} {single_change(weighed.kind, weighed.change)}"

@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from watcher.catalog.record import Model, Record
+    from watcher.render.enrichment import MessageItem
 
 MOST_CATEGORIES = 12
 LONGEST_WORD = 40
@@ -114,6 +115,8 @@ KIND_WEIGHT = {
     Kind.RELABELLED: 11,
     Kind.CREDIT_VALUE: 12,
 }
+GOES_BACK_AND_FORTH = "goes back and forth"
+MORE_LATER = "flapping: more is told once it stands still"
 _CAUSE_WORDS = {
     Cause.PRICE: "because Kie's price moved",
     Cause.REFERENCE: "because {reference} moved",
@@ -299,6 +302,12 @@ def announcement(content: Notice | CreditValueChange) -> str:
             return _alarm_text(content)
         case _:
             assert_never(content.kind)
+
+
+def flapping_note(item: MessageItem) -> str:
+    """What follows the announcement of a credit's value that goes back and forth."""
+    flaps = item.facts is not None and item.facts.flapping
+    return f" · {GOES_BACK_AND_FORTH} · {MORE_LATER}" if flaps else ""
 
 
 def brief_announcement(content: Notice | CreditValueChange) -> str:

@@ -34,13 +34,13 @@ Subject = int | str
 # How many moves a digest shows in each direction.
 BIGGEST = 5
 
-_CREDIT_VALUE = "credit value"
+CREDIT_VALUE = "credit value"
 
 
 def subject(change: Change) -> Subject:
     """What a change is about: only changes of one subject have a net change."""
     if isinstance(change, CreditValueChange):
-        return _CREDIT_VALUE
+        return CREDIT_VALUE
     # Only a new model that is not recorded yet has no number.
     return change.model.record.identity_key if change.model_id is None else change.model_id
 

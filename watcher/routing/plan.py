@@ -6,57 +6,50 @@ When each delivery is sent is decided in `release`.
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from dataclasses import dataclass, field, replace
-from decimal import Decimal
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from watcher.catalog.changes import PRICE_KINDS, Kind, ModelChange
+from watcher.catalog.changes import Kind, ModelChange, RecordedChange
+from watcher.routing.flapping import turns, values_moved
 from watcher.routing.match import EVERY_KIND
 from watcher.routing.moves import comparable, price_move
-from watcher.routing.rules import Flap, flapping_since
+from watcher.routing.rules import Flap
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
     from datetime import datetime
+    from decimal import Decimal
 
     from watcher.catalog.changes import Change
     from watcher.catalog.record import Model
     from watcher.routing.match import Reason
     from watcher.routing.moves import PriceMove
-    from watcher.routing.rules import PricePoint, Route, RoutingRules, Silence
+    from watcher.routing.rules import Route, RoutingRules, Silence
 
 # A route and one of its receivers: each such pair has its own anchors.
 AnchorKey = tuple[str, str]
 
-# A change with one of these is never held back because the price flaps.
-_NEVER_FLAPPING = frozenset(
-    {Kind.NEW, Kind.REMOVED, Kind.RETURNED, Kind.RENAMED, Kind.UNIT, Kind.CREDIT_VALUE}
-)
+# How many times `FlapRule.within` back the changes decide whether something flaps: what turned in
+# that time returned to a value that was left in the same time before.
+FLAPPING_LOOKS_BACK = 2
 
 
 @dataclass(frozen=True, slots=True)
-class ModelHistory:
-    """What is known of the earlier prices of the model that a change is about.
+class History:
+    """What is known of a model, or of a credit's value, before a change of it.
 
-    `anchors`: the model as it was last reported, by route and receiver. `prices`: what it cost per
-    base unit and from when, oldest first, back to where it last stood still, without this change.
-    `flapping_sent`: when each receiver last got a delivery that is marked as flapping.
-    `is_complete`: the prices go back to when the model was first seen.
+    `anchors`: the model as it was last reported, by route and receiver. `recent`: its changes of
+    the time that decides whether it flaps, oldest first. `flapping_sent`: when each receiver last
+    got a delivery in which this kind flaps.
     """
 
     anchors: Mapping[AnchorKey, Model] = field(default_factory=dict)
-    prices: Sequence[PricePoint] = ()
-    flapping_sent: Mapping[str, datetime] = field(default_factory=dict)
-    is_complete: bool = True
-
-    def until(self, at: datetime) -> ModelHistory:
-        """What was known of the prices at a time."""
-        known = bisect_right(self.prices, at, key=lambda point: point[0])
-        return replace(self, prices=self.prices[:known])
+    recent: Sequence[RecordedChange] = ()
+    flapping_sent: Mapping[tuple[str, Kind], datetime] = field(default_factory=dict)
 
 
-NO_HISTORY = ModelHistory()
+NO_HISTORY = History()
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +58,7 @@ class Dispatch:
 
     `since` is the model as this route last reported it to this receiver, where the route has a
     threshold and the price moved: the change to report is the one from there (`change_since`).
+    `flapping`: which of its kinds flap.
     """
 
     receiver: str
@@ -72,6 +66,7 @@ class Dispatch:
     since: Model | None = None
     silence_id: int | None = None
     flap: Flap = Flap.STEADY
+    flapping: frozenset[Kind] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +103,7 @@ class RouteDecision:
 
 
 def decide(
-    change: Change, rules: RoutingRules, history: ModelHistory = NO_HISTORY
+    change: Change, rules: RoutingRules, history: History = NO_HISTORY
 ) -> Iterator[RouteDecision]:
     """What routes decide, in their order, up to the one after which no others are asked.
 
@@ -139,7 +134,7 @@ def plan(
     rules: RoutingRules,
     *,
     now: datetime,
-    history: ModelHistory = NO_HISTORY,
+    history: History = NO_HISTORY,
     silences: Sequence[Silence] = (),
 ) -> Plan:
     """Decide which receivers get a change: each once, however many routes have it.
@@ -162,8 +157,8 @@ def plan(
             dispatches.append(Dispatch(receiver, route.name, since))
         elif receiver not in served:
             served.add(receiver)
-            flap = flapping.of_delivery(route, receiver)
-            dispatches.append(Dispatch(receiver, route.name, since, None, flap))
+            flap, kinds = flapping.of_delivery(route, receiver)
+            dispatches.append(Dispatch(receiver, route.name, since, None, flap, kinds))
     silence = _catching_silence(change, silences, now) if dispatches else None
     if silence is None:
         return Plan(tuple(dispatches), tuple(anchors))
@@ -189,7 +184,7 @@ def crossed_marks(
 
 
 def _moved_anchor(
-    change: ModelChange, decision: RouteDecision, rules: RoutingRules, history: ModelHistory
+    change: ModelChange, decision: RouteDecision, rules: RoutingRules, history: History
 ) -> Iterator[Anchor]:
     """The anchor of a route and receiver after a change that moves the price, if it is another."""
     route, receiver = decision.route, decision.receiver
@@ -216,43 +211,48 @@ def _leads_away(decision: RouteDecision, rules: RoutingRules) -> bool:
 
 
 class _Flapping:
-    """Whether the price that a change moves goes back and forth, worked out where it is asked."""
+    """Whether what a change moves goes back and forth, worked out where it is asked."""
 
     def __init__(
-        self, change: Change, rules: RoutingRules, history: ModelHistory, now: datetime
+        self, change: Change, rules: RoutingRules, history: History, now: datetime
     ) -> None:
         self._rules = rules
         self._history = history
-        self._prices: list[PricePoint] = []
-        self._since: dict[Decimal | None, datetime | None] = {}
-        if not isinstance(change, ModelChange) or change.after is None or not history.prices:
-            return
-        if PRICE_KINDS.intersection(change.kinds) and _NEVER_FLAPPING.isdisjoint(change.kinds):
-            self._prices = [*history.prices, (now, change.after.price or Decimal(0))]
+        self._now = now
+        self._kinds = frozenset(change.kinds)
+        self._changes = [*history.recent, RecordedChange(0, now, change)]
+        self._turns: dict[tuple[frozenset[Kind], Decimal | None], int] = {}
 
-    def of_delivery(self, route: Route, receiver: str) -> Flap:
-        if not self._prices:
-            return Flap.STEADY
-        # Moves that are too small for the route are no part of the flapping.
+    def of_delivery(self, route: Route, receiver: str) -> tuple[Flap, frozenset[Kind]]:
+        """What it has to do with flapping, and which kinds flap.
+
+        It is held back where all that the route asks for flaps, and that has been said.
+        """
+        if not self._rules.flap.within or not self._history.recent:
+            return Flap.STEADY, frozenset()
+        wanted = route.matcher.wanted_kinds(self._rules.announce)
+        moved = values_moved(self._kinds)
+        # A mark in USD is crossed by the value of a credit too, though no route asks for that kind.
+        asked = [value for value in moved if not value.isdisjoint(wanted)] or moved
+        states = {value: self._state(value, route, receiver) for value in asked}
+        flapping = frozenset[Kind]().union(
+            *(self._kinds & value for value, state in states.items() if state is not Flap.STEADY)
+        )
+        found = set(states.values())
+        if Flap.ANNOUNCED in found:
+            return Flap.ANNOUNCED, flapping
+        return (Flap.HELD if found == {Flap.HELD} else Flap.STEADY), flapping
+
+    def _state(self, value: frozenset[Kind], route: Route, receiver: str) -> Flap:
+        rule, sent = self._rules.flap, self._history.flapping_sent
+        said = (sent[receiver, kind] for kind in value if (receiver, kind) in sent)
+        if any(timedelta(0) <= self._now - at < rule.within for at in said):
+            return Flap.HELD
+        # Moves of a price that are too small for the route are no part of the flapping.
         least = min(filter(None, (route.matcher.min_up, route.matcher.min_down)), default=None)
-        if least not in self._since:
-            prices = self._prices if least is None else _steps(self._prices, least)
-            self._since[least] = flapping_since(prices, self._rules.flap)
-        since = self._since[least]
-        if since is None:
-            return Flap.STEADY
-        sent_at = self._history.flapping_sent.get(receiver)
-        return Flap.ANNOUNCED if sent_at is None or sent_at < since else Flap.HELD
-
-
-def _steps(prices: Iterable[PricePoint], least: Decimal) -> list[PricePoint]:
-    """The prices that differ by at least this share from the one before."""
-    steps: list[PricePoint] = []
-    for at, price in prices:
-        last = steps[-1][1] if steps else None
-        if last is None or not last or abs(price / last - 1) >= least:
-            steps.append((at, price))
-    return steps
+        if (value, least) not in self._turns:
+            self._turns[value, least] = turns(self._changes, value, rule.within, least)
+        return Flap.ANNOUNCED if self._turns[value, least] >= rule.changes else Flap.STEADY
 
 
 def _catching_silence(change: Change, silences: Iterable[Silence], now: datetime) -> Silence | None:

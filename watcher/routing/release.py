@@ -7,7 +7,7 @@ decided here is stored.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING
@@ -21,12 +21,13 @@ from watcher.catalog.changes import (
     RecordedChange,
 )
 from watcher.routing.calendar import last_moment, next_moment, open_windows
+from watcher.routing.flapping import values_moved
 from watcher.routing.net_effect import DigestSummary, Subject, net_change, subject, summarize
 from watcher.routing.plan import Anchor
 from watcher.routing.rules import Flap
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Hashable, Iterable, Mapping, Sequence
 
     from watcher.catalog.changes import Change
     from watcher.catalog.record import Model
@@ -40,8 +41,9 @@ _NO_DIGESTS: Mapping[str, datetime] = {}
 class QueuedItem:
     """One delivery that is not in a message yet, as it is to be reported (see `change_since`).
 
-    `still_since`: when the price of the model last moved; `current`: the model as it is now,
-    `None` where it is not on sale or not known.
+    `flapping`: which of its kinds flap; `still_since`: since when one of the values that these
+    move stands still. `current`: the model as it is now, `None` where it is not on sale or not
+    known.
     """
 
     delivery_id: int
@@ -50,6 +52,7 @@ class QueuedItem:
     route: str | None = None
     silence_id: int | None = None
     flap: Flap = Flap.STEADY
+    flapping: frozenset[Kind] = frozenset()
     still_since: datetime | None = None
     current: Model | None = None
 
@@ -58,7 +61,7 @@ class QueuedItem:
 class Batch:
     """One message: its contents, and every delivery that is done with it.
 
-    `flapping` are the numbers of changes that say that a price flaps.
+    `flapping` are the numbers of changes that say that something flaps.
     """
 
     deliveries: tuple[int, ...]
@@ -141,7 +144,8 @@ class ReceiverQueue:
     """What waits for one receiver at one moment, and until when the rules hold back each item.
 
     `due` is what may be sent, by the route whose digest it belongs to (`None`: not in a digest);
-    `held` is what may not, also by subject; `deferred` says why.
+    `held` is what may not, also by subject; `deferred` says why. `needless` are moves of what flaps
+    that lie between two others: what it comes to is known without them.
     """
 
     def __init__(
@@ -167,6 +171,9 @@ class ReceiverQueue:
         self.deferred: dict[int, Deferral] = {}
         for item in items:
             self._add(item)
+        self.needless: list[int] = []
+        for about, group in _by_subject(items).items():
+            self._drop_needless(about, group)
 
     def route(self, item: QueuedItem) -> Route | None:
         return self.rules.route(item.route)
@@ -180,6 +187,10 @@ class ReceiverQueue:
             return True
         rules = self.rules
         return bool(open_windows(rules.quiet, rules.zone, self.receiver, item.queued_at))
+
+    def flaps(self, item: QueuedItem) -> bool:
+        """Whether it is held back because it flaps."""
+        return self.deferred[item.delivery_id].by is DeferredBy.FLAP
 
     def is_urgent(self, change: Change) -> bool:
         """Whether it may be sent in every window that is open."""
@@ -240,6 +251,27 @@ class ReceiverQueue:
             about = subject(item.content.change)
             self.held.setdefault((digest, about), []).append(item)
 
+    def _drop_needless(self, about: Subject, group: Sequence[QueuedItem]) -> None:
+        ways = [self._way_of_flapping(item) for item in group]
+        dropped = {
+            item.delivery_id
+            for item, way, before, after in zip(group[1:], ways[1:], ways, ways[2:], strict=False)
+            if way is not None and before == way == after
+        }
+        if dropped:
+            held = self.held[None, about]
+            self.held[None, about] = [it for it in held if it.delivery_id not in dropped]
+            self.needless += dropped
+            for number in dropped:
+                del self.deferred[number]
+
+    def _way_of_flapping(self, item: QueuedItem) -> Hashable:
+        """Equal for what waits for the same values to stand still; `None`: it does not flap."""
+        deferral = self.deferred.get(item.delivery_id)
+        if deferral is None or deferral.by is not DeferredBy.FLAP:
+            return None
+        return (item.route, values_moved(item.flapping))
+
     def _digest_route(self, item: QueuedItem) -> Route | None:
         """The route in whose digest an item is sent."""
         route = None if isinstance(item.content, Notice) else self.route(item)
@@ -291,7 +323,7 @@ class _Releaser:
         self.queue = queue
         self.digests = dict(digests)
         self.batches: list[Batch] = []
-        self.netted: list[int] = []
+        self.netted = list(queue.needless)
         self.anchors: list[Anchor] = []
         # When to look again, even if nothing waits: for digests that are sent without changes.
         self.wakes: list[datetime | None] = []
@@ -368,10 +400,17 @@ class _Releaser:
         is_urgent = net is not None and queue.is_urgent(net.change)
         if not is_urgent and queue.defer_if_quiet(group):
             return
-        if net is not None and Kind.REMOVED in net.change.kinds:
-            # Of a model that is removed nothing is left to send later.
-            group = sorted([*held, *group], key=lambda item: item.delivery_id)
-            held = []
+        # Of a model that is removed nothing is left to send later. Other news says how the model
+        # stands now: what flapped before it is told with it.
+        is_gone = net is not None and Kind.REMOVED in net.change.kinds
+        told = {
+            item.delivery_id
+            for item in held
+            if is_gone or (queue.flaps(item) and item.delivery_id < group[-1].delivery_id)
+        }
+        group = [*(item for item in held if item.delivery_id in told), *group]
+        group.sort(key=lambda item: item.delivery_id)
+        held = [item for item in held if item.delivery_id not in told]
         if any(queue.was_deferred(item) for item in group):
             self._add_net(group, draft, held)
             return
@@ -392,15 +431,18 @@ class _Releaser:
         changes = _unique(_changes(group))
         plain = net_change(changes)
         net = net_change(changes, group[-1].current if is_all else None)
-        is_single = len(changes) == 1 and net == plain
         flapping = _announced_flapping(group)
-        is_news = net is not None and (is_single or self.queue.is_asked_for(net, group))
+        if is_all and (gone := _gone_meanwhile(group)) is not None:
+            net, is_news = gone, True
+        else:
+            is_single = len(changes) == 1 and net == plain
+            is_news = net is not None and (is_single or self.queue.is_asked_for(net, group))
         if not (is_all or is_news or flapping or net is None):
             # Not enough by itself; together with what is held back it may be.
             self.queue.defer(group, self.queue.deferred[held[0].delivery_id])
             return
         if not is_news:
-            # That a price flaps is reported even where it is back at its old value.
+            # That something flaps is reported even where it is back at its old value.
             net = changes[-1] if flapping else None
         if is_all:
             self._correct_anchors(group, net)
@@ -433,6 +475,24 @@ class _Releaser:
         if draft.contents or digest is not None:
             deliveries, contents = tuple(draft.deliveries), tuple(draft.contents)
             self.batches.append(Batch(deliveries, contents, frozenset(draft.flapping), digest))
+
+
+def _gone_meanwhile(group: Sequence[QueuedItem]) -> RecordedChange | None:
+    """That a model is gone of which more was promised, though no route of these asks for that.
+
+    A receiver was told that it flaps, and waits to hear how it stands.
+    """
+    last = group[-1]
+    if last.current is not None or all(item.flap is Flap.STEADY for item in group):
+        return None
+    recorded = last.content
+    if not isinstance(recorded, RecordedChange) or not isinstance(recorded.change, ModelChange):
+        return None
+    change = recorded.change
+    if change.after is None:
+        return None
+    gone = ModelChange((Kind.REMOVED,), change.after, None, {}, change.model_id)
+    return replace(recorded, change=gone)
 
 
 def _by_subject(items: Iterable[QueuedItem]) -> dict[Subject, list[QueuedItem]]:

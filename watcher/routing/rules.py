@@ -1,11 +1,10 @@
 """What the configuration says about routing, as values: routes, silences, flapping, usage.
 
-With the two rules that are calculated: since when a price flaps, and what a change costs a month.
+With the rule that is calculated: what a change costs a month.
 """
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Hashable
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -17,7 +16,7 @@ from watcher.catalog.changes import ANNOUNCED_BY_DEFAULT, Kind, ModelChange
 from watcher.routing.match import Matcher, accepts, cached_fold
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Sequence
     from datetime import datetime
     from decimal import Decimal
 
@@ -32,9 +31,6 @@ DEFAULT_ROUTE = ""
 # The kinds of a change, with the labels of the model before and after it; and how many are cached.
 _Key = tuple[tuple[Hashable, ...], ...]
 _CACHED_KEYS = 4096
-
-# From when a price per base unit held, and the price.
-PricePoint = tuple["datetime", "Decimal"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,13 +74,13 @@ class Flap(StrEnum):
     """What a delivery has to do with flapping: `STEADY`, which is false, is nothing."""
 
     STEADY = ""
-    ANNOUNCED = "announced"  # says that the price flaps
-    HELD = "held"  # waits until the price stands still
+    ANNOUNCED = "announced"  # says that something flaps
+    HELD = "held"  # waits until it stands still
 
 
 @dataclass(frozen=True, slots=True)
 class FlapRule:
-    """A price flaps when it changes direction more than `changes` times `within` a time.
+    """A value flaps after `changes` turns `within` a time: returns to what it was in that time.
 
     It stops when it has stood still for `within`; zero turns this off.
     """
@@ -154,41 +150,6 @@ def _key(change: Change) -> _Key:
     sides = (change.before, change.after)
     records = (side.record for side in sides if side is not None)
     return (change.kinds, *((it.interface, it.provider, it.description) for it in records))
-
-
-def flapping_since(prices: Sequence[PricePoint], rule: FlapRule) -> datetime | None:
-    """Since when the price flaps, at the time of its last point; `None` where it does not.
-
-    `prices` are oldest first, and go back to the last time it stood still. A price that climbs in
-    many steps does not flap: only changes of direction count.
-    """
-    if not rule.within:
-        return None
-    since: datetime | None = None
-    last_at: datetime | None = None
-    was_upward: bool | None = None
-    turns: deque[datetime] = deque()
-    for at, upward in _directions(prices):
-        if last_at is not None and at - last_at >= rule.within:
-            since, was_upward = None, None
-            turns.clear()
-        if upward is not was_upward:
-            turns.append(at)
-        while turns[0] <= at - rule.within and len(turns) > 1:
-            turns.popleft()
-        if since is None and len(turns) > rule.changes:
-            since = at
-        last_at, was_upward = at, upward
-    return since
-
-
-def _directions(prices: Iterable[PricePoint]) -> Iterator[tuple[datetime, bool]]:
-    """When the price moved, and whether upward."""
-    known: Decimal | None = None
-    for at, price in prices:
-        if known is not None and price != known:
-            yield at, price > known
-        known = price
 
 
 def usage_of(record: Record, usage: Sequence[Usage]) -> Decimal | None:

@@ -6,29 +6,27 @@ Keeps in memory the queues that the store keeps for the daemon, and makes the sa
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from watcher.catalog.changes import ModelChange, Notice, RecordedChange
-from watcher.routing.net_effect import change_since
-from watcher.routing.plan import ModelHistory, Plan, plan
+from watcher.catalog.changes import Kind, ModelChange, Notice, RecordedChange
+from watcher.routing.flapping import still_since
+from watcher.routing.net_effect import change_since, subject
+from watcher.routing.plan import FLAPPING_LOOKS_BACK, History, Plan, plan
 from watcher.routing.release import QueuedItem, release
-from watcher.routing.rules import Flap
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from watcher.catalog.changes import Change
     from watcher.catalog.record import Model
+    from watcher.routing.net_effect import Subject
     from watcher.routing.plan import AnchorKey
     from watcher.routing.release import Batch, Deferral, Release
-    from watcher.routing.rules import PricePoint, RoutingRules, Silence
+    from watcher.routing.rules import RoutingRules, Silence
 
 _NEVER = datetime.max.replace(tzinfo=UTC)
-_NO_PRICES: Mapping[int, Sequence[PricePoint]] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,11 +39,7 @@ class SimulatedMessage:
 
 
 class Simulation:
-    """One configuration, and the changes that have gone through it so far.
-
-    `prices` are those of each model, per base unit and from when they held, oldest first: at any
-    moment only those up to then are known.
-    """
+    """One configuration, and the changes that have gone through it so far."""
 
     def __init__(
         self,
@@ -53,20 +47,20 @@ class Simulation:
         *,
         begun_at: datetime,
         silences: Sequence[Silence] = (),
-        prices: Mapping[int, Sequence[PricePoint]] = _NO_PRICES,
     ) -> None:
         self.rules = rules
         self.silences = silences
         self.dropped = 0
         self.netted = 0
-        self._prices = prices
         self._queues: dict[str, list[QueuedItem]] = {name: [] for name in rules.receivers}
         self._deferred: dict[str, Mapping[int, Deferral]] = {name: {} for name in rules.receivers}
         self._next: dict[str, datetime] = dict.fromkeys(rules.receivers, begun_at)
         self._digests: dict[str, Mapping[str, datetime]] = {name: {} for name in rules.receivers}
-        self._anchors: dict[int, dict[AnchorKey, Model]] = defaultdict(dict)
-        self._flapping_sent: dict[int, dict[str, datetime]] = defaultdict(dict)
-        self._current: dict[int, Model | None] = {}
+        self._anchors: dict[Subject, dict[AnchorKey, Model]] = defaultdict(dict)
+        self._recent: dict[Subject, list[RecordedChange]] = defaultdict(list)
+        self._moved_at: dict[Subject, dict[Kind, datetime]] = defaultdict(dict)
+        self._flapping_sent: dict[Subject, dict[tuple[str, Kind], datetime]] = defaultdict(dict)
+        self._current: dict[Subject, Model | None] = {}
         self._deliveries = 0
 
     def run(
@@ -85,25 +79,27 @@ class Simulation:
             for receiver in self.rules.receivers:
                 self._queue(receiver, QueuedItem(0, content, content.at))
             return Plan()
-        change, number = content.change, _number(content.change)
+        change, about = content.change, subject(content.change)
         planned = plan(
             change,
             self.rules,
             now=content.at,
-            history=self._history(number, content.at),
+            history=self._history(about, content.at),
             silences=self.silences,
         )
         self.dropped += len(planned.suppressed)
         for it in planned.dispatches:
             reported = replace(content, change=change_since(change, it.since))
-            item = QueuedItem(0, reported, content.at, it.route, it.silence_id, it.flap)
-            self._queue(it.receiver, item)
-            if it.flap is not Flap.STEADY and number is not None:
-                self._flapping_sent[number][it.receiver] = content.at
+            held = (it.silence_id, it.flap, it.flapping)
+            self._queue(it.receiver, QueuedItem(0, reported, content.at, it.route, *held))
+            for kind in it.flapping:
+                self._flapping_sent[about][it.receiver, kind] = content.at
         for anchor in planned.anchors:
             self._anchors[anchor.model_id][anchor.route, anchor.receiver] = anchor.model
-        if isinstance(change, ModelChange) and number is not None:
-            self._current[number] = change.after
+        self._recent[about].append(content)
+        self._moved_at[about].update(dict.fromkeys(change.kinds, content.at))
+        if isinstance(change, ModelChange):
+            self._current[about] = change.after
         return planned
 
     def due(self, now: datetime) -> Iterator[SimulatedMessage]:
@@ -133,7 +129,7 @@ class Simulation:
 
     def _release(self, receiver: str, now: datetime) -> Iterator[SimulatedMessage]:
         released = release(
-            [self._up_to_date(item, now) for item in self._queues[receiver]],
+            [self._up_to_date(item) for item in self._queues[receiver]],
             self.rules,
             receiver=receiver,
             now=now,
@@ -154,32 +150,20 @@ class Simulation:
         for anchor in released.anchors:
             self._anchors[anchor.model_id][anchor.route, anchor.receiver] = anchor.model
 
-    def _history(self, number: int | None, at: datetime) -> ModelHistory:
-        if number is None:
-            return ModelHistory()
-        prices = self._prices.get(number, ())
-        earlier = prices[: bisect_left(prices, at, key=_moment)]
-        return ModelHistory(self._anchors[number], earlier, self._flapping_sent[number])
+    def _history(self, about: Subject, at: datetime) -> History:
+        since = at - FLAPPING_LOOKS_BACK * self.rules.flap.within
+        recent = [it for it in self._recent[about] if it.at > since]
+        self._recent[about] = recent
+        return History(self._anchors[about], tuple(recent), self._flapping_sent[about])
 
     def _queue(self, receiver: str, item: QueuedItem) -> None:
         self._deliveries += 1
         self._queues[receiver].append(replace(item, delivery_id=self._deliveries))
         self._next[receiver] = min(self._next[receiver], item.queued_at)
 
-    def _up_to_date(self, item: QueuedItem, now: datetime) -> QueuedItem:
-        content = item.content
-        number = None if isinstance(content, Notice) else _number(content.change)
-        if number is None:
+    def _up_to_date(self, item: QueuedItem) -> QueuedItem:
+        if isinstance(item.content, Notice):
             return item
-        prices = self._prices.get(number, ())
-        known = bisect_right(prices, now, key=_moment)
-        still_since = prices[known - 1][0] if known else None
-        return replace(item, current=self._current.get(number), still_since=still_since)
-
-
-def _number(change: Change) -> int | None:
-    return change.model_id if isinstance(change, ModelChange) else None
-
-
-def _moment(point: PricePoint) -> datetime:
-    return point[0]
+        about = subject(item.content.change)
+        still = still_since(item.flapping, self._moved_at[about])
+        return replace(item, current=self._current.get(about), still_since=still)

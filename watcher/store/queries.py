@@ -29,6 +29,7 @@ from watcher.store.rows import (
     read_change,
     read_credit_value,
     read_digest,
+    read_flapping,
     read_hold,
     read_known_model,
     read_message,
@@ -61,7 +62,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from watcher.catalog.changes import Notice, RecordedChange
-    from watcher.routing.plan import ModelHistory
+    from watcher.catalog.record import PriceHistory
+    from watcher.routing.net_effect import Subject
+    from watcher.routing.plan import History
     from watcher.routing.release import QueuedItem
     from watcher.store.connection import Database
     from watcher.store.values import KnownModel, StoredMessage, StoredSilence
@@ -252,11 +255,19 @@ class Reader:
         )
         return int(count)
 
-    async def histories(self, model_ids: Collection[int]) -> dict[int, ModelHistory]:
-        """The anchors, prices and flapping of these models, by model number."""
+    async def histories(
+        self, subjects: Collection[Subject], since: datetime
+    ) -> dict[Subject, History]:
+        """What routing asks of these models, and of a credit's value; their changes `since`."""
         from watcher.store.routing import read_histories  # noqa: PLC0415 - few commands route
 
-        return await self._database.read(partial(read_histories, model_ids=model_ids))
+        return await self._database.read(partial(read_histories, subjects=subjects, since=since))
+
+    async def prices(self, model_ids: Collection[int]) -> dict[int, PriceHistory]:
+        """What these models cost and when, by model number."""
+        from watcher.store.routing import read_prices  # noqa: PLC0415 - few commands route
+
+        return await self._database.read(partial(read_prices, model_ids=model_ids))
 
     async def silences(self) -> tuple[StoredSilence, ...]:
         """Every silence there ever was, oldest first."""
@@ -333,7 +344,7 @@ class Reader:
 
 def read_everything(db: sqlite3.Connection) -> None:
     """Read every row that is ever read; raises `UnreadableError` for one that cannot be."""
-    from watcher.store.routing import read_histories, read_queued  # noqa: PLC0415 - as above
+    from watcher.store.routing import read_anchors, read_queued  # noqa: PLC0415 - as above
 
     _snapshot(db)
     _status(db)
@@ -348,12 +359,13 @@ def read_everything(db: sqlite3.Connection) -> None:
         (read_silence, _SILENCES),
         (read_digest, "SELECT route, at FROM digests"),
         (read_alarms, _ALARMS),
+        (read_flapping, "SELECT id, flapping FROM deliveries WHERE flapping <> '[]'"),
     )
     for read, sql in every:
         for row in db.execute(sql):
             read(row)
     anchored = db.execute("SELECT DISTINCT model_id FROM anchors").fetchall()
-    read_histories(db, [number for (number,) in anchored])
+    read_anchors(db, [number for (number,) in anchored])
     for (receiver,) in db.execute("SELECT DISTINCT receiver FROM waiting").fetchall():
         read_queued(db, receiver)
 

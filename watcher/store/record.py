@@ -14,7 +14,14 @@ from functools import cache
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
-from watcher.catalog.changes import Change, CreditValueChange, Kind, ModelChange, RecordedChange
+from watcher.catalog.changes import (
+    Change,
+    CreditValueChange,
+    Kind,
+    ModelChange,
+    RecordedChange,
+    in_kind_order,
+)
 from watcher.catalog.credit_value import converted
 from watcher.store.connection import ConflictError
 from watcher.store.rows import (
@@ -22,6 +29,7 @@ from watcher.store.rows import (
     RECORD_COLUMNS,
     hold_columns,
     json_text,
+    kinds_text,
     money_text,
     read_record,
     read_time,
@@ -347,11 +355,12 @@ def _write_deliveries(
     at, row_of = time_text(commit.at), _row_finder(db)
     db.executemany(
         "INSERT INTO deliveries (receiver, route, change_id, queued_at, silence_id, flap,"
-        " since_id, since_usd_per_credit) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        " flapping, since_id, since_usd_per_credit) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
             (
                 *(dispatch.receiver, dispatch.route, recorded.id, at),
                 *(dispatch.silence_id, dispatch.flap.value),
+                kinds_text(in_kind_order(dispatch.flapping)),
                 *row_of(getattr(recorded.change, "model_id", None), dispatch.since),
             )
             for recorded, (_, dispatches) in zip(changes, commit.changes, strict=True)

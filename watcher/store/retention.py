@@ -12,6 +12,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from watcher.log import log
+from watcher.routing.plan import FLAPPING_LOOKS_BACK
 from watcher.schedule import first_of
 from watcher.store.connection import StateError
 from watcher.store.rows import time_text
@@ -30,8 +31,6 @@ if TYPE_CHECKING:
 ROWS_PER_STEP = 500
 # With a few hundred rows a step it is ahead of any market, and catches up with years in a day.
 STEP_EVERY = timedelta(minutes=5)
-# A price that flaps does so until it stood still for `flap.within`, which may take a while.
-FLAPPING_LOOKS_BACK = 7
 
 
 async def prune_regularly(
@@ -65,7 +64,7 @@ async def prune_once(store: Store, retention: Retention, now: datetime) -> None:
 
 
 def retention_of(settings: Settings) -> Retention:
-    """How long rows are kept: no less than routes look back to decide whether a price flaps."""
+    """How long rows are kept: no less than routes look back to decide whether something flaps."""
     keep, least = settings.state.keep, FLAPPING_LOOKS_BACK * settings.flap.within
     return Retention(
         history=_at_least(keep.history, least),

@@ -10,10 +10,11 @@ from dataclasses import replace
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from watcher.catalog.changes import ModelChange
-from watcher.catalog.record import DOCUMENTED_USD_PER_CREDIT, Model
-from watcher.routing.net_effect import change_since
-from watcher.routing.plan import ModelHistory
+from watcher.catalog.changes import ModelChange, RecordedChange
+from watcher.catalog.record import DOCUMENTED_USD_PER_CREDIT, Model, PriceHistory
+from watcher.routing.flapping import still_since
+from watcher.routing.net_effect import CREDIT_VALUE, change_since, subject
+from watcher.routing.plan import NO_HISTORY, History
 from watcher.routing.release import QueuedItem
 from watcher.routing.rules import Flap
 from watcher.store.rows import (
@@ -23,24 +24,33 @@ from watcher.store.rows import (
     json_text,
     named,
     read_change,
+    read_kinds,
     read_model,
     read_notice,
     read_record,
     read_time,
-    read_time_or_none,
     record_of,
+    time_text,
 )
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Collection, Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable
+    from datetime import datetime
 
-    from watcher.catalog.changes import Notice, RecordedChange
+    from watcher.catalog.changes import Kind, Notice
+    from watcher.catalog.record import PricePoint
+    from watcher.routing.net_effect import Subject
     from watcher.routing.plan import AnchorKey
-    from watcher.routing.rules import PricePoint
 
 # A price that flaps has many rows of history; older ones decide nothing.
 _PRICES_READ = 400
+# Enough for the most turns that can be asked for, of a value that moves with two others.
+_CHANGES_READ = 150
+
+# Which changes, and anchors, a question is about.
+_OF_MODELS = "model_id IN (SELECT value FROM json_each(?1))"
+_OF_CREDIT_VALUE = "changes.model_id IS NULL AND ?1 IS NULL"
 
 _ANCHORS = f"""
     SELECT anchors.model_id, route, receiver, usd_per_credit, {record_of("history")}
@@ -58,19 +68,27 @@ _PRICES = f"""
     WHERE place <= ?2 AND valid_from >= complete_since ORDER BY latest.id
 """  # noqa: S608 - our own columns
 
+_RECENT = f"""
+    SELECT {CHANGE_COLUMNS} FROM (
+        SELECT *, row_number() OVER (PARTITION BY model_id ORDER BY id DESC) AS place
+        FROM changes WHERE {{about}} AND at > ?2
+    ) AS changes {SIDES_OF_CHANGE}
+    WHERE place <= ?3 ORDER BY changes.id
+"""  # noqa: S608 - our own columns
+
 _FLAPPING_SENT = """
-    SELECT model_id, receiver, max(queued_at) FROM deliveries
+    SELECT model_id, receiver, flapping, max(queued_at) FROM deliveries
     JOIN changes ON changes.id = change_id
-    WHERE flap <> '' AND model_id IN (SELECT value FROM json_each(?))
-    GROUP BY model_id, receiver
+    WHERE flapping <> '[]' AND {about} AND at > ?2
+    GROUP BY model_id, receiver, flapping
+"""
+
+_LAST_MOVES = """
+    SELECT model_id, kinds, max(at) FROM changes WHERE {about} GROUP BY model_id, kinds
 """
 
 _QUEUED = f"""
-    SELECT waiting.id, queued_at, route, silence_id, flap,
-        (
-            SELECT max(moves.at) FROM changes AS moves
-            WHERE moves.model_id = changes.model_id AND moves.kinds LIKE '%"price_%'
-        ),
+    SELECT waiting.id, queued_at, route, silence_id, flap, flapping,
         notices.kind, notices.at, notices.detail,
         {CHANGE_COLUMNS},
         since_usd_per_credit, {record_of("since")},
@@ -83,33 +101,107 @@ _QUEUED = f"""
 """  # noqa: S608 - our own columns
 
 
-def read_histories(db: sqlite3.Connection, model_ids: Collection[int]) -> dict[int, ModelHistory]:
-    """The anchors, prices and flapping of these models, by model number."""
-    ids = (json_text(list(model_ids)),)
-    anchors = _by_model(db.execute(_ANCHORS, ids))
-    flaps = _by_model(db.execute(_FLAPPING_SENT, ids))
+def read_histories(
+    db: sqlite3.Connection, subjects: Collection[Subject], since: datetime
+) -> dict[Subject, History]:
+    """What is known of models, by their numbers, and of the value of a credit; changes `since`."""
+    numbers = [about for about in subjects if isinstance(about, int)]
+    after = time_text(since)
+    found = _histories(db, _OF_MODELS, json_text(numbers), after) if numbers else {}
+    if CREDIT_VALUE in subjects:
+        found |= _histories(db, _OF_CREDIT_VALUE, None, after)
+    anchors = read_anchors(db, numbers)
+    return {
+        about: replace(found.get(about, NO_HISTORY), anchors=anchors.get(about, {}))
+        for about in {*numbers, *found}
+    }
+
+
+def read_anchors(
+    db: sqlite3.Connection, model_ids: Collection[int]
+) -> dict[Subject, dict[AnchorKey, Model]]:
+    """These models as they were last reported, by their numbers."""
+    rows = _by_model(db.execute(_ANCHORS, (json_text(list(model_ids)),)))
+    return {number: _read_anchors(anchors) for number, anchors in rows.items()}
+
+
+def _histories(
+    db: sqlite3.Connection, about: str, numbers: str | None, after: str
+) -> dict[Subject, History]:
+    """The recent changes and the flapping of what had any, without anchors."""
+    recent: defaultdict[Subject, list[RecordedChange]] = defaultdict(list)
+    for row in db.execute(_RECENT.format(about=about), (numbers, after, _CHANGES_READ)):
+        recorded = read_change(row)
+        recent[subject(recorded.change)].append(recorded)
+    sent: defaultdict[Subject, dict[tuple[str, Kind], datetime]] = defaultdict(dict)
+    for number, receiver, kinds, at in db.execute(
+        _FLAPPING_SENT.format(about=about), (numbers, after)
+    ):
+        marks = sent[CREDIT_VALUE if number is None else number]
+        for kind in read_kinds(kinds):
+            marks[receiver, kind] = max(read_time(at), marks.get((receiver, kind), read_time(at)))
+    return {
+        each: History(recent=tuple(recent[each]), flapping_sent=sent[each])
+        for each in {*recent, *sent}
+    }
+
+
+def read_prices(db: sqlite3.Connection, model_ids: Collection[int]) -> dict[int, PriceHistory]:
+    """What these models cost and when, by their numbers.
+
+    Row by row: those of a whole catalogue are not to be in memory at once.
+    """
+    prices: dict[int, list[PricePoint]] = {}
+    complete: dict[int, bool] = {}
     found = db.execute("SELECT usd_per_credit FROM sweep").fetchone()
     worth = DOCUMENTED_USD_PER_CREDIT if found is None else Decimal(found[0])
-    prices, complete = _read_prices(db.execute(_PRICES, (*ids, _PRICES_READ)), worth)
+    rows = db.execute(_PRICES, (json_text(list(model_ids)), _PRICES_READ))
+    for number, valid_from, is_first, *columns in rows:
+        complete.setdefault(number, bool(is_first))
+        points = prices.setdefault(number, [])
+        price = Model(read_record(columns), worth).price
+        if price is not None and (not points or points[-1][1] != price):
+            points.append((read_time(valid_from), price))
     return {
-        number: ModelHistory(
-            anchors=_read_anchors(anchors.get(number, ())),
-            prices=tuple(prices.get(number, ())),
-            flapping_sent={receiver: read_time(at) for receiver, at in flaps.get(number, ())},
-            is_complete=complete.get(number, True),
-        )
+        number: PriceHistory(tuple(prices.get(number, ())), complete.get(number, True))
         for number in model_ids
     }
 
 
 def read_queued(db: sqlite3.Connection, receiver: str) -> tuple[QueuedItem, ...]:
     """The receiver's deliveries that are in no message yet, oldest first."""
-    return tuple(map(_read_item, db.execute(_QUEUED, (receiver,))))
+    items = list(map(_read_item, db.execute(_QUEUED, (receiver,))))
+    held = {
+        place: subject(item.content.change)
+        for place, item in enumerate(items)
+        if item.flap is Flap.HELD and isinstance(item.content, RecordedChange)
+    }
+    moved_at = _last_moves(db, set(held.values())) if held else {}
+    for place, about in held.items():
+        still = still_since(items[place].flapping, moved_at[about])
+        items[place] = replace(items[place], still_since=still)
+    return tuple(items)
 
 
-def _by_model(rows: Iterable[Any]) -> defaultdict[int, list[Any]]:
+def _last_moves(
+    db: sqlite3.Connection, held: Collection[Subject]
+) -> defaultdict[Subject, dict[Kind, datetime]]:
+    """When there last was a change of each kind, of what is held back because it flaps."""
+    numbers = json_text([about for about in held if isinstance(about, int)])
+    rows = list(db.execute(_LAST_MOVES.format(about=_OF_MODELS), (numbers,)))
+    if CREDIT_VALUE in held:
+        rows += db.execute(_LAST_MOVES.format(about=_OF_CREDIT_VALUE), (None,))
+    found: defaultdict[Subject, dict[Kind, datetime]] = defaultdict(dict)
+    for number, kinds, at in rows:
+        last = found[CREDIT_VALUE if number is None else number]
+        for kind in read_kinds(kinds):
+            last[kind] = max(read_time(at), last.get(kind, read_time(at)))
+    return found
+
+
+def _by_model(rows: Iterable[Any]) -> defaultdict[Subject, list[Any]]:
     """Rows that begin with the number of a model, without it, by that number."""
-    groups: defaultdict[int, list[Any]] = defaultdict(list)
+    groups: defaultdict[Subject, list[Any]] = defaultdict(list)
     for number, *rest in rows:
         groups[number].append(rest)
     return groups
@@ -123,27 +215,9 @@ def _read_anchors(rows: Iterable[Any]) -> dict[AnchorKey, Model]:
     return anchors
 
 
-def _read_prices(
-    rows: Iterable[Any], usd_per_credit: Decimal
-) -> tuple[Mapping[int, Sequence[PricePoint]], Mapping[int, bool]]:
-    """The prices of each model, and whether they go back to the first one that there was.
-
-    Row by row: those of a whole catalogue are not to be in memory at once.
-    """
-    prices: dict[int, list[PricePoint]] = {}
-    complete: dict[int, bool] = {}
-    for number, valid_from, is_first, *columns in rows:
-        complete.setdefault(number, bool(is_first))
-        points = prices.setdefault(number, [])
-        price = Model(read_record(columns), usd_per_credit).price
-        if price is not None and (not points or points[-1][1] != price):
-            points.append((read_time(valid_from), price))
-    return prices, complete
-
-
 @named("delivery")
 def _read_item(row: Any) -> QueuedItem:
-    number, queued_at, route, silence_id, flap, moved_at = row[:6]
+    number, queued_at, route, silence_id, flap, flapping = row[:6]
     notice, change, rest = row[6:9], row[9 : 9 + CHANGE_WIDTH], row[9 + CHANGE_WIDTH :]
     since, current = rest[: len(rest) // 2], read_model(rest[len(rest) // 2 :])
     content: RecordedChange | Notice
@@ -164,6 +238,6 @@ def _read_item(row: Any) -> QueuedItem:
         route=route,
         silence_id=silence_id,
         flap=Flap(flap),
-        still_since=read_time_or_none(moved_at),
+        flapping=frozenset(read_kinds(flapping)),
         current=current,
     )

@@ -39,7 +39,7 @@ from watcher.store.values import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from watcher.catalog.changes import Change
     from watcher.store.values import Draft
@@ -226,6 +226,19 @@ def read_known_model(row: Sequence[Any]) -> KnownModel:
     )
 
 
+def kinds_text(kinds: Iterable[Kind]) -> str:
+    return json_text([kind.value for kind in kinds])
+
+
+def read_kinds(text: str) -> tuple[Kind, ...]:
+    return tuple(Kind(kind) for kind in _decode(text))
+
+
+@named("what flaps in delivery")
+def read_flapping(row: Sequence[Any]) -> tuple[Kind, ...]:
+    return read_kinds(row[1])
+
+
 @named("change")
 def read_change(row: Sequence[Any]) -> RecordedChange:
     number, at, model_id, kinds, causes, seen_at = row[:6]
@@ -235,7 +248,7 @@ def read_change(row: Sequence[Any]) -> RecordedChange:
         change = CreditValueChange(_read_credit_value(before[0]), _read_credit_value(after[0]))
     else:
         change = ModelChange(
-            kinds=tuple(Kind(kind) for kind in _decode(kinds)),
+            kinds=read_kinds(kinds),
             before=read_model(before),
             after=read_model(after),
             causes={Kind(kind): Cause(cause) for kind, cause in _decode(causes).items()},

@@ -99,6 +99,7 @@ _FIRST: Step = (
     ) STRICT
     """,
     "CREATE INDEX changes_of_model ON changes (model_id, id) WHERE model_id IS NOT NULL",
+    "CREATE INDEX changes_of_credit_value ON changes (at) WHERE model_id IS NULL",
     "CREATE INDEX changes_from ON changes (before_id) WHERE before_id IS NOT NULL",
     "CREATE INDEX changes_to ON changes (after_id) WHERE after_id IS NOT NULL",
     """
@@ -202,7 +203,9 @@ _FIRST: Step = (
     CREATE TABLE deliveries (
         -- One thing that one receiver is to get. message_id is null until it is in a message,
         -- which is never where it was discarded, or where deferred changes cancelled out
-        -- (netted_at). since_id is the model as a route with a threshold last announced it.
+        -- (netted_at). since_id is the model as a route with a threshold last announced it. flap
+        -- says whether it announces that something flaps or is held because it does; flapping are
+        -- the kinds of the change that do.
         id INTEGER PRIMARY KEY AUTOINCREMENT,
         receiver TEXT NOT NULL,
         route TEXT NOT NULL DEFAULT '',
@@ -216,6 +219,7 @@ _FIRST: Step = (
         since_usd_per_credit TEXT,
         silence_id INTEGER,
         flap TEXT NOT NULL DEFAULT '',
+        flapping TEXT NOT NULL DEFAULT '[]',
         CHECK ((change_id IS NULL) <> (notice_id IS NULL)),
         CHECK ((since_id IS NULL) = (since_usd_per_credit IS NULL))
     ) STRICT

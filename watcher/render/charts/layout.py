@@ -21,7 +21,7 @@ from watcher.render.figures import amount, per, percent
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from watcher.routing.rules import PricePoint
+    from watcher.catalog.record import PricePoint
 
 MOST_LINES = 6
 MOST_PANELS = 3

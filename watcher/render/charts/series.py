@@ -6,19 +6,18 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from watcher.catalog.changes import PRICE_KINDS, Kind, ModelChange, RecordedChange
+from watcher.catalog.record import NO_PRICES
 from watcher.render.charts.layout import Series
-from watcher.routing.plan import NO_HISTORY
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable, Mapping, Sequence
 
     from watcher.catalog.changes import Notice
-    from watcher.routing.plan import ModelHistory
-    from watcher.routing.rules import PricePoint
+    from watcher.catalog.record import PriceHistory, PricePoint
 
 
 def chart_series(
-    contents: Iterable[RecordedChange | Notice], histories: Mapping[int, ModelHistory]
+    contents: Iterable[RecordedChange | Notice], histories: Mapping[int, PriceHistory]
 ) -> tuple[Series, ...]:
     """One series for each model whose price moved, in the order given; none where none did.
 
@@ -34,7 +33,7 @@ def chart_series(
         if not isinstance(change, ModelChange):
             continue
         key = change.model_id if change.model_id is not None else change.model.record.identity_key
-        history = histories.get(change.model_id or 0, NO_HISTORY)
+        history = histories.get(change.model_id or 0, NO_PRICES)
         series = _series(recorded, change, history.prices)
         if series is not None:
             since = found[key].since if key in found else series.since

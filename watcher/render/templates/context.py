@@ -42,7 +42,7 @@ from watcher.render.markup import (
     without_mention_guards,
 )
 from watcher.render.outline import arrange, sample_family
-from watcher.render.words import announcement
+from watcher.render.words import announcement, flapping_note
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -72,7 +72,7 @@ _NO_FIELDS = dict.fromkeys(
 
 def context_of(outline: Outline, service: Service, alert_id: str, now: datetime) -> Fields:
     """Everything that one message for `service` could say."""
-    notices = [_notice(content) for content in outline.general[:MOST_LINES]]
+    notices = [_notice(item) for item in outline.general[:MOST_LINES]]
     groups = _groups(outline.families)
     of_all = [notice["change"] for notice in notices if notice["change"] is not None]
     of_models = [it for group in groups for line in group["lines"] for it in line["changes"]]
@@ -151,8 +151,9 @@ def _harmless_names(fields: Mapping[str, Any]) -> Fields:
     return {**fields, **{name: harmless(text) for name, text in texts.items()}}
 
 
-def _notice(content: Content) -> Fields:
+def _notice(item: MessageItem) -> Fields:
     """What is about no single model."""
+    content = item.content
     if isinstance(content, Notice):
         text = announcement(content)
         if content.kind is NoticeKind.SAMPLE:
@@ -170,7 +171,7 @@ def _notice(content: Content) -> Fields:
     fields = _change(content, None)
     return {
         "kind": fields["kinds"][0],
-        "text": announcement(change),
+        "text": announcement(change) + flapping_note(item),
         "at": fields["at"],
         "change": fields,
     }
