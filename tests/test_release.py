@@ -32,7 +32,7 @@ from watcher.catalog.changes import Kind, ModelChange, Notice, NoticeKind, Recor
 from watcher.routing.calendar import EVERY_DAY, QuietWindow
 from watcher.routing.match import Matcher
 from watcher.routing.net_effect import change_since
-from watcher.routing.plan import Anchor
+from watcher.routing.plan import Anchor, crossed_marks
 from watcher.routing.release import Deferral, DeferredBy, QueuedItem, Release, release
 from watcher.routing.rules import Flap, FlapRule, Route, RoutingRules, Silence
 from watcher.routing.simulate import SimulatedMessage, Simulation
@@ -313,6 +313,35 @@ def test_a_mark_that_was_passed_there_and_back_by_night_is_not_told() -> None:
     mark = route("mark", usd_below=Decimal("0.48"))
     assert simulate(at_night().costs("95", "97"), by_night(mark)) == []
     assert summaries(simulate(at_night().costs("95", "90"), by_night(mark))) == ["100→90"]
+
+
+@pytest.mark.parametrize(
+    ("values", "prices", "expected"),
+    [
+        (["0.006"], [], ["credit_value"]),
+        (["0.006", "0.005"], [], []),
+        (["0.006"], ["101"], ["price_up+discount_down+credit_value"]),
+    ],
+    ids=["passed", "there and back", "and another price"],
+)
+def test_a_mark_that_the_value_of_a_credit_passed_by_night_is_told_in_the_morning(
+    values: list[str], prices: list[str], expected: list[str]
+) -> None:
+    laid_down = by_night(route("mark", usd_above=Decimal("0.55")))
+    market = at_night()
+    for value in values:
+        before = market.on_sale[1]
+        market.credit_is_worth(value)
+        crossing = crossed_marks([(1, before, market.on_sale[1])], laid_down)
+        market.news += [RecordedChange(100, market.now, it) for it in crossing]
+    told = simulate(market.costs(*prices), laid_down)
+    changes = [
+        it.change
+        for message in told
+        for it in message.batch.contents
+        if isinstance(it, RecordedChange)
+    ]
+    assert ["+".join(sorted(change.kinds, key=list(Kind).index)) for change in changes] == expected
 
 
 def test_a_mark_is_said_once_for_each_time_it_is_passed() -> None:

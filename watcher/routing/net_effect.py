@@ -112,8 +112,16 @@ def _difference(
         return None
     renamed = any(Kind.RENAMED in change.kinds for change in changes)
     if renamed and before.record.identity_key != after.record.identity_key:
-        return diff_with_kind(Kind.RENAMED, before, after, model_id)
-    return diff_model(before, after, model_id)
+        found: ModelChange | None = diff_with_kind(Kind.RENAMED, before, after, model_id)
+    else:
+        found = diff_model(before, after, model_id)
+    crossed = any(Kind.CREDIT_VALUE in change.kinds for change in changes)
+    if not crossed or before.usd_per_credit == after.usd_per_credit:
+        return found
+    # Between two models at different values of a credit `diff` finds no difference by that alone.
+    kinds = {Kind.CREDIT_VALUE, *(found.kinds if found else ())}
+    found = found or ModelChange((), before, after, {}, model_id)
+    return replace(found, kinds=in_kind_order(kinds))
 
 
 @dataclass(frozen=True, slots=True)

@@ -100,6 +100,11 @@ class Simulation:
         self._moved_at[about].update(dict.fromkeys(change.kinds, content.at))
         if isinstance(change, ModelChange):
             self._current[about] = change.after
+        else:
+            self._current = {
+                number: it and replace(it, usd_per_credit=change.after)
+                for number, it in self._current.items()
+            }
         return planned
 
     def due(self, now: datetime) -> Iterator[SimulatedMessage]:
