@@ -161,7 +161,17 @@ def test_only_the_composition_roots_import_the_composition_roots() -> None:
 
 
 def test_every_room_has_its_place_in_these_rules() -> None:
-    loose = {"simulator", "log", "schedule", "heavy", "proxy", "tls", "observer", "__init__"}
+    loose = {
+        "simulator",
+        "clock",
+        "log",
+        "schedule",
+        "heavy",
+        "proxy",
+        "tls",
+        "observer",
+        "__init__",
+    }
     known = PURE | APART | IO | CONFIG | ORDER | ROOTS | WATCHING | loose
     assert [path for path in modules() if not is_in(path, known)] == []
 

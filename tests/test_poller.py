@@ -19,6 +19,7 @@ from build import row
 from logs import capture_logs
 from watcher.catalog.changes import ModelChange
 from watcher.catalog.confirm import ConfirmRules
+from watcher.clock import ClockJumps
 from watcher.config.rules import parse_silence
 from watcher.config.settings import PollSettings, SourceSettings
 from watcher.kie.client import open_client
@@ -77,8 +78,10 @@ class World:
     poller: Poller = field(init=False)
     store: Store = field(init=False)
 
+    ahead: timedelta = timedelta(0)
+
     def now(self) -> datetime:
-        return START + timedelta(minutes=self.minute)
+        return START + timedelta(minutes=self.minute) + self.ahead
 
     async def sees(self, minute: float) -> PollReport:
         self.minute = minute
@@ -107,6 +110,7 @@ class World:
                 now=self.now,
                 rng=Random(1),
                 observer=self.observer,
+                jumped=ClockJumps(self.now, lambda: 60 * self.minute),
             )
             yield self
 
@@ -350,6 +354,21 @@ async def test_a_poll_comes_early_enough_to_settle_a_hold_and_always_sweeps(worl
     assert report.why == "something waits for confirmation"
     assert world.poller.wait_after(report) == timedelta(minutes=2)
     assert announced(await world.sees(minute=15)) == [("removed", "Reel 25, 25s")]
+
+
+@pytest.mark.parametrize("jump", [timedelta(days=3653), timedelta(days=-3653)])
+async def test_a_clock_that_jumps_makes_no_hold_longer_or_shorter(
+    world: World, jump: timedelta
+) -> None:
+    await world.sees(minute=0)
+    world.simulator.catalogue.remove("Reel 20, 20s")
+    assert (await world.sees(minute=31)).holds == 1
+    world.ahead = jump
+    assert announced(await world.sees(minute=32)) == []
+    world.ahead = timedelta(0)
+    assert announced(await world.sees(minute=40)) == []
+    world.ahead = jump
+    assert announced(await world.sees(minute=42)) == [("removed", "Reel 20, 20s")]
 
 
 async def test_a_hold_survives_a_restart(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from watcher.catalog.confirm import ConfirmRules
+from watcher.clock import ClockJumps
 from watcher.config.rules import parse_silence, routing_rules
 from watcher.config.settings import Settings
 from watcher.outbox import Batcher, MessageRules, Outbox
@@ -44,6 +45,10 @@ class Clock:
     def __call__(self) -> datetime:
         return START + self.passed + self.ahead
 
+    def uptime(self) -> float:
+        """Seconds that pass whatever the wall clock is set to."""
+        return self.passed.total_seconds()
+
 
 class SimulatedDaemon:
     """One process of the daemon, with an open store.
@@ -71,7 +76,12 @@ class SimulatedDaemon:
             flap=configured.flap,
         )
         rules = PollRules(ConfirmRules(), routing, parse_silence)
-        self.poller = Poller(client, store, self.settings.poll, rules, now=clock, rng=rng)
+        self.poller = Poller(
+            *(client, store, self.settings.poll, rules),
+            now=clock,
+            rng=rng,
+            jumped=ClockJumps(clock, clock.uptime),
+        )
         batcher = Batcher(store, MessageRules(routing, parse_silence), now=clock, rng=rng)
         self.outbox = Outbox(
             store,

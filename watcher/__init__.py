@@ -34,7 +34,8 @@ Where to look:
 - an alarm: `monitor.alarms` (when), `render.words` (its words); what else an operator sees: the
   rest of `monitor` (heartbeat, metrics, health pages, systemd), `log`; what the poller and the
   outbox report of themselves: `observer`
-- how long to wait before the next poll or try: `schedule`; what is safe to show: `safe_text`
+- how long to wait before the next poll or try: `schedule`; whether the clock was set: `clock`;
+  what is safe to show: `safe_text`
 - what runs in a process that can be killed: `worker`, with `render.templates`, `render.charts`;
   what runs in a thread where there is much of it, so that the event loop goes on: `heavy`
 - what builds and joins everything: `app`; what runs, reloads and stops it: `daemon`; the demo and

@@ -16,6 +16,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING, TextIO
 
 from watcher.catalog.changes import Notice, NoticeKind, RecordedChange
+from watcher.clock import ClockJumps, time_since_boot
 from watcher.config.rules import confirm_rules, parse_silence, routing_rules
 from watcher.kie.client import open_client
 from watcher.notify.client import Sender
@@ -216,6 +217,7 @@ async def open_parts(
             pace=pace,
             observer=observer,
             recorded=outbox.wake,
+            jumped=ClockJumps(now, lambda: time_since_boot() * pace),
         )
         yield Parts(poller, outbox)
 

@@ -56,6 +56,8 @@ if TYPE_CHECKING:
 
 # A hold that is due the next moment must not make the poller spin.
 SHORTEST_WAIT = timedelta(seconds=0.05)
+# Less is a clock that is kept right, a little at a time.
+SMALLEST_JUMP = timedelta(minutes=2)
 # How the state says that the listing contradicts itself; whatever is unreadable says how.
 _DISAGREES = "disagreement"
 # A service whose clock was set back must not be disbelieved for ever.
@@ -89,7 +91,8 @@ class Poller:
     """Polls the API and records what changed.
 
     `now` gives aware UTC times, and `pace` says how many of its seconds pass in a real one.
-    `recorded` is called after each poll that left something to be sent.
+    `recorded` is called after each poll that left something to be sent, and `jumped` says by how
+    much the clock was set since it was last called.
     """
 
     def __init__(
@@ -104,9 +107,13 @@ class Poller:
         pace: float = 1.0,
         observer: Observer = NOBODY,
         recorded: Callable[[], None] = lambda: None,
+        jumped: Callable[[], timedelta] = timedelta,
     ) -> None:
         self._observer = observer
         self._recorded = recorded
+        self._jumped = jumped
+        # What could not be stored yet.
+        self._jump = timedelta(0)
         self._client = client
         self._store = store
         self._settings = poll
@@ -216,6 +223,7 @@ class Poller:
         if stored is not None and last is not None and not is_baseline:
             await self._refuse_stale(sweep, last.freshness, stored.swept_at)
         self._log_doubts(sweep)
+        await self._follow_clock()
         with collector_paused():
             result = await self._intake.take(sweep)
         return PollReport(
@@ -225,6 +233,14 @@ class Poller:
             notices=result.notices,
             unreadable=sweep.not_understood(),
         )
+
+    async def _follow_clock(self) -> None:
+        """Where the clock was set, let what is held wait as long as if it had not been."""
+        self._jump += self._jumped()
+        if abs(self._jump) >= SMALLEST_JUMP:
+            await self._store.shift_holds(self._jump)
+            self._intake.drop_cache()
+        self._jump = timedelta(0)
 
     async def _refuse_stale(self, sweep: Sweep, known: Freshness, known_at: datetime) -> None:
         """Raise `SourceError` where the replies are older than the last believed ones.

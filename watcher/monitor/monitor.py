@@ -8,7 +8,6 @@ operators are notified past the outbox.
 from __future__ import annotations
 
 import asyncio
-import time
 from collections import deque
 from datetime import timedelta
 from functools import partial
@@ -16,6 +15,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Protocol
 
 from watcher.catalog.changes import NoticeKind
+from watcher.clock import ClockJumps, time_since_boot
 from watcher.config.rules import alarm_rules
 from watcher.log import log
 from watcher.monitor.alarms import AlarmKind, Alarms
@@ -60,13 +60,6 @@ class MonitorStore(Protocol):
         """Keep the alarms in place of the last, and queue the notices, in one transaction."""
 
 
-def time_since_boot() -> float:
-    """Seconds since boot, sleep included; not affected when the wall clock is set."""
-    if hasattr(time, "CLOCK_BOOTTIME"):
-        return time.clock_gettime(time.CLOCK_BOOTTIME)
-    return time.monotonic()
-
-
 class Monitor(Observer):
     """One for the whole process; `follow` makes it go by another generation of settings.
 
@@ -96,8 +89,7 @@ class Monitor(Observer):
         self.now = now
         self.receivers = receivers
         self._rng = rng
-        self._uptime = uptime
-        self._clock_offset = self._measure_clock_offset()
+        self._jumped = ClockJumps(now, uptime)
         self._alarms = Alarms(alarm_rules(settings), now)
         self._reports: deque[Callable[[], None]] = deque(maxlen=MOST_REPORTS)
         self._news = asyncio.Event()
@@ -225,14 +217,9 @@ class Monitor(Observer):
         await self._send_unsent()
 
     def _check_clock(self) -> None:
-        before, self._clock_offset = self._clock_offset, self._measure_clock_offset()
-        jump = timedelta(seconds=self._clock_offset - before)
+        jump = self._jumped()
         if abs(jump) >= self._alarms.rules.clock_bound:
             self._alarms.clock_jumped(jump)
-
-    def _measure_clock_offset(self) -> float:
-        """How far the wall clock is ahead of the time since boot."""
-        return self.now().timestamp() - self._uptime()
 
     def _take_notices(self) -> None:
         for notice, receivers in self._alarms.take_notices():

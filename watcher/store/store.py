@@ -109,6 +109,20 @@ class Store(Reader):
 
         await self._database.write(work)
 
+    async def shift_holds(self, by: timedelta) -> None:
+        """The clock was set by so much: every hold has lasted, and lasts, as long as before."""
+
+        def work(db: sqlite3.Connection) -> None:
+            columns = "since_at, until_at, quiet_since_at"
+            for number, *times in db.execute(f"SELECT id, {columns} FROM holds").fetchall():  # noqa: S608 - ours
+                moved = [at and time_text(read_time(at) + by) for at in times]
+                db.execute(
+                    f"UPDATE holds SET ({columns}) = (?, ?, ?) WHERE id = ?",  # noqa: S608 - ours
+                    (*moved, number),
+                )
+
+        await self._database.write(work)
+
     # The outbox
 
     async def create_messages(
