@@ -300,7 +300,8 @@ def _retry(db: sqlite3.Connection, request: RetryMessages) -> int:
     return db.execute(
         f"UPDATE messages SET {_AS_NEVER_TRIED}"  # noqa: S608 - our own words
         " WHERE iif(state = 'open', attempts > 0 AND planned_at < ?1,"
-        " state = 'dead' AND settled_at <= ?1)"
+        # Dead by a clock that was ahead, and set back since, it must not wait for that time.
+        " state = 'dead' AND (settled_at <= ?1 OR julianday(settled_at) > julianday(?1) + 1))"
         " AND (?2 IS NULL OR id IN (SELECT value FROM json_each(?2)))"
         " AND (?3 IS NULL OR receiver = ?3)",
         _target_columns(request),
@@ -310,7 +311,7 @@ def _retry(db: sqlite3.Connection, request: RetryMessages) -> int:
 def _discard(db: sqlite3.Connection, request: DiscardMessages) -> int:
     messages = db.execute(
         "UPDATE messages SET state = 'discarded', settled_at = ?1, picture = NULL"
-        " WHERE state IN ('open', 'dead') AND created_at <= ?1"
+        " WHERE state IN ('open', 'dead') AND (created_at <= ?1 OR ?2 IS NOT NULL)"
         " AND (?2 IS NULL OR id IN (SELECT value FROM json_each(?2)))"
         " AND (?3 IS NULL OR receiver = ?3)",
         _target_columns(request),
@@ -333,7 +334,8 @@ def _forward(db: sqlite3.Connection, request: ForwardMessages) -> int:
     target = (*_target_columns(request), request.to)
     messages = db.execute(
         f"UPDATE messages SET receiver = ?4, {_AS_NEVER_TRIED}"  # noqa: S608 - our own words
-        " WHERE state IN ('open', 'dead') AND created_at <= ?1 AND receiver <> ?4"
+        " WHERE state IN ('open', 'dead') AND (created_at <= ?1 OR ?2 IS NOT NULL)"
+        " AND receiver <> ?4"
         " AND (?2 IS NULL OR id IN (SELECT value FROM json_each(?2)))"
         " AND (?3 IS NULL OR receiver = ?3) RETURNING id",
         target,
