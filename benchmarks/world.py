@@ -75,11 +75,13 @@ class TimedApi(Simulator):
             self._awaited_polls.remove(awaited)
             awaited[1].set_result(None)
 
-    def _good_response(self, request: web.Request, body: bytes) -> web.Response:
+    def _good_response(
+        self, request: web.Request, body: bytes, headers: dict[str, str]
+    ) -> web.Response:
         if self._before_edit is not None and body != self._reply_before(self._before_edit):
             self._before_edit = None
             self.shown_at = perf_counter()
-        return super()._good_response(request, body)
+        return super()._good_response(request, body, headers)
 
     def _reply_before(self, replies: Replies) -> bytes:
         """The reply to the current request before the last edit."""

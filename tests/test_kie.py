@@ -429,6 +429,14 @@ async def test_a_probe_does_not_mind_the_order_of_page_one(
     assert await client.probe(last) is None
 
 
+async def test_probes_leave_nothing_in_memory(client: KieClient, last: Probe) -> None:
+    await client.probe(last)
+    kept = len(client._ages)
+    for _ in range(3):
+        await client.probe(last)
+    assert len(client._ages) == kept
+
+
 async def test_a_probe_notices_a_total_that_the_counts_do_not_show(
     sim: Simulator, client: KieClient, last: Probe
 ) -> None:

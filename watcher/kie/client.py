@@ -152,6 +152,8 @@ class KieClient:
         if last is None:
             return "there is nothing to compare with yet"
         self._read = 0
+        # Those of a probe decide nothing, and there are many probes between two readings.
+        self._ages.clear()
         counts = await self._counts()
         if counts != last.counts:
             return "the counts are not as they were"
