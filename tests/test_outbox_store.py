@@ -147,11 +147,11 @@ async def test_what_died_by_a_clock_that_was_ahead_by_years_can_be_retried_and_d
     message = await fixed(store, ahead)
     await store.mark_dead(message.id, "status 404", minutes(ahead + 1))
 
-    assert await store.apply(RetryMessages(minutes(9))) == 1
+    assert await store.apply(RetryMessages(minutes(9)), minutes(9)) == 1
     again = await store.open_message("team")
     assert again is not None
     assert again.next_attempt_at == minutes(9)
-    assert await store.apply(DiscardMessages(minutes(9), (message.id,))) == 1
+    assert await store.apply(DiscardMessages(minutes(9), (message.id,)), minutes(9)) == 1
 
 
 async def test_discarding_a_message_leaves_what_is_ungathered(store: Store) -> None:

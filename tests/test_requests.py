@@ -501,3 +501,40 @@ async def test_only_the_message_named_is_forwarded(path: Path) -> None:
 
         assert await store.apply(ForwardMessages(minutes(5), "mail", message_ids=(1,))) == 1
         assert await receivers_due(store) == ("mail", "old-team", "team")
+
+
+YEARS_AGO = minutes(-10 * 365 * 24 * 60)
+
+
+@pytest.mark.parametrize(
+    ("request_", "count"),
+    [
+        pytest.param(RetryMessages(YEARS_AGO), 1, id="retry"),
+        pytest.param(ForwardMessages(YEARS_AGO, "team", receiver="old-team"), 3, id="forward"),
+        pytest.param(DiscardMessages(YEARS_AGO, receiver="old-team"), 3, id="discard"),
+        pytest.param(AcceptHolds(YEARS_AGO, (ONE,)), 1, id="accept one"),
+        pytest.param(AcceptHolds(YEARS_AGO, (ALL_OF_IT,)), 3, id="accept a collapse"),
+        pytest.param(AcceptHolds(YEARS_AGO), 4, id="accept all"),
+        pytest.param(StartOver(YEARS_AGO), 1, id="start over"),
+    ],
+)
+async def test_what_a_clock_dated_that_was_ahead_by_years_need_not_wait_for_years(
+    path: Path, request_: Request, count: int
+) -> None:
+    baseline = Notice(NoticeKind.BASELINE, START, {})
+    async with open_store(path) as store:
+        await held(store)
+        await store.record(commit(holds=holds(), notices=((baseline, ()),)))
+        await owe_both(store)
+        await store.record(commit(holds=holds()))
+
+        assert await store.apply(request_, YEARS_AGO) == count
+
+
+async def test_a_request_that_is_found_again_is_not_about_what_came_later(path: Path) -> None:
+    retry = RetryMessages(YEARS_AGO)
+    async with open_store(path) as store:
+        await owe_both(store)
+        assert await store.apply(retry, minutes(-1)) == 1
+        await store.mark_dead(1, "refused again", minutes(-1))
+        assert await store.apply(retry, minutes(3)) == 0

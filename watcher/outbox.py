@@ -315,7 +315,7 @@ class Outbox:
         Never raises: whatever is wrong with one, sending goes on.
         """
         try:
-            taken = await self._store.take_requests()
+            taken = await self._store.take_requests(self._now())
             if taken is None:
                 return
             if taken.rejected:

@@ -129,7 +129,7 @@ async def apply_or_leave(state: Path, request: Request) -> int | None:
 
     try:
         async with open_store(state) as store:
-            return await store.apply(request)
+            return await store.apply(request, request.at)
     except InUseError:
         leave_request(state, request)
         return None

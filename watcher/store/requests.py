@@ -51,6 +51,10 @@ Moment = Annotated[
 ]
 
 
+# What was there when the request was made, at ?1. By a clock that was ahead it may be dated later
+# than now, ?4: nobody wants to wait until then.
+_WAS_THERE = "({0} <= ?1 OR {0} > ?4)"
+
 # Of a message, at ?1.
 _AS_NEVER_TRIED = (
     "state = 'open', settled_at = NULL, attempts = 0, waited_ms = 0,"
@@ -225,23 +229,26 @@ async def take_requests(state: Path, apply: Callable[[Request], Awaitable[int]])
     return TakenRequests(tuple(applied), tuple(rejected))
 
 
-def apply_request(db: sqlite3.Connection, request: Request) -> int:
-    """Do what was asked; returns how many things it changed, which may be none."""
+def apply_request(db: sqlite3.Connection, request: Request, now: datetime) -> int:
+    """Do what was asked; returns how many things it changed, which may be none.
+
+    It is about what was there when it was made. What is dated later than `now` was there, too.
+    """
     match request:
         case RetryMessages():
-            return _retry(db, request)
+            return _retry(db, request, now)
         case DiscardMessages():
-            return _discard(db, request)
+            return _discard(db, request, now)
         case ForwardMessages():
-            return _forward(db, request)
+            return _forward(db, request, now)
         case AddSilence():
             return _add_silence(db, request)
         case EndSilence():
             return _end_silence(db, request)
         case AcceptHolds():
-            return _accept(db, request)
+            return _accept(db, request, now)
         case StartOver():
-            return _start_over(db, request)
+            return _start_over(db, request, now)
         case _:
             assert_never(request)
 
@@ -296,53 +303,52 @@ def _set_aside(path: Path, why: str) -> tuple[str, ...]:
     return (f"{path.name}: {why}",)
 
 
-def _retry(db: sqlite3.Connection, request: RetryMessages) -> int:
+def _retry(db: sqlite3.Connection, request: RetryMessages, now: datetime) -> int:
     return db.execute(
         f"UPDATE messages SET {_AS_NEVER_TRIED}"  # noqa: S608 - our own words
-        " WHERE iif(state = 'open', attempts > 0 AND planned_at < ?1,"
-        # Dead by a clock that was ahead, and set back since, it must not wait for that time.
-        " state = 'dead' AND (settled_at <= ?1 OR julianday(settled_at) > julianday(?1) + 1))"
+        " WHERE iif(state = 'open', attempts > 0 AND (planned_at < ?1 OR planned_at > ?4),"
+        f" state = 'dead' AND {_WAS_THERE.format('settled_at')})"
         " AND (?2 IS NULL OR id IN (SELECT value FROM json_each(?2)))"
         " AND (?3 IS NULL OR receiver = ?3)",
-        _target_columns(request),
+        _target_columns(request, now),
     ).rowcount
 
 
-def _discard(db: sqlite3.Connection, request: DiscardMessages) -> int:
+def _discard(db: sqlite3.Connection, request: DiscardMessages, now: datetime) -> int:
     messages = db.execute(
-        "UPDATE messages SET state = 'discarded', settled_at = ?1, picture = NULL"
-        " WHERE state IN ('open', 'dead') AND (created_at <= ?1 OR ?2 IS NOT NULL)"
+        "UPDATE messages SET state = 'discarded', settled_at = ?1, picture = NULL"  # noqa: S608 - our own words
+        f" WHERE state IN ('open', 'dead') AND {_WAS_THERE.format('created_at')}"
         " AND (?2 IS NULL OR id IN (SELECT value FROM json_each(?2)))"
         " AND (?3 IS NULL OR receiver = ?3)",
-        _target_columns(request),
+        _target_columns(request, now),
     )
     waiting = db.execute(
-        "UPDATE deliveries SET discarded_at = ?1"
-        " WHERE id IN (SELECT id FROM waiting WHERE queued_at <= ?1)"
+        "UPDATE deliveries SET discarded_at = ?1"  # noqa: S608 - our own words
+        f" WHERE id IN (SELECT id FROM waiting WHERE {_WAS_THERE.format('queued_at')})"
         " AND ?2 IS NULL AND (?3 IS NULL OR receiver = ?3)",
-        _target_columns(request),
+        _target_columns(request, now),
     )
     return messages.rowcount + waiting.rowcount
 
 
-def _forward(db: sqlite3.Connection, request: ForwardMessages) -> int:
+def _forward(db: sqlite3.Connection, request: ForwardMessages, now: datetime) -> int:
     """Give messages, and what is in none yet, to another receiver.
 
     What that receiver was sent already is not sent to it again. The route is dropped: it may have
     a digest that the other receiver does not get.
     """
-    target = (*_target_columns(request), request.to)
+    target = (*_target_columns(request, now), request.to)
     messages = db.execute(
-        f"UPDATE messages SET receiver = ?4, {_AS_NEVER_TRIED}"  # noqa: S608 - our own words
-        " WHERE state IN ('open', 'dead') AND (created_at <= ?1 OR ?2 IS NOT NULL)"
-        " AND receiver <> ?4"
+        f"UPDATE messages SET receiver = ?5, {_AS_NEVER_TRIED}"  # noqa: S608 - our own words
+        f" WHERE state IN ('open', 'dead') AND {_WAS_THERE.format('created_at')}"
+        " AND receiver <> ?5"
         " AND (?2 IS NULL OR id IN (SELECT value FROM json_each(?2)))"
         " AND (?3 IS NULL OR receiver = ?3) RETURNING id",
         target,
     ).fetchall()
     moved = json_text([number for (number,) in messages])
     deliveries = db.execute(
-        "SELECT id FROM waiting WHERE queued_at <= ?1 AND receiver <> ?4"
+        f"SELECT id FROM waiting WHERE {_WAS_THERE.format('queued_at')} AND receiver <> ?5"  # noqa: S608 - our own words
         " AND ?2 IS NULL AND (?3 IS NULL OR receiver = ?3)",
         target,
     ).fetchall()
@@ -363,10 +369,10 @@ def _forward(db: sqlite3.Connection, request: ForwardMessages) -> int:
 
 
 def _target_columns(
-    request: RetryMessages | DiscardMessages | ForwardMessages,
-) -> tuple[str, str | None, str | None]:
+    request: RetryMessages | DiscardMessages | ForwardMessages, now: datetime
+) -> tuple[str, str | None, str | None, str]:
     ids = None if request.message_ids is None else json_text(request.message_ids)
-    return time_text(request.at), ids, request.receiver
+    return time_text(request.at), ids, request.receiver, time_text(now)
 
 
 def _add_silence(db: sqlite3.Connection, request: AddSilence) -> int:
@@ -389,40 +395,43 @@ def _end_silence(db: sqlite3.Connection, request: EndSilence) -> int:
     ).rowcount
 
 
-def _accept(db: sqlite3.Connection, request: AcceptHolds) -> int:
+def _accept(db: sqlite3.Connection, request: AcceptHolds, now: datetime) -> int:
     """Move the end of holds to the time of the request, so that the next sweep may confirm them.
 
     A hold that began later is about something that the person has not seen.
     """
-    at = time_text(request.at)
+    times = (time_text(request.at), time_text(now))
     if request.holds is None:
-        return _end_holds(db, at, "1", ())
+        return _end_holds(db, times, "1", ())
     ended = 0
     for hold in request.holds:
         if hold.reason is HoldReason.COLLAPSE:
-            ended += _end_holds(db, at, "reason IN ('collapse', 'removal')", ())
+            ended += _end_holds(db, times, "reason IN ('collapse', 'removal')", ())
         else:
             if hold.reason is HoldReason.FLOOD:
                 held = json_text(_HELD_BY_A_FLOOD.get(hold.subject, ()))
-                ended += _end_holds(db, at, "reason IN (SELECT value FROM json_each(?))", (held,))
+                ended += _end_holds(
+                    db, times, "reason IN (SELECT value FROM json_each(?))", (held,)
+                )
             key = (hold.reason.value, hold.model_id, hold.subject)
-            ended += _end_holds(db, at, "reason = ? AND model_id IS ? AND subject = ?", key)
+            ended += _end_holds(db, times, "reason = ? AND model_id IS ? AND subject = ?", key)
     return ended
 
 
 def _end_holds(
-    db: sqlite3.Connection, at: str, condition: str, parameters: tuple[object, ...]
+    db: sqlite3.Connection, times: tuple[str, str], condition: str, parameters: tuple[object, ...]
 ) -> int:
     return db.execute(
-        f"UPDATE holds SET until_at = min(until_at, ?) WHERE since_at <= ? AND {condition}",  # noqa: S608 - our own words
-        (at, at, *parameters),
+        "UPDATE holds SET until_at = min(until_at, ?1)"  # noqa: S608 - our own words
+        f" WHERE (since_at <= ?1 OR since_at > ?2) AND {condition}",
+        (*times, *parameters),
     ).rowcount
 
 
-def _start_over(db: sqlite3.Connection, request: StartOver) -> int:
+def _start_over(db: sqlite3.Connection, request: StartOver, now: datetime) -> int:
     """Mark the state, unless a baseline was taken since the request was made: that fulfils it."""
     return db.execute(
         "UPDATE sweep SET start_over = 1 WHERE NOT EXISTS"
-        " (SELECT 1 FROM notices WHERE kind = 'baseline' AND at > ?)",
-        (time_text(request.at),),
+        " (SELECT 1 FROM notices WHERE kind = 'baseline' AND at > ?1 AND at <= ?2)",
+        (time_text(request.at), time_text(now)),
     ).rowcount

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sqlite3
 from contextlib import asynccontextmanager, suppress
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -31,7 +31,6 @@ from watcher.store.values import ReleaseEffects
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import AsyncIterator, Collection, Mapping, Sequence
-    from datetime import datetime
     from pathlib import Path
 
     from watcher.catalog.changes import Notice
@@ -52,6 +51,8 @@ _NO_EFFECTS = ReleaseEffects()
 # What called for a poll, or failed it, quotes the server's answer, which may be of any length.
 _LONGEST_WHY = 500
 _MOST_DOUBTS = 100
+# By which nothing is dated later than now.
+_END_OF_TIME = datetime.max.replace(tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
 # A look at the file costs microseconds.
 _WATCH_EVERY = timedelta(seconds=2)
@@ -231,13 +232,16 @@ class Store(Reader):
                 raise self._database.unusable
             await first_of(stop, within=_WATCH_EVERY)
 
-    async def apply(self, request: Request) -> int:
-        """Apply a request; returns how many things it changed (messages, say)."""
+    async def apply(self, request: Request, now: datetime = _END_OF_TIME) -> int:
+        """Apply a request; returns how many things it changed (messages, say).
+
+        What is dated later than `now` was made by a clock that was ahead, before the request.
+        """
         from watcher.store.requests import apply_request  # noqa: PLC0415 - loads pydantic
 
-        return await self._database.write(partial(apply_request, request=request))
+        return await self._database.write(partial(apply_request, request=request, now=now))
 
-    async def take_requests(self) -> TakenRequests | None:
+    async def take_requests(self, now: datetime = _END_OF_TIME) -> TakenRequests | None:
         """Apply the requests that commands left while this process owned the state, if any.
 
         One that cannot be applied is set aside. Raises `StateError` where none can be now.
@@ -246,7 +250,7 @@ class Store(Reader):
             return None
         from watcher.store.requests import take_requests  # noqa: PLC0415 - loads pydantic
 
-        return await take_requests(self._database.path, self.apply)
+        return await take_requests(self._database.path, partial(self.apply, now=now))
 
     async def keep_alarms(
         self,
