@@ -42,6 +42,9 @@ async def path(tmp_path: Path) -> Path:
         )
         queued = await store.queued("me")
         await create_message(store, "me", draft(deliveries=[queued[0].delivery_id]), minutes(2))
+        message = await store.open_message("me")
+        assert message is not None
+        await store.mark_failed(message.id, "no answer", minutes(2), minutes(3), unanswered=1)
         await store.record_release("me", ReleaseEffects(digests={"daily": START}), minutes(2))
         await store.note_poll(minutes(3), PollOutcome.QUIET)
         await store.apply(AddSilence(START, minutes(60), {"model": "*"}))
@@ -101,6 +104,21 @@ SPOILT = {
         "message 1: it is not as it was written",
     ),
     "when it is due": ("UPDATE messages SET next_attempt_at = '2026'", "cannot be read"),
+    "since when it waits": ("UPDATE messages SET planned_at = 'x'", "message 1: the time 'x'"),
+    "a wait": ("UPDATE messages SET waited_ms = -1", "message 1: the number -1 was never"),
+    "attempts": ("UPDATE messages SET attempts = -1", "message 1: the number -1 was never"),
+    "tries without an answer": (
+        "UPDATE unanswered SET tries = -1",
+        "message 1: the number -1 was never",
+    ),
+    "tries for ever": (
+        "UPDATE unanswered SET tries = 9223372036854775807",
+        "message 1: the number 9223372036854775807 was never",
+    ),
+    "tries of one that nothing waits for": (
+        "INSERT INTO unanswered VALUES ('team', 0)",
+        "tries without an answer of 'team': the number 0 was never",
+    ),
     "a delivery": ("UPDATE deliveries SET flap = 'x' WHERE id = 1", "delivery 1 cannot be read"),
     "what flaps": (
         "UPDATE deliveries SET flapping = '[\"price_vp\"]' WHERE id = 1",

@@ -534,9 +534,9 @@ async def test_a_clock_that_jumps_by_years_makes_nothing_old(
     assert count(path, "polls") == left
 
 
-def test_no_less_is_kept_than_routes_look_back_to() -> None:
+def test_no_less_is_kept_than_routes_look_back_to_and_tells_a_jump_of_the_clock() -> None:
     settings = Settings.model_validate(
         {"state": {"keep": {"history": "1h", "messages": "1h", "polls": "1h"}}}
     )
-    assert retention_of(settings) == Retention(2 * DAY, timedelta(hours=1), 2 * DAY)
+    assert retention_of(settings) == Retention(2 * DAY, 30 * DAY, 2 * DAY)
     assert retention_of(Settings()) == Retention(None, 30 * DAY, 90 * DAY)

@@ -41,6 +41,7 @@ from watcher.store.rows import (
     read_silence,
     read_sweep,
     read_time,
+    read_unanswered,
     record_of,
     time_text,
 )
@@ -357,6 +358,7 @@ def read_everything(db: sqlite3.Connection) -> None:
         (read_notice, "SELECT kind, at, detail FROM notices"),
         (read_message, _UNSENT),
         (read_silence, _SILENCES),
+        (read_unanswered, "SELECT receiver, tries FROM unanswered"),
         (read_digest, "SELECT route, at FROM digests"),
         (read_alarms, _ALARMS),
         (read_flapping, "SELECT id, flapping FROM deliveries WHERE flapping <> '[]'"),

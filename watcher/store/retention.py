@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 ROWS_PER_STEP = 500
 # With a few hundred rows a step it is ahead of any market, and catches up with years in a day.
 STEP_EVERY = timedelta(minutes=5)
+# How long a wrong clock may go unseen.
+JUMPS_KNOWN_FOR = timedelta(days=30)
 
 
 async def prune_regularly(
@@ -64,11 +66,15 @@ async def prune_once(store: Store, retention: Retention, now: datetime) -> None:
 
 
 def retention_of(settings: Settings) -> Retention:
-    """How long rows are kept: no less than routes look back to decide whether something flaps."""
+    """How long rows are kept.
+
+    No less than routes look back to decide whether something flaps, and polls no less than it may
+    take a person to see that the clock is wrong: by the log of polls a jump is known.
+    """
     keep, least = settings.state.keep, FLAPPING_LOOKS_BACK * settings.flap.within
     return Retention(
         history=_at_least(keep.history, least),
-        polls=keep.polls,
+        polls=_at_least(keep.polls, JUMPS_KNOWN_FOR),
         messages=_at_least(keep.messages, least),
     )
 

@@ -65,6 +65,9 @@ RECORD_COLUMNS = (
     "checksum",
 )
 _WIDTH = len(RECORD_COLUMNS)
+# At one a second, thirty years.
+_MOST_TRIES = 10**9
+_LONGEST_WAIT_MS = timedelta.max // timedelta(milliseconds=1)
 _LAST_OF_TIME = len("2026-11-22T07:30:00.000000")
 
 
@@ -115,6 +118,13 @@ def named(what: str) -> Callable[[Callable[[Any], T]], Callable[[Any], T]]:
 
 def _first(row: Sequence[Any]) -> str:
     return f" {row[0]!r:.60}" if row else ""
+
+
+def read_number(number: int, least: int = 0, most: int = _MOST_TRIES) -> int:
+    """Raise `UnreadableError` unless it is between these."""
+    if not least <= number <= most:
+        raise UnreadableError(f"the number {number} was never written")
+    return number
 
 
 def checked(values: Sequence[Any], checksum: object) -> None:
@@ -291,6 +301,13 @@ def read_digest(row: Sequence[Any]) -> tuple[str, datetime]:
     return route, read_time(at)
 
 
+@named("tries without an answer of")
+def read_unanswered(row: Sequence[Any]) -> tuple[str, int]:
+    """From the columns receiver, tries."""
+    receiver, tries = row
+    return receiver, read_number(tries, least=1)
+
+
 @named("message")
 def read_message(row: Sequence[Any]) -> StoredMessage:
     number, alert_id, title, body, markup, checksum, receiver = row[:7]
@@ -306,11 +323,11 @@ def read_message(row: Sequence[Any]) -> StoredMessage:
         markup=markup,
         created_at=read_time(created_at),
         opened_at=read_time(opened_at),
-        attempts=attempts,
+        attempts=read_number(attempts),
         planned_at=read_time(planned_at),
         next_attempt_at=read_time(next_at),
-        waited=timedelta(milliseconds=waited_ms),
-        unanswered=unanswered,
+        waited=timedelta(milliseconds=read_number(waited_ms, most=_LONGEST_WAIT_MS)),
+        unanswered=read_number(unanswered),
         last_error=last_error,
         state=MessageState(state),
         items=items,
