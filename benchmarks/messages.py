@@ -19,6 +19,7 @@ from watcher.catalog.record import DOCUMENTED_USD_PER_CREDIT, Model, parse_recor
 from watcher.notify.client import Sender
 from watcher.notify.receiver import TERMINAL, open_receiver
 from watcher.render.message import render
+from watcher.render.outline import Envelope
 from watcher.routing.match import Matcher, Pattern
 from watcher.routing.plan import plan
 from watcher.routing.rules import Route, RoutingRules
@@ -56,7 +57,7 @@ async def measure() -> AsyncIterator[Figure]:
     """One figure for each service, one for the routes, one for the year."""
     day = changes(MODELS)
     for service in await _services():
-        spent = _cpu_of(lambda service=service: render(day, service, "7f3k2m9q"))
+        spent = _cpu_of(lambda service=service: render(day, service, Envelope("7f3k2m9q")))
         what = f"rendering {MODELS} changes for {service.name}"
         yield Figure(NAME, what, spent * 1e3, Unit.MILLISECONDS, 50)
     many = changes(CHANGES)

@@ -50,6 +50,21 @@ def blocks_of(message: Message) -> list[dict[str, Any]]:
     return json.loads(message.body)["blocks"]
 
 
+def slack_texts(message: Message) -> list[dict[str, Any]]:
+    """Every text of its blocks, the label of a button too."""
+    return [
+        text.get("text") if text["type"] == "button" else text
+        for block in blocks_of(message)
+        for text in block.get("elements", [block.get("text")])
+    ]
+
+
+def ntfy_of(message: Message) -> dict[str, Any]:
+    payload = json.loads(message.body)
+    assert set(payload) - {"click"} == {"message", "priority", "tags"}
+    return payload
+
+
 def letter_of(message: Message) -> dict[str, str]:
     letter = json.loads(message.body)
     assert set(letter) == {"html", "text"}
@@ -68,9 +83,9 @@ def texts_of(message: Message, service: Service) -> list[str]:
             return [embed["title"], embed["description"], embed["footer"]["text"]]
         case Markup.SLACK_BLOCKS:
             texts = [json.loads(message.body)["text"]]
-            for block in blocks_of(message):
-                texts += [text["text"] for text in block.get("elements", [block.get("text")])]
-            return texts
+            return texts + [text["text"] for text in slack_texts(message)]
+        case Markup.NTFY:
+            return [message.title, ntfy_of(message)["message"]]
         case Markup.EMAIL:
             return list(letter_of(message).values())
         case _:
@@ -104,7 +119,7 @@ def check_message(
 
 
 def check_size(message: Message, service: Service) -> None:
-    assert width(message.title) <= service.title_limit
+    assert width(message.title) <= min(service.title_limit, 60)
     match service.markup:
         case Markup.DISCORD_EMBED:
             _embed_must_fit(embed_of(message))
@@ -115,6 +130,8 @@ def check_size(message: Message, service: Service) -> None:
             assert units(visible) <= service.body_limit
         case Markup.EMAIL:
             assert len(letter_of(message)["html"].encode()) <= service.body_limit
+        case Markup.NTFY:
+            assert width(ntfy_of(message)["message"]) <= service.body_limit
         case Markup.CLOUDEVENTS:
             assert len(message.body.encode()) <= service.body_limit
         case _:
@@ -135,15 +152,17 @@ def _embed_must_fit(embed: dict[str, Any]) -> None:
 def _blocks_must_fit(message: Message, service: Service) -> None:
     blocks = blocks_of(message)
     assert 2 <= len(blocks) <= 50
-    assert [block["type"] for block in blocks] == [
-        "header",
-        *["section"] * (len(blocks) - 2),
-        "context",
-    ]
-    assert 1 <= units(blocks[0]["text"]["text"]) <= 150
-    assert all(1 <= units(block["text"]["text"]) <= 3000 for block in blocks[1:-1])
-    assert all(1 <= units(element["text"]) <= 3000 for element in blocks[-1]["elements"])
-    assert sum(map(units, texts_of(message, service)[1:])) <= service.body_limit + 150
+    types = " ".join(block["type"] for block in blocks)
+    assert re.fullmatch(r"header( header)?( section)*( actions)? context", types)
+    limits = {"header": 150, "section": 3000}
+    for block in blocks:
+        if block["type"] in limits:
+            assert 1 <= units(block["text"]["text"]) <= limits[block["type"]]
+    assert all(1 <= units(text["text"]) <= 3000 for text in blocks[-1]["elements"])
+    headers_and_button = 2 * 150 + 20
+    assert (
+        sum(map(units, texts_of(message, service)[1:])) <= service.body_limit + headers_and_button
+    )
 
 
 def units(text: str) -> int:

@@ -20,6 +20,7 @@ from watcher.catalog.record import Model, parse_record
 from watcher.render.enrichment import Facts, MessageItem
 from watcher.render.markup import Markup, Service
 from watcher.render.message import Message, render
+from watcher.render.outline import Envelope
 from watcher.routing.net_effect import DigestSummary
 
 if TYPE_CHECKING:
@@ -30,12 +31,14 @@ Content = RecordedChange | Notice
 AT = datetime(2026, 11, 22, 7, 30, tzinfo=UTC)
 ALERT = "7f3k2m9q"
 USD = Decimal("0.005")
+ENVELOPE = Envelope(ALERT, "team", ("my videos",))
 COMMAND = f"kie-watcher changes --alert {ALERT}"
 
 DISCORD = Service("discord", Markup.DISCORD_EMBED, 4096, 256, None)
 SLACK = Service("slack", Markup.SLACK_BLOCKS, 9000, 150, 3000)
 TELEGRAM = Service("telegram", Markup.TELEGRAM_HTML, 3968, 0, None)
 LETTER = Service("mailto", Markup.EMAIL, 95_000, 150, None)
+NTFY = Service("ntfy", Markup.NTFY, 3900, 250, None)
 EVENTS = Service("json", Markup.CLOUDEVENTS, 1_000_000, 150, None)
 MAIL = Service("mailto", Markup.TEXT, 32768, 250, None)
 CHAT = Service("gchat", Markup.MARKDOWN, 4000, 0, None)
@@ -47,7 +50,7 @@ LONG_SMS = Service("sms", Markup.TEXT, 160, 60, None)
 HUGE = Service("huge", Markup.MARKDOWN, 16_777_216, 250, None)
 NARROW = Service("narrow", Markup.MARKDOWN, 4000, 100, 400)
 SERVICES = [
-    *(DISCORD, SLACK, TELEGRAM, LETTER, EVENTS, MAIL, CHAT, CARD, MATRIX),
+    *(DISCORD, SLACK, TELEGRAM, LETTER, NTFY, EVENTS, MAIL, CHAT, CARD, MATRIX),
     *(TERMINAL, SMS, LONG_SMS, HUGE, NARROW),
 ]
 
@@ -85,7 +88,7 @@ def numbered(changes: Sequence[Any]) -> list[Content]:
 
 
 def body_of(*changes: Any, service: Service = MAIL) -> str:
-    return render(numbered(changes), service, ALERT).body
+    return render(numbered(changes), service, ENVELOPE).body
 
 
 def new(**fields: Any) -> ModelChange:
@@ -188,6 +191,7 @@ EACH_KIND: dict[str, list[Any]] = {
     "discount_listing": [
         moved({"falPrice": "", "discountRate": 30}, {"falPrice": "", "discountRate": 35})
     ],
+    "discount_crossed": [moved({}, {"falPrice": "0.3", "discountRate": -14.2})],
     "discount_gone_dearer": [moved({}, {"creditPrice": "140", "usdPrice": "0.7"})],
     "promotion_started": [moved({}, {"discountPrice": True})],
     "promotion_ended": [moved({"discountPrice": True}, {})],
@@ -239,9 +243,8 @@ EACH_KIND: dict[str, list[Any]] = {
             removed(),
             missed_since=AT - timedelta(minutes=10),
             family_left=3,
-            family_cheapest=(
-                "bytedance/seedance-2-5, 480p no video",
-                "20 credits per second, $0.1",
+            family_cheapest=model(
+                modelDescription="bytedance/seedance-2-5, 480p no video", creditPrice="20"
             ),
         )
     ],
@@ -298,7 +301,7 @@ def contents_of(news: Sequence[Any]) -> list[Content | MessageItem]:
 
 
 def render_kind(kind: str, service: Service) -> Message:
-    return render(contents_of(EACH_KIND[kind]), service, ALERT, DIGESTS.get(kind))
+    return render(contents_of(EACH_KIND[kind]), service, ENVELOPE, DIGESTS.get(kind))
 
 
 def busy_day() -> list[Content]:

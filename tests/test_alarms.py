@@ -14,6 +14,7 @@ from watcher.catalog.changes import Notice, NoticeKind
 from watcher.monitor.alarms import AlarmKind, AlarmRules, Alarms, recipients
 from watcher.render.markup import Markup, Service
 from watcher.render.message import render
+from watcher.render.outline import Envelope
 from watcher.store.values import ReceiverStatus
 
 START = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
@@ -408,7 +409,7 @@ def test_a_book_of_a_later_version_is_read_as_far_as_it_is_known() -> None:
 
 
 def body(notice: Notice, markup: Markup = Markup.TEXT, limit: int = 2000) -> str:
-    return render([notice], Service("test", markup, limit, 200, None), "k7m2q9xr").body
+    return render([notice], Service("test", markup, limit, 200, None), Envelope("k7m2q9xr")).body
 
 
 def notices() -> dict[str, Notice]:
@@ -426,7 +427,7 @@ def test_each_alarm_is_said_in_words(golden: Callable[[str, str], None]) -> None
     sms = Service("test", Markup.TEXT, 160, 0, None)
     lines = []
     for name, notice in notices().items():
-        long, short = (render([notice], s, "k7m2q9xr") for s in (service, sms))
+        long, short = (render([notice], s, Envelope("k7m2q9xr")) for s in (service, sms))
         lines += [f"== {name}", long.title, "--", long.body, "--", short.body, ""]
     golden("alarms.txt", "\n".join(lines))
 
@@ -460,7 +461,9 @@ def test_the_longest_alarm_is_said_in_the_smallest_message(kind: AlarmKind) -> N
     detail = {"alarm": kind.value, "about": "n" * 200, "why": "words " * 100, "count": 10**6}
     notice = Notice(NoticeKind.ALARM, START, {**detail, "since": "2026-11-22T09:00:00Z"})
     for limit in (140, 160, 500, 600):
-        message = render([notice], Service("test", Markup.TEXT, limit, 0, None), "k7m2q9xr")
+        message = render(
+            [notice], Service("test", Markup.TEXT, limit, 0, None), Envelope("k7m2q9xr")
+        )
         assert (message.shown, message.hidden) == (1, 0), message.body
         assert len(message.body) <= limit
         assert "something is wrong" not in message.body

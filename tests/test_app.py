@@ -171,7 +171,7 @@ async def test_a_bad_configuration_leaves_the_old_one_running_and_says_so(
             service.reloads.requested.set()
             await service.until(lambda: any("Reload refused" in text for text in service.told))
             simulator.catalogue.edit("Reel 4, 720p", discountPrice=True)
-            await service.until(lambda: "in promotion" in service.printed.getvalue())
+            await service.until(lambda: "promotion started" in service.printed.getvalue())
             await service.until(lambda: "refused" in service.printed.getvalue())
 
     assert [it["log_level"] for it in logs if it["event"] == "config.refused"] == ["warning"]
@@ -189,7 +189,7 @@ async def test_what_waits_survives_a_reload(simulator: Simulator, tmp_path: Path
         simulator.catalogue.remove("Reel 7, 720p")
         await service.until(lambda: any("1 holds" in text for text in service.told))
         service.reloads.requested.set()
-        await service.until(lambda: "is gone" in service.printed.getvalue())
+        await service.until(lambda: "✕ gone · " in service.printed.getvalue())
 
 
 async def test_the_pages_say_how_it_is(simulator: Simulator, tmp_path: Path) -> None:

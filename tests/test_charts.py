@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import struct
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
+from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given, settings
@@ -283,7 +285,10 @@ def test_beside_a_line_stands_its_move(
 @pytest.mark.parametrize(
     ("days", "said"),
     [
-        (0.5, ["22 Nov", "20 Nov", "18 Nov", "16 Nov"]),
+        (0.01, ["07:00"]),
+        (0.5, ["06:00", "03:00", "00:00", "21:00"]),
+        (1.9, ["00:00", "12:00", "00:00", "12:00"]),
+        (3, ["22 Nov", "21 Nov", "20 Nov"]),
         (20, ["22 Nov", "15 Nov", "8 Nov"]),
         (40, ["22 Nov", "8 Nov", "25 Oct"]),
         (400, ["1 Nov", "1 Oct", "1 Sep"]),
@@ -294,10 +299,32 @@ def test_few_dates_stand_below(days: float, said: list[str]) -> None:
     assert [text for _, text in shown.ticks] == said
 
 
+@pytest.mark.parametrize(
+    ("days", "about"), [(0.01, "last 60 minutes"), (0.9, "last 21 hours"), (20, "last 20 days")]
+)
+def test_the_axis_begins_where_the_price_was_first_seen(days: float, about: str) -> None:
+    shown = plan_chart([series("Reel", "second", (days, "5"))], NOW)
+    assert shown.about == about
+    assert NOW - shown.start == max(timedelta(days=days), timedelta(hours=1))
+
+
+def test_days_begin_where_the_reader_is() -> None:
+    now = NOW.astimezone(ZoneInfo("Asia/Tokyo"))
+    _, there = read_request(request_text([series("Reel", "second", (20, "5"))], now))
+    shown = plan_chart([series("Reel", "second", (20, "5"))], there)
+    assert shown.ticks[0][0] == datetime(2026, 11, 21, 15, tzinfo=UTC)
+
+
+def test_what_is_used_is_shown_however_little_it_moved() -> None:
+    moved = [rise(f"Reel {n}", "1", "100") for n in range(9)]
+    used = replace(rise("Kino", "10", "10.1"), used=True)
+    assert "Kino" in names(plan_chart([*moved, used], NOW))
+
+
 @given(st.text(max_size=300))
-def test_what_is_written_is_one_line_of_forty_characters(text: str) -> None:
+def test_what_is_written_is_one_line_of_a_hundred_characters(text: str) -> None:
     line = drawable_text(text)
-    assert len(line) <= 40
+    assert len(line) <= 100
     assert line.isprintable()
     assert "\n" not in line
 
@@ -399,7 +426,12 @@ def measured(text: str, size: float, *, bold: bool = False) -> float:
         ("text-to-video 1080p, 15 seconds", ("text-to-video 1080p,", "15 seconds")),
         ("one two three four five six seven", ("one two three four", "five six seven")),
         ("x" * 30, ("x" * 20, "x" * 10)),
-        ("word " * 20, ("word word word word", "word word word word…")),
+        ("word " * 12, ("word word word word",) * 3),
+        ("word " * 20, (*("word word word word",) * 3, "word word word word…")),
+        (
+            "bytedance/seedance-2-5, image-to-video, 1080p with audio",
+            ("bytedance/seedance-", "2-5, image-to-video,", "1080p with audio"),
+        ),
     ],
     ids=lambda value: value[:12] if isinstance(value, str) else "",
 )

@@ -196,7 +196,7 @@ def test_models_shows_the_catalogue_in_aligned_columns(filled: Place) -> None:
     assert heading.split() == "CATEGORY PROVIDER MODEL PRICE DISCOUNT LAST CHANGED".split()
     assert len(rows) == 3
     kling = next(row for row in rows if "Kling 2.6" in row)
-    assert "96 credits per 2 videos, $0.48" in kling
+    assert "$0.48 per 2 videos (96 credits)" in kling
     assert heading.index("MODEL") == kling.index("Kling 2.6, 1080p")
 
 
@@ -248,7 +248,7 @@ def test_changes_come_newest_first_for_people_and_oldest_first_for_programs(fill
     assert len(shown) == 5
     assert "credit_value" in shown[1]
     assert "price_up" in shown[4]
-    assert "84 → 96 credits per 2 videos" in shown[4]
+    assert "+14.3 % · $0.42 → $0.48 per 2 videos (84 → 96 credits)" in shown[4]
 
 
 def test_changes_json_is_the_public_form(filled: Place) -> None:

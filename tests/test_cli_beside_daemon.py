@@ -55,7 +55,7 @@ async def test_what_is_accepted_is_told_within_seconds_and_a_fresh_start_tells_n
 
         said = await asyncio.to_thread(place.run_ok, "accept", str(hold["number"]))
         assert "The running daemon has been asked" in said
-        await wait_for_output(process, "gone, last price")
+        await wait_for_output(process, "✕ gone · ")
 
         simulator.catalogue.remove(rows[9]["modelDescription"])
         await listed(place, "accept")

@@ -3,15 +3,31 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
 import pytest
 
 from command_line import CANARY, Place
-from stored import began
+from stored import (
+    began,
+    commit,
+    create_message,
+    draft,
+    edited,
+    minutes,
+    model,
+    new,
+    record,
+    removed,
+)
+from watcher.catalog.changes import Kind, ModelChange
+from watcher.catalog.record import Record
 from watcher.config.routes import MatchSettings
 from watcher.config.rules import parse_silence
+from watcher.routing.match import EVERY_KIND
 from watcher.store.requests import AddSilence, EndSilence
 from watcher.store.store import Store, open_store
 from watcher.store.values import StoredSilence
@@ -72,8 +88,9 @@ def test_a_silence_that_drops_says_so(place: Place) -> None:
         (["--min-change", "5"], "--min-change: has no percent sign; write 10%"),
         (["--min-change", "{up: 5%"], "--min-change: "),
         (["--min-change", "{sideways: 5%}"], "--min-change: "),
-        ([], "say what to silence, or --all"),
-        (["--all", "--model", "*"], "say what to silence, or --all"),
+        ([], "say what to silence, or --alert ID"),
+        (["--all", "--model", "*"], "say what to silence, or --alert ID"),
+        (["--all", "--alert", "7f3k2m9q"], "say what to silence, or --alert ID"),
         (["--model", "*", "--for", "never"], "write a duration, as in 3d"),
         (["--model", "*", "--for", "0"], "write a duration, as in 3d"),
         (["--model", "*", "--reason", "  "], "--reason: write one line"),
@@ -98,6 +115,58 @@ def test_several_mistakes_are_said_at_once(place: Place) -> None:
         "--kind",
         "--model",
     ]
+
+
+ALERT = "7f3k2m9q"
+ODD = record("!Reel *2*, [1080p]?", interface="image")
+
+
+async def sent_an_alert(store: Store, *others: Record) -> None:
+    """An alert about a price, a removal and, where there are others, those that are new."""
+    begun = commit(minutes(1), new(ODD), new(record("Aria, 5s")))
+    first, second = (await store.record(begun)).models
+    rise = edited(first, replace(ODD, credits=Decimal(96)), Kind.PRICE_UP, Kind.DISCOUNT_DOWN)
+    changes = [rise, removed(second), *map(new, others)]
+    await store.record(commit(minutes(5), *((change, ("team",)) for change in changes)))
+    due = [item.delivery_id for item in await store.queued("team")]
+    await create_message(store, "team", draft(ALERT, due), minutes(6))
+
+
+def test_an_alert_is_silenced_by_its_id_alone(place: Place) -> None:
+    place.ask(sent_an_alert)
+    said = place.run_ok("silence", "add", "--alert", ALERT, "--for", "7d")
+
+    (silence,) = place.ask(Store.silences)
+    assert silence.reason == f"alert {ALERT}"
+    assert silence.spec["kinds"] == ["price", "discount", "removed"]
+    assert said.startswith("Silence 1 until 20")
+    matcher = parse_silence(silence).matcher
+    again = ModelChange((Kind.PRICE_DOWN,), model(ODD), model(ODD))
+    other = replace(ODD, description="Reel 2, 720p")
+    assert matcher.refusal(again, announce=EVERY_KIND) is None
+    assert matcher.refusal(replace(again, kinds=(Kind.RENAMED,)), announce=EVERY_KIND)
+    assert matcher.refusal(
+        replace(again, before=model(other), after=model(other)), announce=EVERY_KIND
+    )
+
+
+def test_an_alert_about_very_many_is_silenced_by_family(place: Place) -> None:
+    many = [record(f"Reel 9, v{number}") for number in range(60)]
+    place.ask(lambda store: sent_an_alert(store, *many))
+    place.run_ok("silence", "add", "--alert", ALERT, "--for", "7d", "--reason", "too many")
+
+    (silence,) = place.ask(Store.silences)
+    assert "reel 9" in silence.spec["family"]
+    assert silence.reason == "too many"
+
+
+@pytest.mark.parametrize("asked", [["--alert", "nosuch"], ["--alert", "'; rm"]])
+def test_an_alert_that_is_not_there_silences_nothing(place: Place, asked: list[str]) -> None:
+    result = place.run("silence", "add", *asked, "--for", "7d")
+
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert "there is no alert" in result.stderr
+    assert place.ask(Store.silences) == ()
 
 
 def test_silences_are_listed_until_they_are_over(place: Place) -> None:

@@ -156,7 +156,7 @@ ERRORS = [
     ("receivers: {team: {}}", "1:13: receivers.team: has neither url nor url_file; give it exactly one of the two"),
     ("receivers: {team: {url: 'json://canary-7f3a91', url_file: canary-7f3a91}}", "1:13: receivers.team: has both url and url_file; give it exactly one of the two"),
     ("receivers: {team: {url: 'json://x', urls: canary-7f3a91}}", "1:37: receivers.team.urls: unknown key; did you mean url?"),
-    ("receivers: {team: {url: 'json://x', canary-7f3a91: x}}", "1:37: receivers.team.?: unknown key; known here: url, url_file, format, charts, template"),
+    ("receivers: {team: {url: 'json://x', canary-7f3a91: x}}", "1:37: receivers.team.?: unknown key; known here: url, url_file, format, charts, prices, template"),
     ("receivers: {'discord://canary-7f3a91/x': {url: 'json://x'}}", f"1:13: receivers.?: {BAD_NAME}"),
     ("receivers: {the team: {url: 'json://x'}}", f"1:13: receivers.?: {BAD_NAME}"),
     (f"receivers: {{{'a' * 41}: {{url: 'json://x'}}}}", f"1:13: receivers.?: {BAD_NAME}"),

@@ -204,7 +204,7 @@ ERRORS = [
     ("receivers: {team: {url: 'json://x', template: /}}", ["1:47: receivers.team.template: the file cannot be read (Is a directory); fix the path or its permissions"]),
     ("receivers: {team: {url: 'json://x', template: '${T}'}}", ["1:47: receivers.team.template: the variable T is not set; set it, or write $${ for ${"]),
     ("receivers: {team: {url: 'json://x', tenplate: y}}", ["1:37: receivers.team.tenplate: unknown key; did you mean template?"]),
-    ("receivers: {team: {url: 'json://x', variables: [y], template_text: z}}", ["1:37: receivers.team.variables: unknown key; known here: url, url_file, format, charts, template", "1:53: receivers.team.template_text: unknown key; did you mean template?"]),
+    ("receivers: {team: {url: 'json://x', variables: [y], template_text: z}}", ["1:37: receivers.team.variables: unknown key; known here: url, url_file, format, charts, prices, template", "1:53: receivers.team.template_text: unknown key; did you mean template?"]),
     ("receivers: {team: {format: html}}", ["1:13: receivers.team: has neither url nor url_file; give it exactly one of the two"]),
     # state.keep
     ("state: {keep: {polls: never}}", ["1:23: state.keep.polls: is not a duration; write one number and one unit, as in 30s, 5m, 6h, 7d"]),

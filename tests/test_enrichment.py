@@ -117,7 +117,7 @@ def test_a_removal_says_what_the_family_has_left_and_the_cheapest_of_it() -> Non
     found = facts(removed(), others=others)
 
     assert found.family_left == 3
-    assert found.family_cheapest == ("reel 2 , 480p", "10 credits per second, $0.05")
+    assert found.family_cheapest == others[1]
 
 
 def test_the_last_of_a_family_leaves_nothing() -> None:

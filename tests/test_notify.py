@@ -31,6 +31,7 @@ from watcher.notify.outcome import Outcome, Verdict, outcome_of_http, outcome_of
 from watcher.notify.receiver import TerminalReceiver
 from watcher.render.markup import Markup, Service, harmless
 from watcher.render.message import Message, render
+from watcher.render.outline import Envelope
 from watcher.safe_text import Redactor
 from watcher.schedule import parse_retry_after
 
@@ -394,7 +395,7 @@ async def test_a_letter_has_the_html_and_the_text_as_they_were_rendered(count: i
     mailbox = Mailbox()
     with a_mail_server(mailbox) as url:
         receiver = open_receiver("team", url)
-        alert = render(hostile_news(count), receiver.service, "k3m9")
+        alert = render(hostile_news(count), receiver.service, Envelope("k3m9"))
         outcome = await receiver.send(alert.title, alert.body, "k3m9")
     assert outcome.verdict is Verdict.ACCEPTED
     [mail] = mailbox.mails
@@ -408,6 +409,7 @@ async def test_a_letter_has_the_html_and_the_text_as_they_were_rendered(count: i
     assert mail["Subject"] == alert.title
     assert mail["X-Alert-Id"] == "k3m9"
     assert mail["Auto-Submitted"] == "auto-generated"
+    assert mail["List-Id"] == "Kie.ai prices <kie-watcher.example.org>"
     assert mail["Bcc"] is None
 
 
@@ -415,7 +417,7 @@ async def test_a_letter_sent_again_has_the_same_message_id() -> None:
     mailbox = Mailbox()
     with a_mail_server(mailbox) as url:
         receiver = open_receiver("team", url)
-        alert = render(hostile_news(2), receiver.service, "k3m9")
+        alert = render(hostile_news(2), receiver.service, Envelope("k3m9"))
         await receiver.send(alert.title, alert.body, "k3m9")
         await open_receiver("team", url).send(alert.title, alert.body, "k3m9", Markup.EMAIL)
     first, again = [mail["Message-ID"] for mail in mailbox.mails]
@@ -425,7 +427,7 @@ async def test_a_letter_sent_again_has_the_same_message_id() -> None:
 @pytest.mark.parametrize("count", [1, 300])
 async def test_nothing_in_a_letter_acts(count: int) -> None:
     receiver = open_receiver("team", f"mailto://127.0.0.1:1?{MAIL_OPTIONS}")
-    page = json.loads(render(hostile_news(count), receiver.service, "k3m9").body)["html"]
+    page = json.loads(render(hostile_news(count), receiver.service, Envelope("k3m9")).body)["html"]
     tags = set(re.findall(r"<([a-z0-9!/]+)", page.lower()))
     assert not tags & {"script", "img", "iframe", "form", "svg", "base", "object", "/script"}
     assert set(re.findall(r"href=\"([^\"]*)\"", page)) <= {"https://kie.ai/reel-2"}
@@ -460,7 +462,7 @@ async def test_discord_gets_a_text_as_plain_content_whatever_its_url_asks_for(
 @pytest.mark.parametrize("options", ["", "?format=markdown", "?thread=99", "?url=https://kie.ai"])
 async def test_discord_gets_one_embed_whatever_its_url_asks_for(hook: Hook, options: str) -> None:
     receiver = open_receiver("team", f"{DISCORD}{options}")
-    alert = render(hostile_news(60), receiver.service, "k3m9")
+    alert = render(hostile_news(60), receiver.service, Envelope("k3m9"))
     await receiver.send(alert.title, alert.body, "k3m9")
     [message] = hook.seen
     assert message.json["embeds"] == json.loads(alert.body)["embeds"]
@@ -470,7 +472,7 @@ async def test_discord_gets_one_embed_whatever_its_url_asks_for(hook: Hook, opti
 
 async def test_an_embed_calls_those_the_owner_named_and_nobody_else(hook: Hook) -> None:
     receiver = open_receiver("team", f"{DISCORD}?ping=<@123>,@here")
-    alert = render(hostile_news(3), receiver.service, "k3m9")
+    alert = render(hostile_news(3), receiver.service, Envelope("k3m9"))
     await receiver.send(alert.title, alert.body, "k3m9")
     payload = hook.seen[0].json
     assert payload["allowed_mentions"] == {"parse": ["here"], "users": ["123"], "roles": []}
@@ -560,7 +562,7 @@ TEAMS = "workflows://prod-1.westeurope.logic.azure.com:443/643e69f83c8944/canary
         ("sendgrid://abcd1234ABCD1234:a@example.org/b@example.org", "auto", Service("sendgrid", Markup.EMAIL, 32768, 150, None)),
         ("json://127.0.0.1/", "auto", Service("json", Markup.TEXT, 32768, 150, None)),
         ("json://127.0.0.1/", "json", Service("json", Markup.CLOUDEVENTS, 1_000_000, 150, None)),
-        ("ntfys://ntfy.example.org/topic", "auto", Service("ntfy", Markup.MARKDOWN, 7638, 150, None)),
+        ("ntfys://ntfy.example.org/topic", "auto", Service("ntfy", Markup.NTFY, 7638, 150, None)),
         ("ntfys://ntfy.example.org/topic", "text", Service("ntfy", Markup.TEXT, 7638, 150, None)),
         ("gotify://127.0.0.1/tokentoken", "auto", Service("gotify", Markup.MARKDOWN, 32768, 150, None)),
         ("mmost://127.0.0.1/3ccdd113474722377935511fc85d3dd4", "auto", Service("mmost", Markup.MARKDOWN, 4000, 0, None)),
@@ -641,7 +643,7 @@ async def test_alerts_about_hostile_models_arrive_as_they_were_rendered(
     hook: Hook, url: str | None, count: int, wanted: str
 ) -> None:
     receiver = open_receiver("team", url or hook.address(), wanted)
-    alert = render(hostile_news(count), receiver.service, "k3m9")
+    alert = render(hostile_news(count), receiver.service, Envelope("k3m9"))
     await receiver.send(alert.title, alert.body, "k3m9")
     [message] = hook.seen
     shown = texts_in(message.json)
@@ -655,19 +657,50 @@ async def test_alerts_about_hostile_models_arrive_as_they_were_rendered(
     for line in plain_lines(receiver.service, alert):
         # Markup of ours becomes that of the service, the words stay.
         assert any(line in plain(text) for text in shown), line
-    assert not [mark for mark in WITHOUT_HARM if mark in message.body]
+    # A time that Slack shows by the clock of its reader calls nobody.
+    assert not [mark for mark in WITHOUT_HARM if mark in message.body.replace("<!date^", "")]
+
+
+def ntfy_at(hook: Hook, options: str = "") -> str:
+    return f"ntfy://{hook.url.partition('//')[2]}/topic?image=no{options}"
+
+
+async def test_ntfy_gets_the_page_the_priority_and_the_tags_of_a_message(hook: Hook) -> None:
+    receiver = open_receiver("team", ntfy_at(hook))
+    alert = render([rise()], receiver.service, Envelope("k3m9"))
+    assert (await receiver.send(alert.title, alert.body, "k3m9")).verdict is Verdict.ACCEPTED
+    [message] = hook.seen
+    rendered = json.loads(alert.body)
+    assert (message.json["title"], message.json["message"]) == (alert.title, rendered["message"])
+    wanted = ("x-click", "x-priority", "x-tags", "x-markdown")
+    assert [message.headers[name] for name in wanted] == [
+        "https://kie.ai/reel-2",
+        "4",
+        "chart_with_upwards_trend",
+        "yes",
+    ]
+
+
+async def test_what_the_url_of_ntfy_asks_for_goes_before_the_message(hook: Hook) -> None:
+    own = "&priority=low&click=https://example.org/&tags=money"
+    receiver = open_receiver("team", ntfy_at(hook, own))
+    alert = render([rise()], receiver.service, Envelope("k3m9"))
+    await receiver.send(alert.title, alert.body, "k3m9")
+    [message] = hook.seen
+    wanted = ("x-click", "x-priority", "x-tags")
+    assert [message.headers[name] for name in wanted] == ["https://example.org/", "low", "money"]
 
 
 async def test_slack_gets_the_blocks_as_they_were_rendered_and_no_attachment(hook: Hook) -> None:
     receiver = open_receiver("team", SLACK)
-    alert = render(hostile_news(40), receiver.service, "k3m9")
+    alert = render(hostile_news(40), receiver.service, Envelope("k3m9"))
     assert (await receiver.send(alert.title, alert.body, "k3m9")).verdict is Verdict.ACCEPTED
     assert hook.seen[0].json == json.loads(alert.body)
 
 
 async def test_a_slack_bot_tells_the_channel_it_was_told(hook: Hook) -> None:
     receiver = open_receiver("team", BOT)
-    alert = render(hostile_news(2), receiver.service, "k3m9")
+    alert = render(hostile_news(2), receiver.service, Envelope("k3m9"))
     await receiver.send(alert.title, alert.body, "k3m9")
     [message] = hook.seen
     assert message.path == "/api/chat.postMessage"
@@ -676,7 +709,7 @@ async def test_a_slack_bot_tells_the_channel_it_was_told(hook: Hook) -> None:
 
 async def test_telegram_gets_the_html_as_it_was_rendered(hook: Hook) -> None:
     receiver = open_receiver("team", TELEGRAM)
-    alert = render(hostile_news(40), receiver.service, "k3m9")
+    alert = render(hostile_news(40), receiver.service, Envelope("k3m9"))
     await receiver.send(alert.title, alert.body, "k3m9")
     payload = hook.seen[0].json
     assert payload["parse_mode"] == "HTML"
@@ -687,7 +720,7 @@ async def test_telegram_gets_the_html_as_it_was_rendered(hook: Hook) -> None:
 @pytest.mark.parametrize("wanted", ["text", "html", "markdown"])
 async def test_a_web_hook_gets_the_format_it_is_told(hook: Hook, wanted: str) -> None:
     receiver = open_receiver("team", hook.address(), wanted)
-    alert = render(hostile_news(5), receiver.service, "k3m9")
+    alert = render(hostile_news(5), receiver.service, Envelope("k3m9"))
     await receiver.send(alert.title, alert.body, "k3m9")
     assert hook.seen[0].json["message"] == alert.body
     assert receiver.service.markup == wanted
@@ -695,7 +728,7 @@ async def test_a_web_hook_gets_the_format_it_is_told(hook: Hook, wanted: str) ->
 
 async def test_a_program_gets_the_batch_itself_as_the_whole_request(hook: Hook) -> None:
     receiver = open_receiver("team", hook.address(query="+Authorization=Bearer%20x"), "json")
-    alert = render(hostile_news(40), receiver.service, "k3m9")
+    alert = render(hostile_news(40), receiver.service, Envelope("k3m9"))
     assert (await receiver.send(alert.title, alert.body, "k3m9")).verdict is Verdict.ACCEPTED
     [message] = hook.seen
     assert message.body == alert.body
@@ -728,7 +761,7 @@ async def test_what_was_stored_in_any_markup_is_still_told(
     if not body:
         section = 3000 if markup == Markup.SLACK_BLOCKS else None
         service = Service("was", Markup(markup), 9000, 150, section)
-        alert = render([rise()], service, "k3m9")
+        alert = render([rise()], service, Envelope("k3m9"))
         title, body = alert.title, alert.body
     receiver = open_receiver("team", url or hook.address())
     outcome = await receiver.send(title, body, "k3m9", markup)
@@ -744,7 +777,7 @@ async def test_what_was_stored_in_any_markup_is_still_told(
 @pytest.mark.parametrize("markup", Markup)
 async def test_what_was_stored_for_a_chat_can_still_be_mailed_or_printed(markup: Markup) -> None:
     section = 3000 if markup is Markup.SLACK_BLOCKS else None
-    alert = render([rise()], Service("was", markup, 9000, 150, section), "k3m9")
+    alert = render([rise()], Service("was", markup, 9000, 150, section), Envelope("k3m9"))
     mailbox = Mailbox()
     with a_mail_server(mailbox) as url:
         outcome = await open_receiver("team", url).send(alert.title, alert.body, "k3m9", markup)
@@ -771,7 +804,9 @@ async def test_a_damaged_body_does_no_worse_than_be_told_as_it_is(
 
 
 async def test_a_long_message_of_another_service_is_cut_and_says_so(hook: Hook) -> None:
-    alert = render(hostile_news(300), Service("mailto", Markup.EMAIL, 95_000, 150, None), "k3m9")
+    alert = render(
+        hostile_news(300), Service("mailto", Markup.EMAIL, 95_000, 150, None), Envelope("k3m9")
+    )
     await open_receiver("team", TELEGRAM).send(alert.title, alert.body, "k3m9", Markup.EMAIL)
     text = html.unescape(hook.seen[0].json["text"])
     assert len(text) <= 4096

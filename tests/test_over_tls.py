@@ -22,7 +22,7 @@ from aiohttp import web
 
 from logs import capture_logs
 from mail_server import Mailbox, mail_server
-from samples import ALERT, flood, flood_of_shared_lines
+from samples import ALERT, ENVELOPE, flood, flood_of_shared_lines
 from sending import courier, open_receiver
 from torture.internet import WebAnswer, WebRequest
 from torture.loopback import serve_http
@@ -64,7 +64,7 @@ async def test_hostile_models_arrive_harmless_at_the_service_itself(
 ) -> None:
     opened = open_receiver("team", SERVICES[host])
     for contents in (flood(count), flood_of_shared_lines(count)):
-        alert = render(contents, opened.service, ALERT)
+        alert = render(contents, opened.service, ENVELOPE)
         outcome = await opened.send(alert.title, alert.body, ALERT)
         assert outcome.verdict is Verdict.ACCEPTED, outcome
     assert [request.host for request in seen] == [host, host]
@@ -76,7 +76,7 @@ async def test_hostile_models_arrive_harmless_at_the_service_itself(
 
 async def test_discord_is_told_on_the_wire_to_call_nobody(seen: list[WebRequest]) -> None:
     opened = open_receiver("team", SERVICES["discord.com"])
-    alert = render(flood(10), opened.service, ALERT)
+    alert = render(flood(10), opened.service, ENVELOPE)
     await opened.send(alert.title, alert.body, ALERT)
     payload: dict[str, Any] = json.loads(seen[0].body)
     assert payload["allowed_mentions"] == {"parse": []}
@@ -167,7 +167,7 @@ async def test_a_letter_of_hostile_models_arrives_encrypted_and_harmless() -> No
     mailbox = Mailbox()
     with a_mail_server(mailbox, courier().internet.context("localhost")) as url:
         opened = open_receiver("team", url)
-        alert = render(flood(574), opened.service, ALERT)
+        alert = render(flood(574), opened.service, ENVELOPE)
         outcome = await opened.send(alert.title, alert.body, ALERT)
     assert outcome.verdict is Verdict.ACCEPTED, outcome
     [mail] = mailbox.mails

@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+import io
+import json
+import re
 from collections import deque
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from email import message_from_bytes
 from pathlib import Path
 
 import pytest
 
 from build import row
+from command_line import Place
 from logs import capture_logs
 from sending import courier, open_receiver
 from test_notify import DISCORD, Mailbox, a_mail_server
 from torture.internet import WebAnswer, WebRequest
 from watcher import app
 from watcher.config.settings import Settings
+from watcher.notify.client import Sender
 from watcher.notify.outcome import Verdict
-from watcher.render.markup import Markup
+from watcher.render.markup import CHART_PLACE, Markup
 from watcher.simulator.server import Simulator
 
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(200)
@@ -95,6 +101,30 @@ async def test_a_letter_encloses_its_picture(markup: Markup) -> None:
     assert "Reel 2" in parts["text/plain"]
 
 
+async def test_a_letter_shows_its_picture_in_its_place() -> None:
+    body = json.dumps({"html": f"<p>Reel 2</p>{CHART_PLACE}<p>end</p>", "text": "Reel 2"})
+    mailbox = Mailbox()
+    with a_mail_server(mailbox) as address:
+        await open_receiver("me", address).send("Moved", body, "k3m9", Markup.EMAIL, PNG)
+
+    (letter,) = mailbox.mails
+    parts = {part.get_content_type(): part for part in letter.walk()}
+    assert list(parts) == [
+        "multipart/alternative",
+        "text/plain",
+        "multipart/related",
+        "text/html",
+        "image/png",
+    ]
+    picture = parts["image/png"]
+    page = parts["text/html"].get_content()
+    shown = re.search(r'</p><tr><td [^>]*><img src="cid:([^"]+)"', page)
+    assert shown is not None
+    assert picture["Content-ID"] == f"<{shown[1]}>"
+    assert picture.get_content_disposition() == "inline"
+    assert picture.get_content() == PNG
+
+
 async def test_a_price_move_comes_with_its_chart_where_one_is_wanted(tmp_path: Path) -> None:
     mailbox, hour = Mailbox(), [0]
 
@@ -120,3 +150,35 @@ async def test_a_price_move_comes_with_its_chart_where_one_is_wanted(tmp_path: P
     kinds = [[part.get_content_type() for part in it.walk()] for it in (baseline, moved)]
     assert "image/png" not in kinds[0]
     assert "image/png" in kinds[1]
+
+
+async def test_a_sample_comes_with_a_chart_too(tmp_path: Path) -> None:
+    mailbox = Mailbox()
+    with a_mail_server(mailbox) as address:
+        settings = Settings.model_validate(
+            {
+                "state": {"path": tmp_path / "state.db"},
+                "receivers": {"me": {"url": address, "charts": True}},
+            }
+        )
+        async with Sender() as sender:
+            await app.try_receivers(settings, (), terminal=io.StringIO(), sender=sender)
+
+    (letter,) = mailbox.mails
+    parts = {part.get_content_type(): part for part in letter.walk()}
+    assert "cid:" in parts["text/html"].get_content()
+    assert parts["image/png"].get_content().startswith(b"\x89PNG")
+
+
+def test_a_preview_shows_the_letter_with_its_chart(place: Place) -> None:
+    url = "mailtos://user:pass@example.org"
+    place.configure(f'receivers: {{me: {{url: "{url}", charts: true}}}}')
+    place.run_ok("preview", "--receiver", "me", "--sample", "--out", str(place.path / "out"))
+
+    (letter,) = (place.path / "out").glob("*.eml")
+    parts = {part.get_content_type() for part in message_from_bytes(letter.read_bytes()).walk()}
+    assert "image/png" in parts
+    (page,) = (place.path / "out").glob("*.html")
+    (chart,) = (place.path / "out").glob("*.png")
+    # A browser finds the picture beside the page.
+    assert f'src="{chart.name}"' in page.read_text("utf-8")

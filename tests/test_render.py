@@ -7,6 +7,7 @@ import unicodedata
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given, settings
@@ -16,9 +17,14 @@ from hostile import ACTIVE, hostile_text
 from samples import (
     ALERT,
     AT,
+    COLLAPSE,
+    DISCORD,
     EACH_KIND,
+    ENVELOPE,
+    LETTER,
     MAIL,
     SIX_IMAGES,
+    SLACK,
     TELEGRAM,
     body_of,
     contents_of,
@@ -26,61 +32,78 @@ from samples import (
     moved,
     new,
     numbered,
+    raised,
     recorded,
     removed,
     renamed,
+    variants,
+    with_facts,
 )
-from watcher.catalog.changes import PRICE_KINDS, Kind, ModelChange
+from watcher.catalog.changes import Kind, ModelChange
 from watcher.catalog.pricing import parse_unit
-from watcher.render.figures import amount, money, per, percent
+from watcher.render.figures import Notation, amount, money, per, percent
 from watcher.render.markup import LONGEST_NAME, Markup, Service, harmless, safe_link, width
 from watcher.render.message import render
-from watcher.render.words import _COUNTED, _SINGLE_CHANGE, KIND_WEIGHT
+from watcher.render.outline import Envelope
+from watcher.render.words import _OF_KIND
 
 # What must be said
 
 
 def test_every_kind_of_change_has_words_and_a_place_in_the_message() -> None:
-    assert set(KIND_WEIGHT) == set(_COUNTED) == set(Kind)
-    assert set(Kind) - set(_SINGLE_CHANGE) == PRICE_KINDS
+    assert set(_OF_KIND) == set(Kind)
 
 
-def test_a_price_line_has_old_and_new_percent_unit_usd_discount_and_link() -> None:
+def test_a_price_line_has_percent_then_usd_then_credits_then_the_discount() -> None:
     body = body_of(moved({}, {"creditPrice": "95", "usdPrice": "0.475"}))
-    assert "68.5 → 95 credits per second, +38.7 %" in body
-    assert "$0.3425 → $0.475" in body
-    assert "49.8 % → 30.4 % cheaper than Fal, because Kie's price moved" in body
+    assert (
+        "▲ +38.7 % · 1080p no video · $0.3425 → $0.475 per second (68.5 → 95 credits)"
+        " · 49.8 % → 30.4 % cheaper than Fal\n" in body
+    )
     assert "https://kie.ai/seedance-2-5" in body
+
+
+def test_whoever_is_billed_in_credits_reads_them_first() -> None:
+    envelope = Envelope(ALERT, notation=Notation(first="credits"))
+    contents = contents_of(EACH_KIND["price_up"])
+    body = render(contents, MAIL, envelope).body
+    assert "▲ +38.7 % · 1080p no video · 68.5 → 95 credits per second ($0.3425 → $0.475)" in body
+    assert "＋ new · 1080p no video · 68.5 credits per second ($0.3425)" in (
+        render(contents_of(EACH_KIND["new"]), MAIL, envelope).body
+    )
 
 
 def test_a_price_that_moved_in_its_unit_alone_says_what_one_costs() -> None:
     body = body_of(moved(SIX_IMAGES, SIX_IMAGES | {"creditUnit": "per 2 images"}))
-    assert "4 credits per 6 images → 4 per 2 images: +200 % per image" in body
-    assert "$0.003333 → $0.01 per image" in body
+    assert (
+        "▲ +200 % · edit · $0.003333 → $0.01 per image"
+        " · $0.02 per 6 images (4 credits) → $0.02 per 2 images (4 credits)" in body
+    )
 
 
 @pytest.mark.parametrize(
     ("kind", "words"),
     [
-        ("new", "new, 68.5 credits per second, $0.3425"),
-        ("removed", "gone, last price 68.5 credits per second, $0.3425"),
-        ("returned", "back, 68.5 credits per second"),
-        ("returned_dearer", "back, 68.5 → 70 credits per second, +2.2 %"),
-        ("renamed", "360p(with audio): renamed, was “pixverse-v6, Extend, 360p(with aiduo)”"),
-        ("price_down", "68.5 → 68.4 credits per second, −0.15 %"),
-        ("price_appeared", "no price → 68.5 credits per second"),
-        ("price_vanished", "68.5 credits per second → no price"),
-        ("price_to_free", "68.5 credits per second → free, −100 %"),
-        ("price_from_free", "free → 68.5 credits per second"),
-        ("price_in_usd_only", "$0.3425 → $0.4 per second, +16.8 %"),
-        ("unit", "other unit: 68.5 credits per second → 400 credits per video"),
-        ("discount_reference", "because Fal's price moved · Fal's price $0.6823 → $0.5"),
-        ("discount_listing", "30 % → 35 % cheaper than Fal, only the listed rate moved"),
-        ("discount_gone_dearer", "49.8 % cheaper than Fal → 2.6 % dearer than Fal"),
-        ("promotion_started", "promotion started"),
-        ("promotion_ended", "promotion ended"),
-        ("reference", "Fal's price $0.5 → $0.6823"),
-        ("corrected", "listing corrected, USD $0.034 → $0.3425, discount 49.8 % → 50 %"),
+        ("new", "＋ new · 1080p no video · $0.3425 per second (68.5 credits)"),
+        ("removed", "✕ gone · 1080p no video · was $0.3425 per second (68.5 credits)"),
+        ("returned", "＋ back · 1080p no video · $0.3425 per second (68.5 credits)"),
+        ("returned_dearer", "▲ +2.2 % · 1080p no video · $0.3425 → $0.35 per second (68.5 → 70 credits) · back"),
+        ("renamed", "✎ renamed · Extend, 360p(with audio) · was “pixverse-v6, Extend, 360p(with aiduo)”"),
+        ("price_down", "▼ −0.15 % · 1080p no video · $0.3425 → $0.342 per second (68.5 → 68.4 credits)"),
+        ("price_appeared", "▲ has a price now · 1080p no video · no price → $0.3425 per second (68.5 credits)"),
+        ("price_vanished", "▼ no price now · 1080p no video · $0.3425 per second (68.5 credits) → no price"),
+        ("price_to_free", "▼ free now · 1080p no video · $0.3425 per second (68.5 credits) → free"),
+        ("price_from_free", "▲ no longer free · 1080p no video · free → $0.3425 per second"),
+        ("price_in_usd_only", "▲ +16.8 % · 1080p no video · $0.3425 → $0.40 per second"),
+        ("unit", "$0.3425 per second (68.5 credits) → $2.00 per video (400 credits)"),
+        ("discount_reference", "⇄ 49.8 % → 31.5 % cheaper than Fal · 1080p no video · because Fal's price moved $0.6823 → $0.50 · Kie's price $0.3425"),
+        ("discount_listing", "⇄ 30 % → 35 % cheaper than Fal · 1080p no video · only the listed rate moved"),
+        ("discount_crossed", "⚑ no longer cheaper than Fal · 1080p no video · 49.8 % cheaper → 14.2 % more expensive than Fal"),
+        ("discount_gone_dearer", "▲ +104.4 % · 1080p no video · ⚑ no longer cheaper than Fal · $0.3425 → $0.70"),
+        ("promotion_started", "★ promotion started"),
+        ("promotion_ended", "★ promotion ended"),
+        ("reference", "⇄ Fal's price $0.50 → $0.6823"),
+        ("corrected", "✎ listing corrected · 1080p no video · USD $0.034 → $0.3425, discount 49.8 % → 50 %"),
         ("relabelled", "provider “Other” → “Hailuo”, unit “per sec” → “per second”, link added"),
         ("credit_value", "One credit is now worth $0.006 (was $0.005): every USD price moves by +20 %"),
         ("flapping_credit_value", "every USD price moves by +20 % · goes back and forth · flapping: more is told once it stands still"),
@@ -90,11 +113,11 @@ def test_a_price_that_moved_in_its_unit_alone_says_what_one_costs() -> None:
         ("collapse", "2026-11-22 13:30 UTC"),
         ("recovered", "looks right again: 574 models"),
         ("sample", "This is a test: no price has moved"),
-        ("sample", "50 → 60 credits per second, +20 %"),
+        ("sample", "▲ +20 % · 1080p with audio · $0.25 → $0.30 per second (50 → 60 credits)"),
     ],
 )  # fmt: skip
 def test_each_kind_says_what_matters_of_it(kind: str, words: str) -> None:
-    assert words in render(contents_of(EACH_KIND[kind]), MAIL, ALERT).body
+    assert words in render(contents_of(EACH_KIND[kind]), MAIL, ENVELOPE).body
 
 
 CHAT = {"interfaceType": "chat", "provider": "OpenAI"}
@@ -120,22 +143,24 @@ def test_a_discount_names_whose_price_it_is_compared_with(
 @pytest.mark.parametrize(
     ("before", "after", "title", "words"),
     [
-        ("0.5", "", "is no longer compared with Fal", "Fal's price $0.5 → none"),
-        ("", "0.6823", "is now compared with Fal", "Fal's price none → $0.6823"),
+        ("0.5", "", "Fal's price $0.50 → none", "⇄ Fal's price $0.50 → none"),
+        ("", "0.6823", "Fal's price none → $0.6823", "⇄ Fal's price none → $0.6823"),
     ],
 )
 def test_a_reference_that_is_listed_or_lost_does_not_read_as_a_move(
     before: str, after: str, title: str, words: str
 ) -> None:
-    message = render(contents_of([moved({"falPrice": before}, {"falPrice": after})]), MAIL, ALERT)
+    message = render(
+        contents_of([moved({"falPrice": before}, {"falPrice": after})]), MAIL, ENVELOPE
+    )
     assert title in message.title
     assert words in message.body
 
 
 def test_the_reference_price_of_chat_is_called_the_vendors() -> None:
-    message = render(contents_of([moved(CHAT, CHAT | {"falPrice": "0.5"})]), MAIL, ALERT)
-    assert "is less cheap against OpenAI's own price" in message.title
-    assert "because OpenAI's own price moved · OpenAI's own price $0.6823 → $0.5" in message.body
+    message = render(contents_of([moved(CHAT, CHAT | {"falPrice": "0.5"})]), MAIL, ENVELOPE)
+    assert "31.5 % cheaper than OpenAI's own price" in message.title
+    assert "because OpenAI's own price moved $0.6823 → $0.50" in message.body
 
 
 def test_a_rate_of_nought_without_a_reference_is_no_discount() -> None:
@@ -145,8 +170,8 @@ def test_a_rate_of_nought_without_a_reference_is_no_discount() -> None:
 def test_variants_stand_under_their_family_and_say_only_what_differs() -> None:
     body = body_of(new(), removed(modelDescription="bytedance/seedance-2-5, 480p"))
     assert body.count("seedance-2-5 ·") == 1
-    assert "• 1080p no video: new, " in body
-    assert "• 480p: gone, " in body
+    assert "＋ new · 1080p no video · " in body
+    assert "✕ gone · 480p · " in body
 
 
 def test_links_stand_on_the_lines_where_a_familys_differ() -> None:
@@ -155,22 +180,21 @@ def test_links_stand_on_the_lines_where_a_familys_differ() -> None:
     )
     assert body.count("https://kie.ai/seedance-2-5") == 1
     assert body.count("https://kie.ai/x") == 1
-    assert "https" not in body.splitlines()[0]
+    assert "https" not in body.splitlines()[2]
 
 
 def test_namesakes_are_told_apart_by_what_differs_and_no_more() -> None:
     body = body_of(new(provider="A"), new(provider="B"))
-    assert "1080p no video (A), 1080p no video (B): new, " in body
+    assert "＋ new · 1080p no video (A) and (B) · " in body
 
 
 def test_two_lines_about_one_model_stand_in_order_of_time_and_say_it() -> None:
     up = moved({}, {"creditPrice": "95"})
     down = moved({"creditPrice": "95"}, {"creditPrice": "10"})
     later = AT + timedelta(minutes=5)
-    body = render([recorded(down, 2, later), recorded(up, 1)], MAIL, ALERT).body
-    assert body.index("(2026-11-22 07:30 UTC): 68.5 → 95") < body.index(
-        "(2026-11-22 07:35 UTC): 95"
-    )
+    body = render([recorded(down, 2, later), recorded(up, 1)], MAIL, ENVELOPE).body
+    first, second = re.findall(r"[▲▼].*(\(2026-11-22 07:3. UTC\)) · \$", body)
+    assert (first, second) == ("(2026-11-22 07:30 UTC)", "(2026-11-22 07:35 UTC)")
     assert "seen 2026-11-22 07:30 UTC to 2026-11-22 07:35 UTC" in body
 
 
@@ -187,7 +211,7 @@ def test_families_come_by_their_weightiest_change() -> None:
         moved({"modelDescription": "a1"}, {"modelDescription": "a1", "discountPrice": True}),
         ModelChange((Kind.CORRECTED,), model(modelDescription="a0"), model(modelDescription="a0")),
     ]
-    headings = re.findall(r"^(a\d) ", body_of(*reversed(order)), re.MULTILINE)
+    headings = re.findall(r"^(a\d) ·", body_of(*reversed(order)), re.MULTILINE)
     assert headings == [f"a{number}" for number in range(9, -1, -1)]
 
 
@@ -195,49 +219,121 @@ def test_the_alert_id_and_the_time_stand_at_the_end() -> None:
     assert body_of(new()).endswith("\n\nseen 2026-11-22 07:30 UTC · alert 7f3k2m9q")
 
 
+COST = {"monthly_cost_usd": Decimal(40)}
+NANO = {"modelDescription": "nano-banana-1.7, 1K"}
+
+
 @pytest.mark.parametrize(
     ("contents", "title"),
     [
         (
             [
-                moved({}, {"creditPrice": "95"}),
-                *[new(modelDescription=f"n{number}") for number in range(3)],
-                removed(modelDescription="gone"),
+                with_facts(moved(NANO, NANO | {"creditPrice": "91.1"}), **COST),
+                *numbered([new(modelDescription=f"n{number}") for number in range(12)]),
+                recorded(removed(modelDescription="gone")),
             ],
-            "Kie.ai: bytedance/seedance-2-5, 1080p no video +38.7 %, 3 new, 1 gone",
+            "▲ nano-banana-1.7 1K +33 % · +$40/month · 13 more",
         ),
-        ([removed()], "Kie.ai: bytedance/seedance-2-5, 1080p no video is gone"),
-        ([new(), new(modelDescription="b")], "Kie.ai: 2 new"),
+        ([removed()], "✕ bytedance/seedance-2-5 1080p no video gone"),
+        ([new(), new(modelDescription="b")], "＋ b new · 1 more"),
         (
-            [
-                moved({}, {"creditPrice": "95"}),
-                moved({"modelDescription": "b"}, {"modelDescription": "b", "creditPrice": "69"}),
-            ],
-            "Kie.ai: bytedance/seedance-2-5, 1080p no video +38.7 %, 1 more up",
+            [new(modelDescription="b"), removed(modelDescription="Sora 2, Pro, 5s")],
+            "✕ Sora 2 Pro 5s gone · 1 more",
         ),
+        ([raised(fields) for fields in variants(3)], "▲ Sora 2 (3 variants) +20 %"),
+        (
+            [moved({}, {"creditPrice": "140", "usdPrice": "0.7"})],
+            "▲ seedance-2-5 +104 % · ⚑ no longer cheaper than Fal",
+        ),
+        ([COLLAPSE, new()], "Kie.ai: 410 of 574 models are missing · 1 more"),
     ],
-    ids=["as promised", "one gone", "only new", "another rise"],
+    ids=["as promised", "gone", "only new", "removal first", "variants", "crossed", "warning"],
 )
-def test_the_title_carries_the_gist(contents: list[Any], title: str) -> None:
-    assert render(numbered(contents), MAIL, ALERT).title == title
+def test_the_title_says_the_weightiest_fact(contents: list[Any], title: str) -> None:
+    assert render(contents_of(contents), MAIL, ENVELOPE).title == title
+
+
+LONG = {"modelDescription": "bytedance/seedance-2-5-ultra, image-to-video, 1080p with audio"}
 
 
 @pytest.mark.parametrize(
     ("limit", "title"),
     [
-        (42, "Kie.ai: bytedance/seedance-2… +38.7 %"),
-        (46, "Kie.ai: bytedance/seedance-2-5… +38.7 %, 1 new"),
+        (250, "▲ seedance-2-5-ultra image-to-video +39 % · +$40/month"),
+        (50, "▲ seedance-2-5-ultra +39 % · +$40/month"),
+        (36, "▲ seedance-2-5-u… +39 % · +$40/month"),
+        (24, "▲ seedance-2-5-ul… +39 %"),
+        (8, "▲ +39 %"),
     ],
 )
-def test_a_short_title_cuts_only_the_name_and_drops_whole_parts(limit: int, title: str) -> None:
-    contents = numbered([moved({}, {"creditPrice": "95"}), new(modelDescription="b")])
-    assert render(contents, Service("short", Markup.TEXT, 2000, limit, None), ALERT).title == title
+def test_a_title_that_is_too_long_drops_the_vendor_then_qualifiers_and_never_the_number(
+    limit: int, title: str
+) -> None:
+    contents = [with_facts(moved(LONG, LONG | {"creditPrice": "95"}), **COST)]
+    service = Service("short", Markup.TEXT, 2000, limit, None)
+    assert render(contents, service, ENVELOPE).title == title
 
 
 def test_a_service_without_titles_gets_the_gist_in_the_body() -> None:
-    message = render(numbered([removed()]), TELEGRAM, ALERT)
+    message = render(numbered([removed()]), TELEGRAM, ENVELOPE)
     assert message.title == ""
-    assert message.body.startswith("<b>Kie.ai: bytedance/seedance-2-5, 1080p no video is gone</b>")
+    assert message.body.startswith("<b>✕ bytedance/seedance-2-5 1080p no video gone</b>")
+
+
+# The strip and the footer
+
+
+def test_the_body_begins_with_how_many_of_each_sort() -> None:
+    contents = [
+        *(moved(one, one | {"creditPrice": "95"}) for one in ({}, NANO)),
+        moved(LONG, LONG | {"creditPrice": "60"}),
+        removed(modelDescription="a"),
+        *(new(modelDescription=name) for name in "bcd"),
+        moved({"modelDescription": "e"}, {"modelDescription": "e", "falPrice": "0.3"}),
+        moved({"modelDescription": "f"}, {"modelDescription": "f", "discountPrice": True}),
+    ]
+    strip, _, heading = body_of(*contents).splitlines()[:3]
+    assert strip == (
+        "▲ 2 up  ▼ 1 down  ✕ 1 gone  ＋ 3 new  ★ 1 promotion started  ⚑ 1 no longer cheaper"
+    )
+    assert heading.startswith("a ·")
+
+
+def test_one_change_needs_no_strip() -> None:
+    assert body_of(new()).startswith("bytedance/seedance-2-5 · ")
+
+
+def test_the_footer_says_why_it_came_and_how_to_hush_it() -> None:
+    why = body_of(new()).splitlines()[-3]
+    assert why == (
+        "You get this as “team”, by route “my videos”. To hush it for a week: "
+        f"kie-watcher silence add --alert {ALERT} --for 7d"
+    )
+
+
+def test_no_name_from_outside_stands_in_a_command() -> None:
+    envelope = Envelope(ALERT, "team; reboot", ("`rm -rf`", "$(x)"))
+    for service in (MAIL, SLACK, DISCORD, TELEGRAM, LETTER):
+        body = render(numbered([new()]), service, envelope).body
+        for command in re.findall(r"kie-watcher [^`<\"\\\n]*", body):
+            assert command.startswith(f"kie-watcher silence add --alert {ALERT} --for 7d")
+
+
+def test_what_is_about_no_model_offers_no_silence() -> None:
+    assert "silence" not in render([COLLAPSE], MAIL, ENVELOPE).body
+
+
+# Times
+
+
+def test_times_are_those_of_the_configured_zone_and_say_which() -> None:
+    envelope = Envelope(ALERT, notation=Notation(ZoneInfo("Europe/Berlin")))
+    gone = with_facts(removed(), missed_since=AT - timedelta(minutes=10))
+    body = render([gone, COLLAPSE], MAIL, envelope).body
+    assert "seen 2026-11-22 08:30 CET · alert" in body
+    assert "first missed 2026-11-22 08:20 CET" in body
+    assert "still missing at 2026-11-22 14:30 CET" in body
+    assert "UTC" not in body
 
 
 # Numbers
@@ -253,7 +349,10 @@ def test_a_service_without_titles_gets_the_gist_in_the_body() -> None:
         ("-0.5", "−0.5 %"),
         ("0.001", "less than +0.01 %"),
         ("0", "0 %"),
-        ("123456.78", "+123,456.8 %"),
+        ("1000", "+1,000 %"),
+        ("1000.1", "×11"),
+        ("1250", "×13.5"),
+        ("142700", "×1,428"),
         ("-100", "−100 %"),
     ],
 )
@@ -268,19 +367,20 @@ def test_percents_have_a_sign_and_as_many_decimals_as_help(value: str, text: str
         ("0.0000125", "$0.0000125"),
         ("1.25E-5", "$0.0000125"),
         ("0.4750", "$0.475"),
-        ("1120", "$1,120"),
-        ("1E+3", "$1,000"),
-        ("0", "$0"),
-        ("123456789012", "$123,456,789,012"),
+        ("0.3", "$0.30"),
+        ("1120", "$1,120.00"),
+        ("1E+3", "$1,000.00"),
+        ("0", "$0.00"),
+        ("123456789012", "$123,456,789,012.00"),
         ("0.66666666666666", "$0.66666667"),
     ],
 )
-def test_money_is_plain_digits_without_trailing_zeros(value: str, text: str) -> None:
+def test_money_has_two_decimals_or_as_many_as_it_takes(value: str, text: str) -> None:
     assert money(Decimal(value)) == text
 
 
 def test_credits_have_their_thousands_apart() -> None:
-    assert "1,000 → 1,120 credits per second, +12 %" in body_of(
+    assert "+12 % · 1080p no video · $5.00 → $5.60 per second (1,000 → 1,120 credits)" in body_of(
         moved({"creditPrice": "1000"}, {"creditPrice": "1120"})
     )
 
@@ -324,6 +424,8 @@ READABLE = [
     "50% off, 3 × faster!",
     "通义万相 2.5",
     "Übermodell é, 1,000 chars",
+    "/var/lib/kie-watcher/kie-watcher.db: the disk is full",
+    "config.yaml:3:5: interval: has no unit",
 ]
 
 
@@ -348,6 +450,8 @@ def test_a_real_name_is_left_as_it_is(name: str) -> None:
         ("back\\slash", "back＼slash"),
         (":fire: :x", "∶fire: ∶x"),
         ("/start now", "∕start now"),
+        ("/start@bot/now", "∕start@\u200bbot/now"),
+        ("see evil.db.com :100:", "see evil.db․com ∶100:"),
         ("a\nb\r\nc\td", "a b c d"),
         ("\x1b[31mred\x1b[0m\x07", "［31mred ［0m"),
         ("\x9b31m", "31m"),
@@ -373,7 +477,7 @@ def test_harmless_text_is_one_short_line_without_anything_active(text: str) -> N
     assert 1 <= width(tame) <= LONGEST_NAME
     hidden = {char for char in tame if unicodedata.category(char) in {"Cc", "Cf", "Cs", "Zl", "Zp"}}
     assert hidden <= {"\u200b"}
-    assert not re.search(r"\w\.[^\W\d_]{2}", tame)
+    assert not re.search(r"\w\.(?!(?:db|log|yaml|yml)\b)[^\W\d_]{2}", tame)
     assert tame.endswith("…") or harmless(tame) == tame
 
 

@@ -23,7 +23,7 @@ from watcher.render.email import html_to_text
 from watcher.render.enrichment import MessageItem
 from watcher.render.markup import Markup, Service, style_for, width
 from watcher.render.message import Message, render
-from watcher.render.outline import arrange
+from watcher.render.outline import Envelope, arrange
 from watcher.render.templates.context import context_of, sample_contents, samples
 from watcher.render.templates.sandbox import MARKUP_NAMES, MEASURES, FillRequest, fill, problems
 from watcher.render.templates.template import TemplateFailedError, default_template
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
 AT = datetime(2026, 11, 22, 7, 30, tzinfo=UTC)
 ALERT = "k7m2qd4x"
+ENVELOPE = Envelope(ALERT, "team", ("my videos",))
 PAGE = (Path(__file__).parent.parent / "docs" / "templates.md").read_text("utf-8")
 
 SERVICES = {
@@ -51,8 +52,8 @@ WIDE = Service("any", Markup.TEXT, 200_000, 0, None)
 
 
 def context(contents: list[Content] | None = None, service: Service = WIDE) -> dict[str, Any]:
-    outline = arrange(sample_contents() if contents is None else contents)
-    return context_of(outline, service, ALERT, AT)
+    outline = arrange(sample_contents() if contents is None else contents, ENVELOPE)
+    return context_of(outline, service, AT)
 
 
 def fill_request(source: str, **given_: Any) -> FillRequest:
@@ -73,8 +74,7 @@ async def made(
     job: Job = TEMPLATE,
 ) -> Message:
     """A message by a template, in a worker."""
-    outline = arrange(contents)
-    return await fill_template(source, outline, service, alert_id=ALERT, now=AT, job=job)
+    return await fill_template(source, arrange(contents, ENVELOPE), service, AT, job=job)
 
 
 def moved(name: str, price: str = "95", **wire: Any) -> ModelChange:
@@ -167,7 +167,7 @@ def test_a_template_is_never_read_in_the_process_of_the_watcher() -> None:
         ("{% if %}{% endif %}", "line 1: Expected an expression"),
         ("{{ title | shout }}", "line 1: No filter named 'shout'"),
         ("a\n{{ groups[0].titel }}", "line 2: 'dict object' has no attribute 'titel'"),
-        ("{{ titel }}", "there is no titel; a template knows alert_id, bold, br, bullet, changes, code, command"),
+        ("{{ titel }}", "there is no titel; a template knows alert_id, bill, bold, br, bullet, changes, code, command"),
         ("{{ 1 / 0 }}", "line 1: ZeroDivisionError, division by zero"),
         ("a\n{{ title.__class__ }}", "line 2: is not allowed, access to attribute '__class__' of 'str' object is unsafe"),
         ("{% include 'x' %}", "names another template; there is only this one"),
@@ -201,7 +201,7 @@ def test_all_that_a_template_knows_is_documented() -> None:
     known = context()
     (group, *_), change = known["groups"], known["changes"][0]
     named = set(re.findall(r"`(\w+)`", PAGE))
-    listed = set(re.findall(r"^\| `(\w+)(?:\(\w+\))?` \|", PAGE, re.MULTILINE))
+    listed = set(re.findall(r"^\| `(\w+)(?:\([\w, ]+\))?` \|", PAGE, re.MULTILINE))
     assert listed == {*known, *MARKUP_NAMES}
     line = group["lines"][0]
     for fields in (
@@ -296,7 +296,7 @@ async def test_as_much_is_told_as_fits_and_the_rest_is_counted(kind: str, count:
     else:
         measure = {"telegram": "visible", "email": "bytes"}.get(kind, "characters")
         assert MEASURES[measure](told) <= service.body_limit
-    built = render(contents, service, ALERT)
+    built = render(contents, service, ENVELOPE)
     # A letter of its own has no table, and so has room for more.
     assert message.shown >= built.shown - max(2, built.shown // 5)
     assert kind == "email" or message.shown <= built.shown + max(2, built.shown // 5)
@@ -358,7 +358,8 @@ async def test_a_built_in_template_tells_every_change(kind: str) -> None:
         assert group["name"] in said
         for line in group["lines"]:
             assert line["name"] in said
-            assert all(phrase in said for phrase in line["phrases"])
+            assert all(part in said for part in (line["sign"], line["news"], line["cost"]))
+            assert all(phrase in said for phrase in line["rest"])
     assert f"alert {ALERT}" in said
 
 
@@ -369,12 +370,12 @@ async def test_a_built_in_template_says_what_the_built_in_message_says(kind: str
         RecordedChange(n, AT, moved(f"Reel {n % 3}, variant {n}", f"{80 + n}")) for n in range(1, 9)
     ]
     message = await made(contents, service, default_template())
-    built = render(contents, service, ALERT)
+    built = render(contents, service, ENVELOPE)
     assert message.title == built.title
     if kind == "discord":
-        # What is a footer there is the last line here.
-        message, built = (json.loads(it.body)["embeds"][0] for it in (message, built))  # type: ignore[assignment]
-        assert message["description"] == f"{built['description']}\n\n{built['footer']['text']}"  # type: ignore[index]
+        # What is a footer there is a part of the text here.
+        told, expected = (json.loads(it.body)["embeds"][0] for it in (message, built))
+        assert told["description"].startswith(f"{expected['description']}\n\nYou get this as")
     else:
         assert unescape(message.body) == unescape(built.body)
 
@@ -390,17 +391,17 @@ def test_a_built_in_template_works_for_every_sort_of_news(kind: str) -> None:
 @pytest.mark.parametrize(
     ("kind", "said"),
     [
-        ("markdown", "**‹A＆B** [page](https://kie.ai/?a=1&b=2) `x` - "),
-        ("text", "‹A＆B https://kie.ai/?a=1&b=2 x • "),
-        ("html", '<b>‹A＆B</b> <a href="https://kie.ai/?a=1&amp;b=2">page</a> <code>x</code> • <br>'),
-        ("telegram", '<b>‹A＆B</b> <a href="https://kie.ai/?a=1&amp;b=2">page</a> <code>x</code> • '),
-        ("slack", "*‹A＆B* <https://kie.ai/?a=1&amp;b=2|page> `x` • "),
+        ("markdown", "**‹A＆B** [page](https://kie.ai/?a=1&b=2) **9** `x` - "),
+        ("text", "‹A＆B https://kie.ai/?a=1&b=2 9 x "),
+        ("html", '<b>‹A＆B</b> <a href="https://kie.ai/?a=1&amp;b=2">page</a> <b>9</b> <code>x</code> <br>'),
+        ("telegram", '<b>‹A＆B</b> <a href="https://kie.ai/?a=1&amp;b=2">page</a> <b>9</b> <code>x</code> '),
+        ("slack", "*‹A＆B* <https://kie.ai/?a=1&amp;b=2|page>  `x` "),
     ],
 )  # fmt: skip
 def test_a_template_can_write_in_the_markup_of_whichever_service_gets_it(
     kind: str, said: str
 ) -> None:
-    source = "{{ bold(name) }} {{ page('https://kie.ai/?a=1&b=2') }} {{ code('x') }} {{ bullet }}{{ br }}"
+    source = "{{ bold(name) }} {{ link('page', 'https://kie.ai/?a=1&b=2') }} {{ large(9) }} {{ code('x') }} {{ bullet }}{{ br }}"
     request = fill_request(source, html=kind in {"html", "telegram"})
     known = request.context | {"name": "‹A＆B"}
     filled = fill(dataclasses.replace(request, style=style_for(SERVICES[kind]), context=known))
@@ -417,15 +418,16 @@ def test_what_a_template_marks_up_is_escaped_where_the_text_is_html() -> None:
 
 
 async def worded(contents: list[Content], service: Service, source: str) -> Message:
-    batch = Batch((), tuple(contents))
-    return await word(batch, MessageForm(service, source), Known({}), alert_id=ALERT, now=AT)
+    batch = Batch((), tuple(contents), routes=ENVELOPE.routes)
+    form = MessageForm(service, source, receiver="team")
+    return await word(batch, form, Known({}), alert_id=ALERT, now=AT)
 
 
 async def test_a_template_that_fails_leaves_the_built_in_message_and_a_line_in_the_log() -> None:
     contents = flood(3)
     with capture_logs() as log:
         message = await worded(contents, DISCORD, "a\n{{ 1 / 0 }}")
-    assert message == render(contents, DISCORD, ALERT)
+    assert message == render(contents, DISCORD, ENVELOPE)
     (entry,) = log
     assert (entry["event"], entry["log_level"]) == ("template.failed", "warning")
     assert entry["why"] == "line 2: ZeroDivisionError, division by zero"
@@ -436,7 +438,7 @@ async def test_programs_are_told_in_no_template() -> None:
     service = Service("json", Markup.CLOUDEVENTS, 100_000, 0, None)
     with capture_logs() as log:
         message = await worded(flood(3), service, "x")
-    assert message == render(flood(3), service, ALERT)
+    assert message == render(flood(3), service, ENVELOPE)
     assert "programs" in log[0]["why"]
 
 
@@ -453,7 +455,7 @@ async def test_a_letter_has_a_text_that_says_the_same() -> None:
     parts = json.loads(message.body)
     assert "<b>Example 1.0</b>" in parts["html"]
     for line in context(service=SERVICES["email"])["groups"][0]["lines"]:
-        assert line["phrases"][0] in parts["text"]
+        assert line["news"] in parts["text"]
     assert "<" not in parts["text"]
 
 

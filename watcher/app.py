@@ -135,7 +135,7 @@ async def try_receivers(
     Gives name, outcome and time taken, in the order of the configuration.
     """
     from watcher.routing.release import Batch  # noqa: PLC0415 - loads what only messages need
-    from watcher.wording import Known, word  # noqa: PLC0415 - likewise
+    from watcher.wording import Known, draw, word  # noqa: PLC0415 - likewise
 
     opened = await open_receivers(settings, terminal, sender)
     wanted = [receiver for receiver in opened if not names or receiver.name in names]
@@ -146,9 +146,10 @@ async def try_receivers(
     async def send(receiver: Receiver) -> tuple[str, Outcome, timedelta]:
         form = rules.form(receiver.name, receiver.service)
         message = await word(sample, form, Known({}), alert_id=alert_id, now=at)
+        chart = await draw(sample, form, Known({}), at)
         started = perf_counter()
         outcome = await receiver.send(
-            message.title, message.body, alert_id, receiver.service.markup.value
+            message.title, message.body, alert_id, receiver.service.markup.value, chart
         )
         return receiver.name, outcome, timedelta(seconds=perf_counter() - started)
 
@@ -249,4 +250,7 @@ def message_rules(settings: Settings) -> MessageRules:
             if receiver.template is not None
         },
         charts=frozenset(name for name, it in settings.receivers.items() if it.charts),
+        in_credits=frozenset(
+            name for name, it in settings.receivers.items() if it.prices == "credits"
+        ),
     )

@@ -57,19 +57,25 @@ class MessageRules:
     """What the configuration says about when something is sent, and in which form.
 
     `parse_silence` reads a stored silence, whose matcher is written as in a configuration;
-    `templates` are the receivers' own, by name; `charts` names the receivers that get charts.
+    `templates` are the receivers' own, by name; `charts` names the receivers that get charts, and
+    `in_credits` those that read prices in credits first.
     """
 
     routing: RoutingRules
     parse_silence: Callable[[StoredSilence], Silence]
     templates: Mapping[str, str] = field(default_factory=dict)
     charts: frozenset[str] = frozenset()
+    in_credits: frozenset[str] = frozenset()
 
     def form(self, receiver: str, service: Service) -> MessageForm:
         """How a receiver gets its messages."""
-        from watcher.wording import MessageForm  # noqa: PLC0415 - most rounds make no message
+        # Most rounds make no message.
+        from watcher.render.figures import Notation  # noqa: PLC0415
+        from watcher.wording import MessageForm  # noqa: PLC0415
 
-        return MessageForm(service, self.templates.get(receiver), receiver in self.charts)
+        notation = Notation(self.routing.zone, "credits" if receiver in self.in_credits else "usd")
+        template, charts = self.templates.get(receiver), receiver in self.charts
+        return MessageForm(service, template, charts, receiver, notation)
 
 
 class Batcher:

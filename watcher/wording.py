@@ -11,13 +11,15 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
+from watcher.catalog.changes import Notice, NoticeKind
 from watcher.heavy import run_heavy
 from watcher.log import log
 from watcher.render.charts.layout import request_text
-from watcher.render.charts.series import chart_series
+from watcher.render.charts.series import chart_series, sample_series
 from watcher.render.enrichment import enrich
+from watcher.render.figures import PLAIN_NOTATION, Notation
 from watcher.render.message import render
-from watcher.render.outline import arrange
+from watcher.render.outline import Envelope, arrange
 from watcher.render.templates.template import (
     TemplateFailedError,
     check_request,
@@ -45,11 +47,16 @@ _PNG = b"\x89PNG\r\n\x1a\n"
 
 @dataclass(frozen=True, slots=True)
 class MessageForm:
-    """How a receiver gets its messages: its service, its own template, and whether with charts."""
+    """How a receiver gets its messages: its service, its own template, and whether with charts.
+
+    `notation` is how it reads times and prices.
+    """
 
     service: Service
     template: str | None = None
     charts: bool = False
+    receiver: str = ""
+    notation: Notation = PLAIN_NOTATION
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,24 +82,19 @@ async def word(
     """
     count, digest = len(batch.contents), batch.digest
     items = await run_heavy(count, enrich, batch, known.histories, known.on_sale, known.usage)
-    if form.template is None:
-        return await run_heavy(count, render, items, form.service, alert_id, digest)
-    outline = await run_heavy(count, arrange, items, digest)
-    try:
-        return await fill_template(form.template, outline, form.service, alert_id=alert_id, now=now)
-    except (JobFailedError, TemplateFailedError) as error:
-        log.warning("template.failed", service=form.service.name, alert=alert_id, why=str(error))
-        return await run_heavy(count, render, items, form.service, alert_id, digest)
+    envelope = Envelope(alert_id, form.receiver, batch.routes, form.notation)
+    if form.template is not None:
+        outline = await run_heavy(count, arrange, items, envelope, digest)
+        try:
+            return await fill_template(form.template, outline, form.service, now)
+        except (JobFailedError, TemplateFailedError) as error:
+            why = str(error)
+            log.warning("template.failed", service=form.service.name, alert=alert_id, why=why)
+    return await run_heavy(count, render, items, form.service, envelope, digest)
 
 
 async def fill_template(
-    source: str,
-    outline: Outline,
-    service: Service,
-    *,
-    alert_id: str,
-    now: datetime,
-    job: Job = TEMPLATE,
+    source: str, outline: Outline, service: Service, now: datetime, *, job: Job = TEMPLATE
 ) -> Message:
     """What a template makes of an outline, with as much as the service takes.
 
@@ -100,9 +102,7 @@ async def fill_template(
     `JobFailedError` or `TemplateFailedError`.
     """
     count = len(outline.items)
-    request = await run_heavy(
-        count, fill_request, source, outline, service, alert_id=alert_id, now=now
-    )
+    request = await run_heavy(count, fill_request, source, outline, service, now)
     return await run_heavy(count, message_from, await run_job(job, request), outline, service)
 
 
@@ -126,7 +126,12 @@ async def draw(batch: Batch, form: MessageForm, known: Known, now: datetime) -> 
 
 def charted(batch: Batch, form: MessageForm, known: Known) -> Sequence[Series]:
     """What the chart of a message shows; nothing where it has none."""
-    return chart_series(batch.contents, known.histories) if form.charts else ()
+    if not form.charts:
+        return ()
+    for content in batch.contents:
+        if isinstance(content, Notice) and content.kind is NoticeKind.SAMPLE:
+            return sample_series(content.at)
+    return chart_series(batch.contents, known.histories, known.usage)
 
 
 async def draw_chart(series: Sequence[Series], now: datetime, job: Job = CHART) -> bytes | None:

@@ -187,22 +187,26 @@ def _write(previewed: list[PreviewedMessage], receiver: str, out: Path) -> None:
     try:
         out.mkdir(mode=PRIVATE_DIRECTORY, parents=True, exist_ok=True)
         for number, each in enumerate(previewed, start=1):
-            for ending, content in _files(each):
-                path = out / f"{receiver}-{number}{ending}"
+            stem = f"{receiver}-{number}"
+            for ending, content in _files(each, stem):
+                path = out / f"{stem}{ending}"
                 _write_private(path, content)
                 say(str(path))
     except OSError as error:
         raise failed(f"{out} cannot be written: {error.strerror}") from None
 
 
-def _files(previewed: PreviewedMessage) -> Iterator[tuple[str, bytes]]:
+def _files(previewed: PreviewedMessage, stem: str) -> Iterator[tuple[str, bytes]]:
+    from watcher.render.markup import CHART_ID
+
     yield ".txt", previewed.text.encode()
     if previewed.sent is not None:
         kind, content = previewed.sent.content_type, previewed.sent.content
         ending = next((ending for word, ending in _FILE_ENDINGS if word in kind), ".bin")
         yield ending, content
         if ending == ".eml" and (page := _html_part(content)):
-            yield ".html", page
+            # Where a browser finds the chart.
+            yield ".html", page.replace(f"cid:{CHART_ID}".encode(), f"{stem}.png".encode())
     if previewed.chart is not None:
         yield ".png", previewed.chart
 

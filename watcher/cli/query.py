@@ -111,14 +111,17 @@ def print_changes(found: Sequence[RecordedChange], form: Form = "table") -> None
     now = datetime.now(UTC)
 
     def cells(recorded: RecordedChange) -> tuple[Cell, ...]:
-        from watcher.render.words import announcement, phrases
+        from watcher.render.figures import Notation
+        from watcher.render.notices import announcement
+        from watcher.render.words import more_words, news
 
+        notation = Notation(now.tzinfo or UTC)
         change = recorded.change
         named = moment(recorded.at, now), ", ".join(change.kinds)
         if isinstance(change, CreditValueChange):
-            return *named, "(all)", announcement(change)
-        what = "; ".join(phrases(change, LONGEST_OLD_NAME))
-        return *named, change.model.record.description, what
+            return *named, "(all)", announcement(change, notation)
+        said = (news([change]), *more_words([change], LONGEST_OLD_NAME, notation))
+        return *named, change.model.record.description, " · ".join(said)
 
     headings = "When", "Kinds", "Model", "What"
     print_list(found, Listing(headings, cells, public_fields, "No change matches."), form)
@@ -126,15 +129,15 @@ def print_changes(found: Sequence[RecordedChange], form: Form = "table") -> None
 
 def _models() -> Listing[tuple[KnownModel, Model]]:
     def cells(listed: tuple[KnownModel, Model]) -> tuple[Cell, ...]:
-        from watcher.render.figures import against_reference, price
+        from watcher.render.figures import prices, standings
 
         known, model = listed
         return (
             model.record.interface,
             model.record.provider,
             model.record.description,
-            price(model),
-            against_reference(model, model),
+            prices([model]),
+            standings([model]),
             f"{known.last_changed_at.astimezone():%Y-%m-%d}",
         )
 

@@ -209,7 +209,7 @@ def _rebuild(settings: Settings) -> None:
 
 def _print_news(report: CheckReport) -> None:
     if report.poll.notices:
-        from watcher.render.words import announcement
+        from watcher.render.notices import announcement
 
         for notice in report.poll.notices:
             say(announcement(notice))

@@ -30,10 +30,14 @@ if TYPE_CHECKING:
 
     from pydantic import ValidationError
 
+    from watcher.catalog.changes import Kind
     from watcher.store.requests import AddSilence
     from watcher.store.values import StoredSilence
 
 LONGEST_REASON = 200
+# Of an alert about more models their families are silenced.
+MOST_MODELS = 50
+LONGEST_PATTERN = 200
 
 # Key of a match, its option and the help for it.
 _PATTERNS = (
@@ -78,6 +82,12 @@ def _matching(command: Callable[..., None]) -> Callable[..., None]:
 )
 @click.option("--all", "everything", is_flag=True, help="Silence everything; instead of the above.")
 @click.option(
+    "--alert",
+    "alert_id",
+    metavar="ID",
+    help="Silence what this alert is about, its models and kinds; instead of the above.",
+)
+@click.option(
     "--for",
     "lasting",
     required=True,
@@ -85,7 +95,11 @@ def _matching(command: Callable[..., None]) -> Callable[..., None]:
     metavar="TIME",
     help="How long, as in 3d or 12h.",
 )
-@click.option("--reason", required=True, metavar="TEXT", help="Why, for those who wonder later.")
+@click.option(
+    "--reason",
+    metavar="TEXT",
+    help="Why, for those who wonder later; with --alert that is reason enough.",
+)
 @click.option("--drop", is_flag=True, help="Never send what it catches, not even at its end.")
 @click.pass_obj
 def add(
@@ -93,9 +107,10 @@ def add(
     /,
     *,
     lasting: timedelta,
-    reason: str,
+    reason: str | None,
     drop: bool,
     everything: bool,
+    alert_id: str | None,
     **match: Any,
 ) -> None:
     """Silence what matches, from now on.
@@ -106,8 +121,13 @@ def add(
     from watcher.store.requests import AddSilence
 
     spec = _match_spec(match)
-    if bool(spec) is everything:
-        raise BadUsage("say what to silence, or --all for everything; see --help")
+    if [bool(spec), everything, alert_id is not None].count(True) != 1:
+        raise BadUsage("say what to silence, or --alert ID, or --all for everything; see --help")
+    if reason is None and alert_id is None:
+        raise BadUsage("--reason: say why, for those who wonder later")
+    if alert_id is not None:
+        spec = _alert_spec(state_path(options), alert_id)
+    reason = f"alert {alert_id}" if reason is None else reason
     now = datetime.now(UTC)
     added = AddSilence(now, now + lasting, spec, _checked_reason(reason), drop)
     number = _add(state_path(options), added)
@@ -153,6 +173,41 @@ def end(options: GlobalOptions, number: int) -> None:
 
 def _read_silences(path: Path) -> tuple[StoredSilence, ...]:
     return read_state(path, lambda reader: reader.silences())
+
+
+def _alert_spec(path: Path, alert_id: str) -> dict[str, Any]:
+    """The models of an alert, or their families where those are many, and what happened to them."""
+    from watcher.catalog.changes import ModelChange
+    from watcher.catalog.record import fold
+
+    found = read_state(path, lambda reader: reader.changes(alert_id=alert_id, newest_first=False))
+    changes = [it.change for it in found if isinstance(it.change, ModelChange)]
+    if not changes:
+        raise failed(
+            f"there is no alert {alert_id} that is about a model (see `kie-watcher changes`)"
+        )
+    records = [change.model.record for change in changes]
+    kinds = dict.fromkeys(_both_ways(kind) for change in changes for kind in change.kinds)
+    key, names = "model", dict.fromkeys(record.identity_key for record in records)
+    if len(names) > MOST_MODELS:
+        key, names = "family", dict.fromkeys(fold(record.family) for record in records)
+    if len(names) > MOST_MODELS:
+        raise failed(f"alert {alert_id} is about {len(names):,} families; say which, or --all")
+    return {"kinds": list(kinds), key: [_exactly(name) for name in names]}
+
+
+def _both_ways(kind: Kind) -> str:
+    """`price` for a rise and for a fall."""
+    word = kind.value.partition("_")[0]
+    return word if word in {"price", "discount", "promotion", "reference"} else kind.value
+
+
+def _exactly(name: str) -> str:
+    """A pattern for one folded name: what would mean something in a pattern is any character."""
+    plain = "".join("?" if char in "*?[" or not char.isprintable() else char for char in name)
+    if plain.startswith(("!", "re:")):
+        plain = f"?{plain[1:]}"
+    return plain if len(plain) <= LONGEST_PATTERN else f"{plain[: LONGEST_PATTERN - 1]}*"
 
 
 def _add(path: Path, added: AddSilence) -> int | None:

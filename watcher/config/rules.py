@@ -58,6 +58,7 @@ def alarm_rules(settings: Settings) -> AlarmRules:
         receivers=settings.receiver_names(),
         # One failed poll of a slow watcher does not make it blind.
         blind_after=max(settings.operator_after, 2 * settings.poll.interval),
+        zone=ZoneInfo(settings.timezone),
     )
 
 

@@ -61,6 +61,7 @@ from watcher.config.routes import FlapSettings, QuietHoursSettings, RouteSetting
 from watcher.config.secrets import SecretUrl, read_file, read_url, read_url_file
 
 MessageFormat = Literal["auto", "markdown", "html", "text", "json"]
+PriceOrder = Literal["usd", "credits"]
 LogLevel = Literal["debug", "info", "warning", "error"]
 LogFormat = Literal["auto", "readable", "json"]
 
@@ -216,6 +217,8 @@ class ReceiverSettings(SecretSection):
     """The format of messages: the best that the service takes, or this one; json is CloudEvents."""
     charts: Annotated[OnOff, AfterValidator(_must_be_installed)] = False
     """Whether messages about prices have a picture of the last 90 days; needs an extra package."""
+    prices: Annotated[PriceOrder, one_of("order of prices", get_args(PriceOrder))] = "usd"
+    """What a price begins with: usd, or credits for whoever is billed in them."""
     template: Annotated[
         TemplateFile | None, BeforeValidator(_read_template), read_by(parse_path)
     ] = None
@@ -300,7 +303,7 @@ class Settings(Section):
     quiet_hours: Annotated[tuple[QuietHoursSettings, ...], list_of_sections("window", "name")] = ()
     """When nothing is sent; what happens then is sent at the end, as its net effect."""
     timezone: TimeZone = "UTC"
-    """The time zone of quiet hours and digests: a name of the IANA database."""
+    """The time zone of quiet hours, digests and every time shown: a name of the IANA database."""
     usage: Annotated[tuple[UsageSettings, ...], list_of_sections("model", "model")] = ()
     """What you use, so that messages say what a change costs you, and begin with it."""
     flap: FlapSettings = FlapSettings()

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
@@ -117,7 +117,7 @@ class AlarmRules:
 
     `blind_after` is the time without a good poll. It should be no less than two poll intervals,
     or one failed poll of a slow watcher is an alarm. A clock that is off by less than
-    `clock_bound` is no problem.
+    `clock_bound` is no problem. `zone` is that in which operators read times.
     """
 
     operators: tuple[str, ...]
@@ -126,6 +126,7 @@ class AlarmRules:
     failing_after: timedelta = timedelta(hours=1)
     unreadable_after: timedelta = timedelta(hours=1)
     clock_bound: timedelta = timedelta(minutes=2)
+    zone: tzinfo = UTC
 
 
 class Alarms:

@@ -17,11 +17,13 @@ from watcher.log import log
 from watcher.monitor.alarms import Alarm, AlarmKind, Alarms
 from watcher.notify.outcome import Verdict
 from watcher.outbox import new_alert_id
+from watcher.render.figures import Notation
 from watcher.render.message import render
+from watcher.render.outline import Envelope
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
-    from datetime import datetime
+    from datetime import datetime, tzinfo
     from pathlib import Path
     from random import Random
 
@@ -40,14 +42,21 @@ _NOTE_SUFFIX = ".notified"
 
 
 async def notify_directly(
-    receivers: Sequence[Receiver], names: Collection[str], notice: Notice, rng: Random
+    receivers: Sequence[Receiver],
+    names: Collection[str],
+    notice: Notice,
+    *,
+    zone: tzinfo,
+    rng: Random,
 ) -> frozenset[str]:
     """Send a notice, once, to the receivers named; those that accepted it. Never raises."""
+    notation = Notation(zone)
 
     async def accepts(receiver: Receiver) -> bool:
         alert_id, markup = new_alert_id(rng), receiver.service.markup.value
         try:
-            message = render([notice], receiver.service, alert_id)
+            envelope = Envelope(alert_id, receiver.name, notation=notation)
+            message = render([notice], receiver.service, envelope)
             async with asyncio.timeout(SEND_TIMEOUT.total_seconds()):
                 outcome = await receiver.send(message.title, message.body, alert_id, markup)
         except Exception:
@@ -80,7 +89,7 @@ async def say_last_words(
     alarms = Alarms(rules, lambda: now)
     alarms.state_failed(why)
     for notice, names in alarms.take_notices():
-        if await notify_directly(receivers, names, notice, rng):
+        if await notify_directly(receivers, names, notice, zone=rules.zone, rng=rng):
             since_at = now if before is None else before.since_at
             _write_note(note, Alarm(AlarmKind.STATE, since_at, now, why, raised_at=now))
 

@@ -255,7 +255,9 @@ class Monitor(Observer):
     async def _send_unsent(self) -> None:
         """Send what could not be put into the outbox; what is not accepted stays due."""
         for notice, names in tuple(self._unsent):
-            accepted = await notify_directly(self.receivers, names, notice, self._rng)
+            accepted = await notify_directly(
+                self.receivers, names, notice, zone=self._alarms.rules.zone, rng=self._rng
+            )
             self._unsent.remove((notice, names))
             if left := tuple(name for name in names if name not in accepted):
                 self._unsent.append((notice, left))

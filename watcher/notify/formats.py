@@ -45,10 +45,12 @@ _FOR_PROGRAMS = frozenset({"amqp", "apprise", "form", "json", "mqtt", "xml"})
 
 _SLACK_WORKFLOWS = frozenset({"workflow", "trigger"})
 
-_HTML_LINK = re.compile(r'<a [^>]*?href="([^"]*)"[^>]*>[^<]*</a>')
+_HTML_LINK = re.compile(r'<a [^>]*?href="([^"]*)"[^>]*>([^<]*)</a>')
 _HTML_TAG = re.compile(r"<[^>]*>")
-_SLACK_LINK = re.compile(r"<([^|>]*)\|[^>]*>")
-_MARKDOWN_LINK = re.compile(r"\[[^\]]*\]\(<?([^)>]*)>?\)")
+_SLACK_DATE = re.compile(r"<!date\^[^|>]*\|([^>]*)>")
+_SLACK_LINK = re.compile(r"<([^|>]*)\|([^>]*)>")
+_MARKDOWN_LINK = re.compile(r"\[([^\]]*)\]\(<?([^)>]*)>?\)")
+_HEADING = re.compile(r"^## ", re.MULTILINE)
 _CUT = "\n… cut off here; kie-watcher changes lists all of it"
 
 
@@ -163,7 +165,11 @@ def _own_markup(plugin: Plugin) -> Markup | None:
     if name == "slack":
         # A workflow takes one text, and decides itself what becomes of it.
         return Markup.TEXT if plugin.mode in _SLACK_WORKFLOWS else Markup.SLACK_BLOCKS
-    return {"discord": Markup.DISCORD_EMBED, "telegram": Markup.TELEGRAM_HTML}.get(name)
+    return {
+        "discord": Markup.DISCORD_EMBED,
+        "telegram": Markup.TELEGRAM_HTML,
+        "ntfy": Markup.NTFY,
+    }.get(name)
 
 
 def _best_markup(plugin: Plugin) -> Markup:
@@ -239,6 +245,8 @@ def plain_text(markup: Markup, body: str) -> str:
             return _embed_text(body)
         case Markup.SLACK_BLOCKS:
             return _blocks_text(body)
+        case Markup.NTFY:
+            return _markdown_text(str(parse_json_object(body).get("message", body)))
         case _:
             return body
 
@@ -261,23 +269,30 @@ def shorten_text(text: str, longest: int) -> str:
 
 
 def _html_text(body: str) -> str:
-    return unescape(_HTML_TAG.sub("", _HTML_LINK.sub(r"\1", body)))
+    return unescape(_HTML_TAG.sub("", _HTML_LINK.sub(r"\2 \1", body)))
 
 
 def _embed_text(body: str) -> str:
     embeds = parse_json_object(body).get("embeds") or [{}]
     parts = (embeds[0].get("description"), embeds[0].get("footer", {}).get("text"))
     text = "\n\n".join(str(part) for part in parts if part)
-    return _MARKDOWN_LINK.sub(r"\1", text).replace("**", "").replace("`", "") or body
+    return _markdown_text(text) or body
+
+
+def _markdown_text(text: str) -> str:
+    plain = _MARKDOWN_LINK.sub(r"\1 \2", text).replace("**", "").replace("`", "")
+    return _HEADING.sub("", plain)
 
 
 def _blocks_text(body: str) -> str:
     blocks = parse_json_object(body).get("blocks") or []
     parts = [
         text["text"]
-        for block in blocks
+        # The first is the title.
+        for block in blocks[1:]
         for text in (block.get("text"), *block.get("elements", ()))
-        if text and text.get("type") == "mrkdwn"
+        if text and text.get("type") != "button"
     ]
-    joined = _SLACK_LINK.sub(r"\1", "\n\n".join(parts)).replace("*", "").replace("`", "")
+    dated = _SLACK_DATE.sub(r"\1", "\n\n".join(parts))
+    joined = _SLACK_LINK.sub(r"\2 \1", dated).replace("*", "").replace("`", "")
     return unescape(joined) or body

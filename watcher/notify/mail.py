@@ -17,10 +17,10 @@ from apprise.plugins.email import NotifyEmail
 from watcher.notify.formats import Preview, parse_json_object, plain_text
 from watcher.notify.outcome import Outcome, Verdict, outcome_of_smtp
 from watcher.notify.own_service import OwnService
-from watcher.render.markup import Markup
+from watcher.render.markup import CHART_ID, Markup, with_chart
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from watcher.notify.own_service import OutgoingMessage
 
@@ -28,6 +28,7 @@ MAIL_TYPE = "message/rfc822"
 
 # Whatever the server can do, no line of this is too long for it and no byte unknown.
 _ENCODING = "quoted-printable"
+_CHART: Mapping[str, Any] = {"maintype": "image", "subtype": "png", "filename": "prices.png"}
 
 
 class Mail(OwnService, NotifyEmail):
@@ -55,13 +56,16 @@ class Mail(OwnService, NotifyEmail):
         # Alert ids are short, and a program drops a mail whose id it has seen: the text is part.
         text = f"{message.alert_id}\n{message.title}\n{message.body}"
         digest = sha256(text.encode("utf-8", "replace")).hexdigest()[:16]
+        domain = address.rpartition("@")[2]
         headers = {
             **self.headers,
             "Subject": message.title,
             "From": formataddr((name or "", address)),
             "To": formataddr((self.targets[0][0] or "", self.targets[0][1])),
             "Date": format_datetime(datetime.now(UTC)),
-            "Message-ID": f"<{message.alert_id}.{digest}@{address.rpartition('@')[2]}>",
+            "Message-ID": f"<{message.alert_id}.{digest}@{domain}>",
+            # Programs sort by it.
+            "List-Id": f"Kie.ai prices <kie-watcher.{domain}>",
             "X-Alert-Id": message.alert_id,
             "Auto-Submitted": "auto-generated",
         }
@@ -74,10 +78,6 @@ class Mail(OwnService, NotifyEmail):
             del mail[header]
             mail[header] = " ".join(value.split())
         self._fill(mail, message)
-        if message.picture:
-            mail.add_attachment(
-                message.picture, maintype="image", subtype="png", filename="prices.png"
-            )
         return mail
 
     def _fill(self, mail: EmailMessage, message: OutgoingMessage) -> None:
@@ -89,8 +89,18 @@ class Mail(OwnService, NotifyEmail):
         page = parts.get("html")
         text = parts.get("text") or plain_text(Markup.HTML, page or "") or message.plain(self)
         mail.set_content(_encodable(text), cte=_ENCODING)
-        if page:
-            mail.add_alternative(_encodable(page), subtype="html", cte=_ENCODING)
+        picture = message.picture
+        shown = with_chart(page) if page and picture else page
+        if shown:
+            mail.add_alternative(_encodable(shown), subtype="html", cte=_ENCODING)
+        if not picture:
+            return
+        if shown == page:
+            mail.add_attachment(picture, **_CHART)
+            return
+        *_, part = mail.iter_parts()
+        assert isinstance(part, EmailMessage), "the HTML was added above"  # noqa: S101
+        part.add_related(picture, cid=f"<{CHART_ID}>", disposition="inline", **_CHART)
 
     @contextmanager
     def _connected(self) -> Iterator[smtplib.SMTP]:

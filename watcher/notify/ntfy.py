@@ -7,10 +7,13 @@ from urllib.parse import quote
 
 from apprise.plugins.ntfy import NotifyNtfy, NtfyAuth, NtfyMode, NtfyPriority
 
+from watcher.notify.formats import parse_json_object
 from watcher.notify.own_service import HttpRequest, HttpService, json_content
 from watcher.render.markup import Markup
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from watcher.notify.own_service import OutgoingMessage
 
 
@@ -27,9 +30,11 @@ class Ntfy(HttpService, NotifyNtfy):
     def request(self, message: OutgoingMessage) -> HttpRequest:
         (topic,) = self.topics
         url, auth = self._server()
-        is_marked = message.markup is Markup.MARKDOWN
+        given = parse_json_object(message.body) if message.markup is Markup.NTFY else {}
+        is_marked = bool(given) or message.markup is Markup.MARKDOWN
         text = message.body if is_marked else message.plain(self)
-        headers = self._headers(is_marked)
+        text = str(given.get("message", text))
+        headers = self._headers(is_marked, given)
         fields = {"topic": topic, "title": message.title, "message": text}
         content = json_content({name: value for name, value in fields.items() if value})
         if len(content) <= self.ntfy_json_upstream_size_limit:
@@ -54,18 +59,20 @@ class Ntfy(HttpService, NotifyNtfy):
         with_password = self.auth == NtfyAuth.BASIC and self.user
         return url, (self.user, self.password or "") if with_password else None
 
-    def _headers(self, is_marked: bool) -> dict[str, str]:
-        """What the receiver's URL asks for."""
+    def _headers(self, is_marked: bool, given: Mapping[str, Any]) -> dict[str, str]:
+        """What the receiver's URL asks for; where it says nothing, what the message is given."""
+        click = self.click or given.get("click")
+        own_priority = self.priority if self.priority != NtfyPriority.NORMAL else None
         with_token = self.mode == NtfyMode.PRIVATE and self.auth == NtfyAuth.TOKEN and self.token
         wanted = {
             "Authorization": f"Bearer {self.token}" if with_token else None,
             "X-Actions": self.shown_actions,
-            "X-Click": quote(self.click, safe=":/?@&=#") if self.click else None,
+            "X-Click": quote(click, safe=":/?@&=#%") if click else None,
             "X-Delay": self.delay,
             "X-Email": self.email,
             "X-Icon": self.avatar_url if self.include_image else None,
             "X-Markdown": "yes" if is_marked else None,
-            "X-Priority": self.priority if self.priority != NtfyPriority.NORMAL else None,
-            "X-Tags": self.shown_tags,
+            "X-Priority": own_priority or given.get("priority"),
+            "X-Tags": self.shown_tags or ",".join(given.get("tags", ())),
         }
-        return {name: value for name, value in wanted.items() if value}
+        return {name: str(value) for name, value in wanted.items() if value}

@@ -24,11 +24,12 @@ _ESCAPES = str.maketrans({char: f"\\u{ord(char):04x}" for char in "<>&@"})
 _SEPARATOR = ",\n"
 
 
-def event_batch(outline: Outline, longest: int, alert_id: str) -> tuple[str, int]:
+def event_batch(outline: Outline, longest: int) -> tuple[str, int]:
     """The batch in at most `longest` bytes, the heaviest change first; how many contents it has.
 
     Where not all fit, the last event is of the type `more` and says how many are missing.
     """
+    alert_id = outline.envelope.alert_id
     changes = (
         weighed.recorded
         for family in outline.families

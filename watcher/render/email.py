@@ -8,24 +8,16 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass, field
 from html import escape
 from html.parser import HTMLParser
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from watcher.catalog.changes import ModelChange, Notice, NoticeKind
+from watcher.catalog.changes import Notice, NoticeKind
 from watcher.render.fitting import Block, Fitted, SizeLimits, Writer, fit
-from watcher.render.lines import (
-    Tone,
-    family_context,
-    family_link,
-    line_link,
-    line_name,
-    line_phrases,
-    tone_of,
-)
+from watcher.render.lines import family_context, family_link, line_link, line_text
 from watcher.render.markup import (
+    CHART_PLACE,
     LONGEST_NAME,
     Markup,
     MarkupStyle,
@@ -34,17 +26,18 @@ from watcher.render.markup import (
     utf8_size,
     without_mention_guards,
 )
-from watcher.render.outline import sample_family
-from watcher.render.words import announcement, flapping_note
+from watcher.render.notices import general_announcement
+from watcher.render.outline import OPEN_PAGE, sample_family
+from watcher.render.words import Tone
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from watcher.render.enrichment import MessageItem
-    from watcher.render.grouping import Family, MessageLine
+    from watcher.render.grouping import Family
+    from watcher.render.lines import LineText
     from watcher.render.outline import Outline
 
-LONGEST_HEADLINE = 300
 LONGEST_PREVIEW = 120
 NO_LIMIT = 10**9
 
@@ -67,8 +60,12 @@ FRAME = """<!doctype html>
   .text {{ color: #e8ecf1 !important; }}
   .soft {{ color: #a9b4c0 !important; }}
   .link {{ color: #8ab8ff !important; }}
-  .up {{ color: #ff9a8b !important; }}
+  .up, .gone {{ color: #ff9a8b !important; }}
   .down {{ color: #63d69c !important; }}
+  .new {{ color: #8ab8ff !important; }}
+  .crossed {{ color: #ff8fc4 !important; }}
+  .promotion {{ color: #c3b0ff !important; }}
+  .reference {{ color: #5fd3c6 !important; }}
 }}
 </style>
 </head>
@@ -81,10 +78,7 @@ style="background:#f2f4f7">
 border="0" style="max-width:600px;table-layout:fixed;background:#ffffff;border:1px solid #dfe3e8;\
 border-radius:8px;color:#1c2430;text-align:left;overflow-wrap:anywhere;word-break:break-word;\
 font:15px/1.5 -apple-system,'Segoe UI',Roboto,Helvetica,Arial,sans-serif">
-<tr><td class="text" style="padding:16px;color:#1c2430">
-<h1 style="margin:0;font-size:19px;line-height:1.35;font-weight:700">{headline}</h1></td></tr>
 {rows}
-<!-- pictures -->
 <tr><td class="edge soft" style="padding:12px 16px 8px;border-top:1px solid #dfe3e8;\
 color:#5b6675;font-size:13px">{closing}</td></tr>
 </table>
@@ -93,161 +87,196 @@ color:#5b6675;font-size:13px">{closing}</td></tr>
 </body>
 </html>
 """
-
-GENERAL = (
-    '<tr><td class="edge text" style="padding:12px 16px;border-top:1px solid #dfe3e8;'
-    'color:#1c2430">{}</td></tr>'
+_ROW = (
+    '<tr><td class="edge text" style="padding:{padding};border-top:{border}px solid #dfe3e8;'
+    'color:#1c2430">{content}</td></tr>'
 )
-FAMILY = (
-    '<tr><td class="edge text" style="padding:14px 16px 0;border-top:1px solid #dfe3e8;'
-    'color:#1c2430"><b style="font-size:16px">{}</b>{}</td></tr>'
+_COUNT = (
+    '<b class="{tone}" style="color:{colour};white-space:nowrap;margin-right:16px">{text}</b>\n'
 )
-CONTEXT = '<br><span class="soft" style="color:#5b6675;font-size:13px">{}</span>'
-LINE = (
-    '<tr><td class="text" style="padding:6px 16px 10px;color:#1c2430">'
-    "{name}{news}{cost}{rest}</td></tr>"
+_BILL = (
+    '<div><b class="{tone}" style="color:{colour};font-size:30px;line-height:1.3">{number}</b> '
+    "{words}</div>"
 )
-NAME = "{}<br>"
-COST = "<br><b>{}</b>"
-REST = '<br><span class="soft" style="color:#5b6675;font-size:13px">{}</span>'
-LINK = '<a class="link" href="{}" style="color:#175cd3">page</a>'
-
-# A sign beside the colour: not everybody sees colours, and not every program shows them.
-TONES = {
-    Tone.DEARER: '<b class="up" style="color:#b42318">▲ {}</b>',
-    Tone.CHEAPER: '<b class="down" style="color:#067647">▼ {}</b>',
-    Tone.GONE: '<b class="up" style="color:#b42318">✕ {}</b>',
-    Tone.NEW: '<b class="link" style="color:#175cd3">+ {}</b>',
-    Tone.OTHER: "<b>{}</b>",
+_SOFT = '<span class="soft" style="color:#5b6675;font-size:13px">{}</span>'
+_NEWS = '<b class="{tone}" style="color:{colour};font-size:17px">{sign} {news}</b>{name}'
+_LINK = '<a class="link" href="{1}" style="color:#175cd3">{0}</a>'
+_BUTTON = (
+    '<a href="{1}" style="display:inline-block;padding:9px 18px;border-radius:6px;'
+    'background:#175cd3;color:#ffffff;font-weight:600;text-decoration:none">{0}</a>'
+)
+_COLOURS = {
+    Tone.UP: "#b42318",
+    Tone.DOWN: "#067647",
+    Tone.GONE: "#b42318",
+    Tone.NEW: "#175cd3",
+    Tone.CROSSED: "#c11574",
+    Tone.PROMOTION: "#5925dc",
+    Tone.REFERENCE: "#0e7090",
+    Tone.OTHER: "#1c2430",
 }
 
 _HTML_STYLE = MarkupStyle(
-    heading="{}", item="{}", link=LINK, code="<code>{}</code>", newline="<br>\n", escapes=True
+    strong="<b>{}</b>",
+    item="{}",
+    link=_LINK,
+    code="<code>{}</code>",
+    newline="<br>\n",
+    escapes=True,
 )
 _TEXT_STYLE = MarkupStyle(
-    heading="{}", item="• {}", link="{}", code="{}", newline="\n", has_mentions=False
+    strong="{}", item="{}", link="", code="{}", newline="\n", has_mentions=False
 )
 
 
-def email_body(outline: Outline, service: Service, alert_id: str, title: str) -> tuple[str, int]:
+def email_body(outline: Outline, service: Service, title: str) -> tuple[str, int]:
     """The JSON of `html` and `text`, and how many contents they have; the limit is the HTML's.
 
     Both say the same: what does not fit in the one is not in the other.
     """
-    writer = _EmailWriter(service, alert_id)
-    room = service.body_limit - utf8_size(_page(outline, title, "", ""))
+    writer = _EmailWriter(service, outline)
+    room = service.body_limit - utf8_size(writer.page(title, "", ""))
     fitted = fit(
-        writer.rows(outline),
+        writer.rows(),
         len(outline.items),
         SizeLimits(room, None, "\n", utf8_size),
-        lambda hidden: writer.closing(hidden, outline),
+        writer.closing,
     )
-    page = _page(outline, title, fitted.text, "".join(fitted.closing))
-    parts = {"html": page, "text": writer.text_part(outline, fitted)}
+    page = writer.page(title, fitted.text, "".join(fitted.closing))
+    parts = {"html": page, "text": writer.text_part(fitted)}
     return json.dumps(parts, ensure_ascii=False), fitted.shown
 
 
-@dataclass(frozen=True, slots=True)
 class _EmailWriter:
-    service: Service
-    alert_id: str
-    # By identity: nothing of a line changes while a message is written.
-    _known: dict[int, tuple[str, ...]] = field(default_factory=dict)
+    def __init__(self, service: Service, outline: Outline) -> None:
+        self._outline = outline
+        self._text = Writer(
+            # With a title: that is the subject, and not said again.
+            Service(service.name, Markup.TEXT, NO_LIMIT, 1, None),
+            _TEXT_STYLE,
+            outline,
+        )
+        self._closing = Writer(service, _HTML_STYLE, outline)
 
-    def rows(self, outline: Outline) -> Iterator[Block]:
+    def page(self, title: str, rows: str, closing: str) -> str:
+        """The whole HTML; without a place of its own the chart stands below everything."""
+        outline = self._outline
+        parts = [self._head(), rows]
+        if CHART_PLACE not in rows:
+            parts.append(CHART_PLACE)
+        if outline.page:
+            button = _row(_link(OPEN_PAGE, outline.page, _BUTTON), "4px 16px 16px", 0)
+            parts.append(button)
+        return FRAME.format(
+            title=_escaped(title),
+            preview=self._preview(),
+            rows="\n".join(filter(None, parts)),
+            closing=closing,
+        )
+
+    def rows(self) -> Iterator[Block]:
         """The rows of the table, one block for each that the text part has."""
+        outline = self._outline
         for item in outline.general:
-            yield Block((_general_row(item),), opens=False)
+            yield Block((self._general_row(item),), opens=False)
         for family in outline.families:
             heading: tuple[str, ...] = (_family_row(family),)
             shared = family_link(family)
+            is_first = family is outline.families[0]
             for line in family.lines:
                 link = None if shared else line_link(line)
-                row = _line_row(line, self._phrases(line, LONGEST_NAME), link)
-                yield Block((*heading, row), opens=False, contents=len(line.variants))
+                row = _line_row(self._text.text_of(line, LONGEST_NAME), link)
+                after = (CHART_PLACE,) if is_first and line is family.lines[-1] else ()
+                yield Block((*heading, row, *after), opens=False, contents=len(line.variants))
                 heading = ()
+        if not outline.items:
+            yield Block((_row("Nothing changed."),), opens=False, contents=0)
 
-    def closing(self, hidden: int, outline: Outline) -> tuple[str, ...]:
-        paragraphs = Writer(self.service, _HTML_STYLE, self.alert_id).closing(hidden, outline)
+    def closing(self, hidden: int) -> tuple[str, ...]:
+        """The paragraphs at the end."""
+        paragraphs = self._closing.closing(hidden)
         return tuple(f'<p style="margin:0 0 8px">{part}</p>' for part in paragraphs if part)
 
-    def text_part(self, outline: Outline, fitted: Fitted) -> str:
-        """The headline, then as many blocks as the HTML shows."""
-        service = Service(self.service.name, Markup.TEXT, NO_LIMIT, LONGEST_HEADLINE, None)
-        writer = Writer(service, _TEXT_STYLE, self.alert_id, self._phrases)
-        hidden = len(outline.items) - fitted.shown
+    def text_part(self, fitted: Fitted) -> str:
+        """As many blocks as the HTML shows."""
+        hidden = len(self._outline.items) - fitted.shown
         text = fit(
-            islice(writer.blocks(outline), fitted.blocks),
+            islice(self._text.blocks(), fitted.blocks),
             fitted.shown,
             SizeLimits(NO_LIMIT, None, "\n"),
-            lambda _: writer.closing(hidden, outline),
+            lambda _: self._text.closing(hidden),
         )
-        return f"{_TEXT_STYLE.text(outline.headline(LONGEST_HEADLINE))}\n\n{text.whole()}"
+        return text.whole()
 
-    def _phrases(self, line: MessageLine, longest_name: int) -> tuple[str, ...]:
-        """The phrases of a line, made once for both parts."""
-        if longest_name != LONGEST_NAME:
-            return line_phrases(line, longest_name)
-        if id(line) not in self._known:
-            self._known[id(line)] = line_phrases(line, longest_name)
-        return self._known[id(line)]
+    def _head(self) -> str:
+        """A digest's period, how many of each sort, and the bill as one large number."""
+        outline = self._outline
+        parts = [_SOFT.format(_escaped(outline.period))] if outline.period else []
+        counts = (
+            _COUNT.format(tone=tone, colour=_COLOURS[tone], text=_escaped(text))
+            for tone, text in outline.strip
+        )
+        parts += [f"<div>{joined}</div>"] if (joined := "".join(counts)) else []
+        if outline.bill:
+            number, _, words = outline.bill.partition(" ")
+            tone = Tone.UP if outline.cost > 0 else Tone.DOWN
+            colour = _COLOURS[tone]
+            parts.append(_BILL.format(tone=tone, colour=colour, number=number, words=words))
+        return _row("\n".join(parts), border=0) if parts else ""
+
+    def _preview(self) -> str:
+        """What a list of emails shows beside the subject: what the first line says."""
+        if not self._outline.families:
+            return ""
+        text = self._text.text_of(self._outline.lines[0], LONGEST_NAME)
+        return _escaped(" · ".join(filter(None, (text.name, *text.rest)))[:LONGEST_PREVIEW])
+
+    def _general_row(self, item: MessageItem) -> str:
+        notation, content = self._outline.envelope.notation, item.content
+        row = _row(_escaped(general_announcement(item, notation)))
+        if not isinstance(content, Notice) or content.kind is not NoticeKind.SAMPLE:
+            return row
+        family = sample_family(content.at)
+        lines = (_line_row(line_text(it, LONGEST_NAME, notation), None) for it in family.lines)
+        return "\n".join([row, _family_row(family), *lines])
 
 
-def _page(outline: Outline, title: str, rows: str, closing: str) -> str:
-    return FRAME.format(
-        title=_escaped(title),
-        preview=_preview(outline),
-        headline=_escaped(outline.headline(LONGEST_HEADLINE)),
-        rows=rows,
-        closing=closing,
-    )
-
-
-def _preview(outline: Outline) -> str:
-    """What a list of emails shows beside the subject: the first line's news."""
-    if not outline.families:
-        return ""
-    family = outline.families[0]
-    line = family.lines[0]
-    names = (harmless(family.name), line_name(line, LONGEST_NAME))
-    name = " ".join(part for part in names if part)
-    return _escaped(f"{name}: {line_phrases(line, LONGEST_NAME)[0]}"[:LONGEST_PREVIEW])
-
-
-def _general_row(item: MessageItem) -> str:
-    content = item.content
-    about = content if isinstance(content, Notice) else content.change
-    assert not isinstance(about, ModelChange), "changes of models are in families"  # noqa: S101
-    row = GENERAL.format(_escaped(announcement(about) + flapping_note(item)))
-    if not isinstance(about, Notice) or about.kind is not NoticeKind.SAMPLE:
-        return row
-    family = sample_family(about.at)
-    rows = (_line_row(line, line_phrases(line, LONGEST_NAME), None) for line in family.lines)
-    return "\n".join([row, _family_row(family), *rows])
+def _row(content: str, padding: str = "12px 16px", border: int = 1) -> str:
+    return _ROW.format(content=content, padding=padding, border=border)
 
 
 def _family_row(family: Family) -> str:
-    link = family_link(family)
-    details = [*map(_escaped, family_context(family)), *([_linked(link)] if link else [])]
-    context = CONTEXT.format(" · ".join(details)) if details else ""
-    return FAMILY.format(_escaped(harmless(family.name)), context)
+    name, link = harmless(family.name), family_link(family)
+    shown = _link(name, link, _LINK) if link else _escaped(name)
+    context = " · ".join(map(_escaped, family_context(family)))
+    below = f"<br>{_SOFT.format(context)}" if context else ""
+    return _row(f'<b style="font-size:16px">{shown}</b>{below}', "14px 16px 0")
 
 
-def _line_row(line: MessageLine, phrases: tuple[str, ...], link: str | None) -> str:
-    news, *rest = phrases
-    cost = COST.format(_escaped(rest.pop(0))) if any(one.cost for one in line.changes) else ""
-    details = [*map(_escaped, rest), *([_linked(link)] if link else [])]
-    name = line_name(line, LONGEST_NAME)
-    return LINE.format(
-        name=NAME.format(_escaped(name)) if name else "",
-        news=TONES[tone_of(line)].format(_escaped(news)),
-        cost=cost,
-        rest=REST.format(" · ".join(details)) if details else "",
-    )
+def _line_row(line: LineText, link: str | None) -> str:
+    """News and name, the cost, the price, then the rest in small type."""
+    name = _link(line.name or "page", link, _LINK) if link else _escaped(line.name)
+    name = f" · {name}" if name else ""
+    colour = _COLOURS[line.tone]
+    shown = [
+        _NEWS.format(
+            tone=line.tone, colour=colour, sign=line.sign, news=_escaped(line.news), name=name
+        )
+    ]
+    first, rest = line.rest[:1], line.rest[1:]
+    shown += [f"<b>{_escaped(line.cost)}</b>"] if line.cost else []
+    if line.crossing:
+        tone = Tone.CROSSED
+        text = _escaped(line.crossing)
+        shown.append(f'<b class="{tone}" style="color:{_COLOURS[tone]}">{text}</b>')
+    shown += map(_escaped, first)
+    if rest:
+        shown.append(_SOFT.format(" · ".join(map(_escaped, rest))))
+    return _row("<br>".join(shown), "6px 16px 10px", 0)
 
 
-def _linked(link: str) -> str:
-    return LINK.format(escape(link, quote=True))
+def _link(text: str, link: str, form: str) -> str:
+    return form.format(_escaped(text), escape(link, quote=True))
 
 
 def _escaped(text: str) -> str:

@@ -20,7 +20,6 @@ from watcher.catalog.changes import (
     RecordedChange,
 )
 from watcher.catalog.record import NO_PRICES, fold
-from watcher.render.figures import price as price_words
 from watcher.routing.rules import monthly_cost
 
 if TYPE_CHECKING:
@@ -47,9 +46,8 @@ class Facts:
     `lowest_since` is when the price was last as low; `lowest_ever`: never while it was watched;
     likewise the highest. `days_since_change` counts whole days since the model's change before
     this one. Of a removal: `missed_since` is the sweep that first missed it, `family_left` how
-    many of its family remain, `family_cheapest` the description and the price in words
-    (`20 credits per second`) of the cheapest of them. `flapping`: what changed goes back and forth,
-    so nothing more is announced of it until it stands still.
+    many of its family remain, `family_cheapest` the cheapest of them. `flapping`: what changed goes
+    back and forth, so nothing more is announced of it until it stands still.
     """
 
     monthly_cost_usd: Decimal | None = None
@@ -59,7 +57,7 @@ class Facts:
     highest_ever: bool = False
     days_since_change: int | None = None
     family_left: int | None = None
-    family_cheapest: tuple[str, str] | None = None
+    family_cheapest: Model | None = None
     missed_since: datetime | None = None
     flapping: bool = False
 
@@ -206,7 +204,7 @@ def _family_left(change: ModelChange, by_family: Mapping[str, Sequence[Model]]) 
     return [model for model in family if model.record.identity_key != removed.identity_key]
 
 
-def _cheapest(change: ModelChange, left: Sequence[Model]) -> tuple[str, str] | None:
+def _cheapest(change: ModelChange, left: Sequence[Model]) -> Model | None:
     """The cheapest that is sold by the same unit: other units cannot be compared."""
     base = change.model.record.unit.base
     priced = [
@@ -216,5 +214,4 @@ def _cheapest(change: ModelChange, left: Sequence[Model]) -> tuple[str, str] | N
     ]
     if not priced:
         return None
-    *_, cheapest = min(priced, key=lambda entry: entry[:2])
-    return cheapest.record.description, price_words(cheapest)
+    return min(priced, key=lambda entry: entry[:2])[2]

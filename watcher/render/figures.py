@@ -1,18 +1,17 @@
 """Numbers, times and prices as people read them: amounts, percent, units, durations.
 
 A price says what a model costs, how its price moved and how it compares with the reference. What is
-said of several models at once is one figure, two of them, or a range.
+said of several models at once is one figure, two of them, or a range; of one it is one figure.
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta, tzinfo
 from decimal import Context, Decimal
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
-from watcher.catalog.changes import Kind, ModelChange, change_percent
 from watcher.catalog.record import fold
 from watcher.render.markup import harmless, shortened
 
@@ -29,6 +28,12 @@ LONGEST_UNIT = 30
 LONGEST_SELLER = 30
 MINUS = "−"
 CENT = Decimal("0.01")
+# From here on cents are noise, in a title.
+WHOLE_DOLLARS = 100
+# Beyond it "times as much" says more than percent.
+MOST_PERCENT = 1000
+# From here on decimals of a percentage, or of a factor, are noise.
+WHOLE_PERCENT, WHOLE_FACTOR = 10, 100
 # More figures than these are written as a range.
 MOST_LISTED = 2
 
@@ -47,6 +52,8 @@ _LEAST_OF_A_TIME_UNIT = 2
 _NO_VENDOR = {"", "other"}
 
 Move = tuple["Decimal", "Decimal"]
+# A model before and after.
+Pair = tuple["Model", "Model"]
 
 
 @lru_cache(maxsize=4096)
@@ -59,14 +66,20 @@ def amount(value: Decimal, digits: int = SIGNIFICANT_DIGITS) -> str:
 
 
 def money(value: Decimal, digits: int = SIGNIFICANT_DIGITS) -> str:
-    return f"${amount(value, digits)}"
+    """`$0.30`, `$0.0125`: at least two decimals, and otherwise exact."""
+    whole, _, decimals = amount(value, digits).partition(".")
+    return f"${whole}.{decimals:0<2}"
 
 
 def monthly(value: Decimal) -> str:
-    """What is paid more or less each month: `+$96.00 a month`, `−$0.004 a month`."""
-    size = abs(value)
-    cents = f"${size:,.2f}" if size >= CENT or not size else money(size, QUOTIENT_DIGITS)
-    return f"{MINUS if value < 0 else '+'}{cents} a month"
+    """What is paid more or less each month, to the cent: `+$96.00 a month`."""
+    return f"{MINUS if value < 0 else '+'}${abs(value):,.2f} a month"
+
+
+def brief_monthly(value: Decimal) -> str:
+    """The same for a title: `+$40/month`, `−$20.70/month`, `+$1,590/month`."""
+    text = f"{abs(value):,.{0 if abs(value) >= WHOLE_DOLLARS else 2}f}".removesuffix(".00")
+    return f"{MINUS if value < 0 else '+'}${text}/month"
 
 
 def amount_pair(before: Decimal, after: Decimal) -> tuple[str, str]:
@@ -79,17 +92,26 @@ def money_pair(before: Decimal, after: Decimal) -> tuple[str, str]:
 
 
 def percent(value: Decimal) -> str:
-    """A move: `+38.7 %`, `−0.25 %`; one decimal, two below one percent."""
+    """A move: `+38.7 %`, `−0.25 %`; one decimal, two below one percent; `×1,428` beyond 1,000 %."""
+    size = abs(value)
+    return _percent(value, 2 if size < 1 else 1)
+
+
+def brief_percent(value: Decimal) -> str:
+    """The same for a title, without decimals from 10 % on: `+39 %`."""
+    return _percent(value, 0) if abs(value) >= WHOLE_PERCENT else percent(value)
+
+
+def _percent(value: Decimal, decimals: int) -> str:
     sign = MINUS if value < 0 else "+"
     size = abs(value)
-    rounded = round(size, 2 if size < 1 else 1)
+    if value > MOST_PERCENT:
+        factor = 1 + value / 100
+        return f"×{amount(round(factor, 0 if factor >= WHOLE_FACTOR else 1))}"
+    rounded = round(size, decimals)
     if size and not rounded:
         return f"less than {sign}0.01 %"
     return f"{sign}{amount(rounded)} %" if rounded else "0 %"
-
-
-def credit_word(value: Decimal) -> str:
-    return "credit" if value == 1 else "credits"
 
 
 def counted(count: int, one: str, many: str) -> str:
@@ -125,13 +147,22 @@ def _distinct(
     return text(before, every_digit), text(after, every_digit)
 
 
-def utc_time(at: datetime) -> str:
-    """A time for people anywhere: `2026-11-22 13:30 UTC`."""
-    return f"{utc_date(at)} {at.astimezone(UTC):%H:%M} UTC"
+@dataclass(frozen=True, slots=True)
+class Notation:
+    """How somebody has times and prices written: in which zone, and what a price begins with."""
+
+    zone: tzinfo = UTC
+    first: Literal["usd", "credits"] = "usd"
+
+    def time(self, at: datetime) -> str:
+        """A time with its zone: `2026-11-22 14:30 CET`."""
+        return f"{at.astimezone(self.zone):%Y-%m-%d %H:%M %Z}"
+
+    def date(self, at: datetime) -> str:
+        return f"{at.astimezone(self.zone):%Y-%m-%d}"
 
 
-def utc_date(at: datetime) -> str:
-    return f"{at.astimezone(UTC):%Y-%m-%d}"
+PLAIN_NOTATION = Notation()
 
 
 def parse_time(text: object) -> datetime | None:
@@ -151,64 +182,70 @@ def duration_words(duration: timedelta) -> str:
     return "1 second" if duration >= timedelta(seconds=1) else "no time"
 
 
-def price(model: Model) -> str:
-    """`68.5 credits per second, $0.3425`."""
-    main = _main_price(model)
-    if not model.record.credits or model.usd is None:
-        return main
-    return f"{main}, {money(model.usd)}"
+# Prices
 
 
-def price_move(change: ModelChange, before: Model, after: Model) -> str:
-    """`68.5 → 95 credits per second, +38.7 %`: both prices, and how far it moved per base unit."""
-    if Kind.UNIT in change.kinds:
-        return f"other unit: {_main_price(before)} → {_main_price(after)}"
-    moved = change_percent(change)
-    base = before.record.unit.base
-    if before.price is None or after.price is None or base != after.record.unit.base:
-        said = f"{_main_price(before)} → {_main_price(after)}"
-        return said if moved is None else f"{said}, {percent(moved)}"
-    if before.record.unit.quantity == after.record.unit.quantity:
-        said = _same_unit(before, after)
-        return said if moved is None else f"{said}, {percent(moved)}"
-    said = _other_quantity(before, after)
-    return said if moved is None else f"{said}: {percent(moved)} {per(_base_unit(after))}".rstrip()
+def prices(models: Sequence[Model], notation: Notation = PLAIN_NOTATION) -> str:
+    """`$0.3425 per second (68.5 credits)`, `$0.10–$0.3425 per second (20–68.5 credits)`.
 
-
-def usd_move(before: Model, after: Model) -> str | None:
-    """`$0.3425 → $0.475`, per base unit where the quantity changed.
-
-    `None` where a price is listed in USD only: then `price_move` says it.
+    For models that are all listed in credits, or all in USD, for the same unit, and all free or
+    none.
     """
-    if before.record.credits is None or after.record.credits is None:
-        return None
-    assert before.usd is not None and after.usd is not None, "credits have a worth"  # noqa: PT018, S101
-    old_unit, new_unit = before.record.unit, after.record.unit
-    if old_unit.quantity != new_unit.quantity and old_unit.base == new_unit.base:
-        old, new = before.usd / old_unit.quantity, after.usd / new_unit.quantity
-        said = f"{money(old, QUOTIENT_DIGITS)} → {money(new, QUOTIENT_DIGITS)}"
-        return f"{said} {per(_base_unit(after))}".rstrip()
-    old_text, new_text = money_pair(before.usd, after.usd)
-    return f"{old_text} → {new_text}"
+    in_usd = [it.usd for it in models if it.usd is not None]
+    in_credits = [it.record.credits for it in models if it.record.credits is not None]
+    if not in_usd:
+        return "no price"
+    if not any(in_usd):
+        return "free"
+    credit_text = f"{_range(in_credits, amount)} {_credit_word(in_credits)}" if in_credits else ""
+    return _ordered(_range(in_usd, money), credit_text, models[0].record.unit, notation)
 
 
-def against_reference(before: Model, after: Model) -> str:
-    """`49.8 % → 30.4 % cheaper than Fal`; one figure where it did not move, empty where unknown.
+def price_moves(pairs: Sequence[Pair], notation: Notation = PLAIN_NOTATION) -> tuple[str, ...]:
+    """`$0.3425 → $0.475 per second (68.5 → 95 credits)`, for moves by the same percent.
 
-    Both sides are compared with what the model is compared with now: another category or vendor is
-    a correction.
+    Where the quantity of the unit changed, first what one of it costs, then both prices.
     """
-    old, new, other = before.discount, after.discount, compared_with(after.record)
-    if old == new:
-        return "" if new is None else _standing(new, other)
-    if old is None or new is None:
-        return " → ".join(
-            "no known discount" if side is None else _standing(side, other) for side in (old, new)
-        )
-    if old > 0 and new > 0:
-        cheaper = " → ".join(f"{text} %" for text in _shares(old, new))
-        return f"{cheaper} cheaper than {other}"
-    return f"{_standing(old, other)} → {_standing(new, other)}"
+    old, new = pairs[0][0], pairs[0][1]
+    units = (old.record.unit, new.record.unit)
+    if not (old.usd and new.usd):
+        return (f"{prices([old], notation)} → {prices([new], notation)}",)
+    if units[0].quantity == units[1].quantity and units[0].base == units[1].base:
+        return (_same_unit(pairs, notation),)
+    both = f"{prices([old], notation)} → {prices([new], notation)}"
+    if units[0].base != units[1].base:
+        return (both,)
+    of_one = (
+        money(model.usd / unit.quantity, QUOTIENT_DIGITS)
+        for model, unit in zip((old, new), units, strict=True)
+        if model.usd is not None
+    )
+    return (f"{' → '.join(of_one)} {per(replace(units[1], quantity=Decimal(1)))}".rstrip(), both)
+
+
+def _same_unit(pairs: Sequence[Pair], notation: Notation) -> str:
+    in_usd = _moves(_known([(old.usd, new.usd) for old, new in pairs]), money_pair)
+    in_credits = _known([(old.record.credits, new.record.credits) for old, new in pairs])
+    credit_text = ""
+    if len(in_credits) == len(pairs):
+        word = _credit_word([new for _, new in in_credits])
+        credit_text = f"{_moves(in_credits, amount_pair)} {word}"
+    return _ordered(in_usd, credit_text, pairs[0][1].record.unit, notation)
+
+
+def _ordered(in_usd: str, in_credits: str, unit: Unit, notation: Notation) -> str:
+    """Both amounts, that which is read first with what it is for."""
+    first, second = in_usd, in_credits
+    if in_credits and notation.first == "credits":
+        first, second = in_credits, in_usd
+    return f"{first} {per(unit)}".rstrip() + (f" ({second})" if second else "")
+
+
+def _credit_word(values: Sequence[Decimal]) -> str:
+    return "credit" if set(values) == {1} else "credits"
+
+
+# Comparisons
 
 
 def seller(record: Record) -> str:
@@ -230,55 +267,69 @@ def reference_name(record: Record) -> str:
     return f"{seller(record)}'s {'price' if record.reference_of == 'fal' else 'own price'}"
 
 
-def reference_price(record: Record) -> str:
-    return "none" if record.reference is None else money(record.reference)
+def side_of_reference(model: Model) -> int | None:
+    """1 where it costs less, -1 where more, 0 where the same; `None` where unknown."""
+    discount = model.discount
+    return None if discount is None else (discount > 0) - (discount < 0)
 
 
-def _main_price(model: Model) -> str:
-    """Credits and what they are for; USD where no credits are listed."""
-    record = model.record
-    if record.credits is not None:
-        said = (
-            f"{amount(record.credits)} {credit_word(record.credits)}" if record.credits else "free"
-        )
-    elif record.usd_listed is not None:
-        said = money(record.usd_listed) if record.usd_listed else "free"
-    else:
-        return "no price"
-    return f"{said} {per(record.unit)}".rstrip()
+def standings(models: Sequence[Model]) -> str:
+    """`30–49.8 % cheaper than Fal`, for models that are compared with the same.
+
+    Empty where one discount is unknown, or one is cheaper than Fal and another is not.
+    """
+    sides = {side_of_reference(it) for it in models}
+    if len(sides) > 1 or None in sides:
+        return ""
+    discounts = [it.discount for it in models if it.discount is not None]
+    joined = f"{_standing(discounts)} {'than' if discounts[0] else 'as'}"
+    return f"{joined} {compared_with(models[0].record)}"
 
 
-def _same_unit(before: Model, after: Model) -> str:
-    old, new = before.record.credits, after.record.credits
-    if old is None or new is None:
-        return f"{_main_usd(before)} → {_main_usd(after)} {per(after.record.unit)}".rstrip()
-    old_text, new_text = amount_pair(old, new)
-    if not new:
-        return f"{_main_price(before)} → free"
-    said = f"{old_text if old else 'free'} → {new_text} {credit_word(new)}"
-    return f"{said} {per(after.record.unit)}".rstrip()
+def standing_moves(pairs: Sequence[Pair]) -> str:
+    """`49.8 % → 30.4 % cheaper than Fal`, `49.8 % cheaper → 2.6 % more expensive than Fal`.
+
+    Both sides are compared with what a model is compared with now: another category or vendor is a
+    correction. Where only one side is known, as `standings`.
+    """
+    sides = [[side_of_reference(pair[at]) for pair in pairs] for at in (0, 1)]
+    if None in sides[0] or any(len(set(side)) > 1 for side in sides):
+        return standings([new for _, new in pairs])
+    if None in sides[1]:
+        return ""
+    discounts = _known([(old.discount, new.discount) for old, new in pairs])
+    other = compared_with(pairs[0][1].record)
+    if sides[0] == sides[1] and sides[1][0]:
+        sizes = [(abs(a), abs(b)) for a, b in discounts]
+        word = "cheaper" if sides[1][0] > 0 else "more expensive"
+        return f"{_moves(sizes, _shares, ' %')} {word} than {other}"
+    old, new = (_standing([pair[at] for pair in discounts]) for at in (0, 1))
+    return f"{old} → {new} than {other}" if sides[1][0] else f"{old} than {other} → {new}"
 
 
-def _other_quantity(before: Model, after: Model) -> str:
-    """`4 credits per 6 images → 4 per 2 images`."""
-    if not after.record.credits:
-        return f"{_main_price(before)} → {_main_price(after)}"
-    return f"{_main_price(before)} → {amount(after.record.credits)} {per(after.record.unit)}"
+def reference_moves(pairs: Sequence[Pair]) -> str:
+    """`$0.50 → $0.6823 and $0.20 → $0.25`, `none → $0.20–$0.6823`.
+
+    For models of which all had a reference or none, and all have one now or none has.
+    """
+    if known := _known([(old.record.reference, new.record.reference) for old, new in pairs]):
+        return _moves(known, money_pair)
+    olds, news = (
+        [it.record.reference for it in side if it.record.reference is not None]
+        for side in zip(*pairs, strict=True)
+    )
+    return f"{_range(olds, money) or 'none'} → {_range(news, money) or 'none'}"
 
 
-def _main_usd(model: Model) -> str:
-    return "no price" if model.usd is None else money(model.usd)
+def share(discount: Decimal) -> str:
+    return amount(round(abs(discount), 1)) if abs(discount) >= 1 else amount(abs(discount))
 
 
-def _base_unit(model: Model) -> Unit:
-    """One of the base unit."""
-    return replace(model.record.unit, quantity=Decimal(1))
-
-
-def _standing(discount: Decimal, other: str) -> str:
-    if not discount:
-        return f"as dear as {other}"
-    return f"{share(discount)} % {'cheaper' if discount > 0 else 'dearer'} than {other}"
+def _standing(discounts: Sequence[Decimal]) -> str:
+    if not discounts[0]:
+        return "the same price"
+    word = "cheaper" if discounts[0] > 0 else "more expensive"
+    return f"{_range([abs(discount) for discount in discounts], share)} % {word}"
 
 
 def _shares(old: Decimal, new: Decimal) -> tuple[str, str]:
@@ -286,23 +337,7 @@ def _shares(old: Decimal, new: Decimal) -> tuple[str, str]:
     return rounded if rounded[0] != rounded[1] else amount_pair(old, new)
 
 
-def share(discount: Decimal) -> str:
-    return amount(round(abs(discount), 1)) if abs(discount) >= 1 else amount(abs(discount))
-
-
-def prices(models: Sequence[Model]) -> str:
-    """`20–68.5 credits per second, $0.1–$0.3425`.
-
-    For models that are all listed in credits, or all in USD, and for the same unit.
-    """
-    texts = list(dict.fromkeys(map(price, models)))
-    if len(texts) == 1:
-        return texts[0]
-    credit_prices = [it.record.credits for it in models if it.record.credits is not None]
-    usd = [it.usd for it in models if it.usd is not None]
-    said = f"{_range(credit_prices, amount)} credits" if credit_prices else _range(usd, money)
-    said = f"{said} {per(models[0].record.unit)}".rstrip()
-    return f"{said}, {_range(usd, money)}" if credit_prices else said
+# Several at once
 
 
 def _range(values: Sequence[Decimal], text: Callable[[Decimal], str]) -> str:
@@ -313,86 +348,14 @@ def _range(values: Sequence[Decimal], text: Callable[[Decimal], str]) -> str:
     return f"{text(min(values))}–{text(max(values))}"
 
 
-def price_moves(pairs: Sequence[tuple[Model, Model]]) -> str:
-    """`68.5 → 95 and 40 → 55.5 credits per second`, for prices that moved by the same percent."""
-    unit = per(pairs[0][1].record.unit)
-    in_credits = _known([(old.record.credits, new.record.credits) for old, new in pairs])
-    said = _moves(in_credits, amount_pair) + " credits" if in_credits else _usd_moves(pairs)
-    return f"{said} {unit}".rstrip()
-
-
-def usd_moves(pairs: Sequence[tuple[Model, Model]]) -> str | None:
-    """`$0.3425 → $0.475 and $0.2 → $0.2775`; `None` where the prices are in USD anyway."""
-    if any(model.record.credits is None for pair in pairs for model in pair):
-        return None
-    return _usd_moves(pairs)
-
-
-def reference_standings(models: Sequence[Model]) -> str | None:
-    """`30–49.8 % cheaper than Fal`, for models that are compared with the same.
-
-    `None` where one discount is unknown, or one is cheaper than Fal and another is not.
-    """
-    known = [it.discount for it in models if it.discount is not None]
-    if len(known) != len(models) or not _have_one_sign(known):
-        return None
-    other = compared_with(models[0].record)
-    return f"{_standing_range(known)} than {other}" if known[0] else f"as dear as {other}"
-
-
-def discount_moves(pairs: Sequence[tuple[Model, Model]]) -> str | None:
-    """`49.8–60 % → 30.4–44.4 % cheaper than Fal`; `None` as for `reference_standings`."""
-    discounts = _known([(old.discount, new.discount) for old, new in pairs])
-    if len(discounts) != len(pairs):
-        return None
-    old, new = ([pair[side] for pair in discounts] for side in (0, 1))
-    other = compared_with(pairs[0][1].record)
-    if not (_have_one_sign(old) and _have_one_sign(new)):
-        return None
-    if old[0] * new[0] > 0:
-        word = "cheaper" if old[0] > 0 else "dearer"
-        sizes = [(abs(a), abs(b)) for a, b in discounts]
-        return f"{_moves(sizes, lambda a, b: (share(a), share(b)), ' %')} {word} than {other}"
-    return f"{_standing_range(old)} → {_standing_range(new)} than {other}"
-
-
-def reference_moves(pairs: Sequence[tuple[Model, Model]]) -> str:
-    """`Fal's price $0.5 → $0.6823 and $0.2 → $0.25`, `Fal's price none → $0.2–$0.6823`.
-
-    For models of which all had a reference or none, and all have one now or none has.
-    """
-    name = reference_name(pairs[0][1].record)
-    if known := _known([(old.record.reference, new.record.reference) for old, new in pairs]):
-        return f"{name} {_moves(known, money_pair)}"
-    olds, news = (
-        [it.record.reference for it in side if it.record.reference is not None]
-        for side in zip(*pairs, strict=True)
-    )
-    return f"{name} {_range(olds, money) or 'none'} → {_range(news, money) or 'none'}"
-
-
-def _standing_range(discounts: Sequence[Decimal]) -> str:
-    """`30–49.8 % cheaper`; `neither cheaper nor dearer` where there is no difference."""
-    if not discounts[0]:
-        return "neither cheaper nor dearer"
-    word = "cheaper" if discounts[0] > 0 else "dearer"
-    return f"{_range([abs(discount) for discount in discounts], share)} % {word}"
-
-
-def _have_one_sign(discounts: Sequence[Decimal]) -> bool:
-    return len({(discount > 0) - (discount < 0) for discount in discounts}) == 1
-
-
-def _usd_moves(pairs: Sequence[tuple[Model, Model]]) -> str:
-    return _moves(_known([(old.usd, new.usd) for old, new in pairs]), money_pair)
-
-
 def _moves(
     pairs: Sequence[Move], text: Callable[[Decimal, Decimal], tuple[str, str]], sign: str = ""
 ) -> str:
     texts = list(dict.fromkeys(text(old, new) for old, new in pairs))
     if len(texts) <= MOST_LISTED:
-        return " and ".join(f"{old}{sign} → {new}{sign}" for old, new in texts)
+        return " and ".join(
+            f"{old}{sign} → {new}{sign}" if old != new else f"{old}{sign}" for old, new in texts
+        )
     olds, news = zip(*pairs, strict=True)
     low, high = text(min(olds), min(news)), text(max(olds), max(news))
     return " → ".join(

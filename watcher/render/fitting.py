@@ -6,7 +6,7 @@ as the service takes.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from watcher.catalog.changes import ModelChange, Notice, NoticeKind
@@ -15,18 +15,21 @@ from watcher.render.lines import (
     family_context,
     family_link,
     line_link,
-    line_name,
-    line_phrases,
+    line_text,
 )
-from watcher.render.markup import LONGEST_NAME, harmless, shortened, width
+from watcher.render.markup import LONGEST_NAME, Markup, harmless, width
+from watcher.render.names import fit_name
+from watcher.render.notices import brief_announcement, general_announcement
 from watcher.render.outline import SOURCE_NAME, sample_family
-from watcher.render.words import announcement, brief_announcement, flapping_note
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from datetime import datetime
 
     from watcher.render.enrichment import MessageItem
+    from watcher.render.figures import Notation
     from watcher.render.grouping import Family, MessageLine
+    from watcher.render.lines import LineText
     from watcher.render.markup import MarkupStyle, Service
     from watcher.render.outline import Outline
 
@@ -137,21 +140,23 @@ class _Page:
 
     def size_with(self, closing: tuple[str, ...]) -> int:
         """The size of the page together with this closing."""
-        return self.size + sum(2 * self.newline + self.limits.measure(part) for part in closing)
+        shown = filter(None, closing)
+        return self.size + sum(2 * self.newline + self.limits.measure(part) for part in shown)
 
 
 @dataclass(frozen=True, slots=True)
 class Writer:
-    """Writes the lines of one message; `phrases` makes the words of a line, with names cut."""
+    """Writes the lines of one message."""
 
     service: Service
     style: MarkupStyle
-    alert_id: str
-    phrases: Callable[[MessageLine, int], tuple[str, ...]] = line_phrases
+    outline: Outline
+    # By identity and length of names: nothing of a line changes while a message is written.
+    _known: dict[tuple[int, int], LineText] = field(default_factory=dict)
 
-    def blocks(self, outline: Outline) -> Iterator[Block]:
+    def blocks(self) -> Iterator[Block]:
         """One block for each notice and each line, the first of a family with its heading."""
-        opening = self._opening(outline)
+        outline, opening = self.outline, self._opening()
         for item in outline.general:
             yield Block((*opening, *self._announcement(item)), opens=True)
             opening = ()
@@ -166,17 +171,36 @@ class Writer:
         if opening:
             yield Block(opening, opens=True, contents=0)
 
-    def closing(self, hidden: int, outline: Outline) -> tuple[str, ...]:
-        """A digest's summary and the last line; as much as fits in half of the message."""
+    def closing(self, hidden: int) -> tuple[str, ...]:
+        """A digest's summary, why it is sent, and the last line: as much as half a message takes.
+
+        Each may be empty.
+        """
         room = self.service.body_limit // 2
         if self.service.section_limit is not None:
             room = min(room, self.service.section_limit)
-        last = self._last_line(hidden, outline.seen, room)
-        if not outline.summary:
-            return (last,)
-        lines = (self.style.item.format(self.style.text(line)) for line in outline.summary)
+        last = self._last_line(hidden, room)
+        room -= width(last)
+        why = self._why()
+        why = why if width(why) <= room and not self._small else ""
+        room -= width(why)
+        lines = (self.style.item.format(self.style.text(line)) for line in self.outline.summary)
         summary = self.style.newline.join(lines)
-        return (summary, last) if width(summary) + width(last) <= room else (last,)
+        return (summary if width(summary) <= room else "", why, last)
+
+    def text_of(self, line: MessageLine, longest_name: int) -> LineText:
+        """What a line says, found once; without its cost where that is the whole bill above."""
+        key = (id(line), longest_name)
+        if key not in self._known:
+            text = line_text(line, longest_name, self._notation)
+            if text.cost == self.outline.bill and not self._small:
+                text = replace(text, cost="")
+            self._known[key] = text
+        return self._known[key]
+
+    @property
+    def _notation(self) -> Notation:
+        return self.outline.envelope.notation
 
     @property
     def _small(self) -> bool:
@@ -188,20 +212,28 @@ class Writer:
         section = self.service.section_limit
         return share if section is None else min(share, section)
 
-    def _opening(self, outline: Outline) -> tuple[str, ...]:
-        """What takes the place of a title where the service has none."""
-        if self.service.title_limit:
-            return () if outline.items else (self.style.text("Nothing changed."),)
-        headline = SOURCE_NAME if self._small else outline.headline(self._longest_line)
-        return (self.style.bold(headline), "")
+    def _opening(self) -> tuple[str, ...]:
+        """What stands above everything: the title where the service has none, and the strip."""
+        outline, style = self.outline, self.style
+        parts: list[str] = []
+        if not self.service.title_limit:
+            parts.append(style.bold(SOURCE_NAME if self._small else outline.headline()))
+        if not self._small:
+            counts = "  ".join(count for _, count in outline.strip)
+            parts += [style.text(part) for part in (outline.period, counts) if part]
+            if outline.bill and style.large:
+                parts.append(style.large.format(style.text(outline.bill)))
+        if not outline.items and self.service.title_limit:
+            parts.append(style.text("Nothing changed."))
+        return tuple(line for part in parts for line in (part, ""))
 
     def _announcement(self, item: MessageItem) -> tuple[str, ...]:
         content = item.content
         about = content if isinstance(content, Notice) else content.change
         assert not isinstance(about, ModelChange), "changes of models are in families"  # noqa: S101
         if self._small:
-            return (self.style.text(brief_announcement(about)),)
-        text = self.style.text(announcement(about) + flapping_note(item))
+            return (self.style.text(brief_announcement(about, self._notation)),)
+        text = self.style.text(general_announcement(item, self._notation))
         if not isinstance(about, Notice) or about.kind is not NoticeKind.SAMPLE:
             return (text,)
         family = sample_family(about.at)
@@ -209,34 +241,70 @@ class Writer:
         return (text, "", *self._heading(family), *lines)
 
     def _heading(self, family: Family) -> tuple[str, ...]:
-        name = harmless(family.name)
-        parts = [self.style.bold(name), *map(self.style.text, family_context(family))]
-        link = family_link(family)
-        full = " · ".join([*parts, self.style.linked(link)] if link else parts)
+        name, link, style = harmless(family.name), family_link(family), self.style
+        parts = [style.bold(name, link), *map(style.text, family_context(family))]
+        if link and not style.link:
+            parts.append(link)
+        full = " · ".join(parts)
         if width(full) <= self._longest_line:
             return (full,)
-        return (self.style.bold(shortened(name, TERSE_NAME)),)
+        return (style.bold(fit_name(name, TERSE_NAME)),)
 
     def _line(self, line: MessageLine, link: str | None) -> str:
-        full = self._item(line, LONGEST_NAME, " · ".join(self.phrases(line, LONGEST_NAME)))
-        if link is not None:
-            full = f"{full} · {self.style.linked(link)}"
+        """`▲ **+38.7 %** 1080p · $0.3425 → $0.475 per second`; the name leads to `link`."""
+        text, style = self.text_of(line, LONGEST_NAME), self.style
+        parts = [*map(style.bold, text.strong), *map(style.text, text.rest)]
+        name = style.text(text.name)
+        if link is not None and style.link:
+            name = style.linked(text.name or "page", link)
+        elif link is not None:
+            parts.append(link)
+        full = self._item(text, name, parts)
         if width(full) <= self._longest_line:
             return full
-        return self._item(line, TERSE_NAME, self.phrases(line, TERSE_NAME)[0])
+        text = self.text_of(line, TERSE_NAME)
+        return self._item(text, style.text(text.name), [style.text(it) for it in text.rest[:1]])
 
-    def _item(self, line: MessageLine, longest_name: int, text: str) -> str:
-        name = line_name(line, longest_name)
-        return self.style.item.format(self.style.text(f"{name}: {text}" if name else text))
+    def _item(self, text: LineText, name: str, parts: Sequence[str]) -> str:
+        begun = f"{text.sign} {self.style.bold(text.news)}"
+        return self.style.item.format(" · ".join(filter(None, [begun, name, *parts])))
 
-    def _last_line(self, hidden: int, seen: str, room: int) -> str:
-        command = self.style.code.format(f"kie-watcher changes --alert {self.alert_id}")
+    def _why(self) -> str:
+        outline, style = self.outline, self.style
+        if not outline.families or not outline.why:
+            return style.text(outline.why)
+        command = style.code.format(outline.envelope.silence_command)
+        return f"{style.text(outline.why)} To hush it for a week: {command}"
+
+    def _last_line(self, hidden: int, room: int) -> str:
+        envelope = self.outline.envelope
+        command = self.style.code.format(envelope.changes_command)
         more = f"+{hidden} more"
         if hidden:
-            choices = [f"{more}: {command}", f"{more}, alert {self.alert_id}"]
+            choices = [f"{more}: {command}", f"{more}, alert {envelope.alert_id}"]
         else:
-            choices = [f"alert {self.alert_id}"]
-        if not self._small and seen:
+            choices = [f"alert {envelope.alert_id}"]
+        if not self._small and (seen := self._seen()):
             choices.insert(0, f"{seen} · {choices[0]}")
         fallback = more if hidden else ""
         return next((choice for choice in choices if width(choice) <= room), fallback)
+
+    def _seen(self) -> str:
+        """When its contents were seen: by the clock of the reader where the service knows it."""
+        outline = self.outline
+        if not outline.items:
+            return ""
+        first, last = outline.seen_at
+        match self.service.markup:
+            case Markup.DISCORD_EMBED if first == last:
+                # An embed has a time of its own.
+                return ""
+            case Markup.SLACK_BLOCKS:
+                dates = (_slack_date(at, self._notation.time(at)) for at in outline.seen_at)
+                return f"seen {' to '.join(dict.fromkeys(dates))}"
+            case _:
+                return self.style.text(outline.seen)
+
+
+def _slack_date(at: datetime, fallback: str) -> str:
+    return f"<!date^{int(at.timestamp())}^{{date_short_pretty}} {{time}}|{fallback}>"

@@ -25,9 +25,9 @@ from watcher.catalog.changes import (
     change_percent,
 )
 from watcher.render.enrichment import Facts
-from watcher.render.figures import compared_with, percent, share
+from watcher.render.figures import compared_with, percent, share, side_of_reference
 from watcher.render.markup import page_of
-from watcher.render.words import KIND_WEIGHT
+from watcher.render.words import crosses_reference, kind_weight, main_kind
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable, Iterator, Sequence
@@ -149,11 +149,11 @@ def families(items: Iterable[MessageItem]) -> tuple[Family, ...]:
 
 def _weigh(recorded: RecordedChange, change: ModelChange, facts: Facts | None) -> WeighedChange:
     known = facts or NOTHING_KNOWN
-    kind = min(change.kinds, key=KIND_WEIGHT.__getitem__)
+    kind = main_kind(change)
     moved = change_percent(change)
     cost = known.monthly_cost_usd
     weight = (
-        (_COST_WEIGHT, -abs(cost)) if cost else (KIND_WEIGHT[kind], -_size(kind, change, moved))
+        (_COST_WEIGHT, -abs(cost)) if cost else (kind_weight(kind), -_size(kind, change, moved))
     )
     return WeighedChange(recorded, change, known, kind, moved, weight)
 
@@ -164,6 +164,8 @@ def _size(kind: Kind, change: ModelChange, moved: Decimal | None) -> Decimal:
         return BOUNDLESS if moved is None else abs(moved)
     if kind not in DISCOUNT_KINDS or change.before is None or change.after is None:
         return ZERO
+    if crosses_reference(change):
+        return BOUNDLESS
     return abs((change.after.discount or ZERO) - (change.before.discount or ZERO))
 
 
@@ -242,7 +244,7 @@ def _news_key(weighed: WeighedChange) -> Hashable | None:
         return None
     before, after = change.before.record, change.after.record
     terms = (_payment_terms(change.before), _payment_terms(change.after))
-    sides = (_side_of_reference(change.before), _side_of_reference(change.after))
+    sides = (side_of_reference(change.before), side_of_reference(change.after))
     listed = (before.reference is None, after.reference is None)
     causes = tuple(sorted(change.causes.items()))
     if kinds & PRICE_KINDS and kinds <= PRICE_KINDS | DISCOUNT_KINDS:
@@ -268,15 +270,9 @@ def _payment_terms(model: Model) -> tuple[Any, ...]:
     return (kind, record.credits is None, record.unit.quantity, record.unit.base)
 
 
-def _side_of_reference(model: Model) -> int | None:
-    """1 where it costs less, -1 where more, 0 where the same; `None` where unknown."""
-    discount = model.discount
-    return None if discount is None else (discount > 0) - (discount < 0)
-
-
 def _discount(model: Model) -> tuple[str, int | None] | None:
     discount = model.discount
-    return None if discount is None else (share(discount), _side_of_reference(model))
+    return None if discount is None else (share(discount), side_of_reference(model))
 
 
 def _labels(record: Record) -> Hashable:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import html
 import re
 import unicodedata
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from enum import StrEnum
 from functools import lru_cache
@@ -43,13 +43,18 @@ _LOOK_ALIKES = str.maketrans(
 # Underscores inside a word are names as people know them and emphasise nothing; others do.
 _EMPHASIS = re.compile(r"(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])")
 _SCHEME = re.compile(r":(?=//)")
-# A shortcode turns into a picture; the text may be followed by a colon of ours.
-_SHORTCODE = re.compile(r":(?=[\w+-]+(?::|$))")
+# A shortcode turns into a picture; the text may be followed by a colon of ours. Of numbers only two
+# are shortcodes: others are lines of a file.
+_SHORTCODE = re.compile(r":(?=[\w+-]+(?::|$))(?!(?!100\b|1234\b)\d+(?::|$))")
 # `name.tld` becomes a link in many clients, `www.` in all; `2.6` and `5.0s` in none.
 # It looks like a dot, and a search that folds Unicode finds it as one.
 _DOT_OF_NO_DOMAIN = "\u2024"
-_DOMAIN_DOT = re.compile(r"(?<=\w)([.．。｡])(?=[^\W\d_]{2})|(?i:(?<=\bwww)(\.))")
-_BOT_COMMAND = re.compile(r"(?<![\w/.])/(?=[A-Za-z])")
+# What our own files end in is no domain.
+_DOMAIN_DOT = re.compile(
+    r"(?<=\w)([.．。｡])(?=[^\W\d_]{2})(?!(?:db|log|yaml|yml)\b)|(?i:(?<=\bwww)(\.))"
+)
+# A path of several parts is no command.
+_BOT_COMMAND = re.compile(r"(?<![\w/.])/(?=[A-Za-z])(?![\w.-]+/)")
 _SPACES = re.compile(r" {2,}")
 _TAG = re.compile(r"<[^>]*>")
 _LINK_ENCODED = {char: f"%{ord(char):02X}" for char in "@*_~!;$"}
@@ -158,7 +163,7 @@ def _visible(text: str) -> str:
 
 
 class Markup(StrEnum):
-    """What a message's body is written in. The last five are each for one kind of service."""
+    """What a message's body is written in. The last six are each for one kind of service."""
 
     MARKDOWN = "markdown"
     TEXT = "text"
@@ -167,6 +172,7 @@ class Markup(StrEnum):
     TELEGRAM_HTML = "telegram_html"
     SLACK_BLOCKS = "slack_blocks"
     DISCORD_EMBED = "discord_embed"
+    NTFY = "ntfy"
     EMAIL = "email"
     CLOUDEVENTS = "cloudevents"
 
@@ -175,7 +181,7 @@ class Markup(StrEnum):
 WITHOUT_MENTIONS = frozenset({Markup.EMAIL, Markup.TERMINAL})
 
 
-# Slack refuses longer sections. It takes 50 blocks; the header and the context are two of them.
+# Slack refuses longer sections. It takes 50 blocks; headers, a button and the context are some.
 SLACK_SECTION = 3000
 SLACK_SECTIONS = 40
 
@@ -201,22 +207,29 @@ class Service:
 class MarkupStyle:
     """How one markup writes the parts of a message; the texts put in are harmless already.
 
-    `escapes`: texts are escaped as in HTML. `has_mentions`: an at sign could mention somebody.
+    Where `link` is empty a link is its address. `large` is for one number; where it is empty, that
+    has a place of its own. `escapes`: texts are escaped as in HTML. `has_mentions`: an at sign
+    could mention somebody.
     """
 
-    heading: str
+    strong: str
     item: str
     link: str
     code: str
     newline: str
+    large: str = "{}"
     escapes: bool = False
     has_mentions: bool = True
 
-    def bold(self, text: str) -> str:
-        return self.heading.format(self.text(text))
+    def bold(self, text: str, link: str | None = None) -> str:
+        """A text in bold; it leads to `link` where the markup has links."""
+        shown = self.linked(text, link) if link and self.link else self.text(text)
+        return self.strong.format(shown)
 
-    def linked(self, link: str) -> str:
-        return self.link.format(html.escape(link, quote=True) if self.escapes else link)
+    def linked(self, text: str, link: str) -> str:
+        """A text that leads to an address, or the address alone."""
+        address = html.escape(link, quote=True) if self.escapes else link
+        return self.link.format(self.text(text), address) if self.link else address
 
     def text(self, text: str) -> str:
         if not self.has_mentions:
@@ -224,43 +237,65 @@ class MarkupStyle:
         return html.escape(text, quote=False) if self.escapes else text
 
 
-_PLAIN = MarkupStyle(heading="{}", item="• {}", link="{}", code="{}", newline="\n")
+_PLAIN = MarkupStyle(strong="{}", item="{}", link="", code="{}", newline="\n")
 # No colours: only whoever prints the text knows whether it is for a terminal.
 _TERMINAL = MarkupStyle(
-    heading="{}", item="  • {}", link="{}", code="{}", newline="\n", has_mentions=False
+    strong="{}", item="  {}", link="", code="{}", newline="\n", has_mentions=False
 )
-# A list, not lines with dots: where Markdown is read strictly, lines run together.
-_MARKDOWN = MarkupStyle(heading="**{}**", item="- {}", link="[page]({})", code="`{}`", newline="\n")
-_EMBED = MarkupStyle(heading="**{}**", item="• {}", link="[page]({})", code="`{}`", newline="\n")
+# A list: where Markdown is read strictly, lines run together.
+_MARKDOWN = MarkupStyle(
+    strong="**{}**", item="- {}", link="[{}]({})", code="`{}`", newline="\n", large="**{}**"
+)
+_EMBED = MarkupStyle(
+    strong="**{}**", item="{}", link="[{}]({})", code="`{}`", newline="\n", large="## {}"
+)
 # An adaptive card breaks lines at paragraphs only.
-_CARD = MarkupStyle(heading="**{}**", item="• {}", link="[page]({})", code="{}", newline="\n\n")
+_CARD = MarkupStyle(
+    strong="**{}**", item="{}", link="[{}]({})", code="{}", newline="\n\n", large="**{}**"
+)
 # Angle brackets keep Discord from showing a preview of every page; an embed shows none.
 _DISCORD = MarkupStyle(
-    heading="**{}**", item="• {}", link="[page](<{}>)", code="`{}`", newline="\n"
+    strong="**{}**", item="{}", link="[{}](<{}>)", code="`{}`", newline="\n", large="## {}"
 )
 _SLACK = MarkupStyle(
-    heading="*{}*", item="• {}", link="<{}|page>", code="`{}`", newline="\n", escapes=True
+    strong="*{}*",
+    item="{}",
+    link="<{1}|{0}>",
+    code="`{}`",
+    newline="\n",
+    large="",
+    escapes=True,
 )
 _TELEGRAM = MarkupStyle(
-    heading="<b>{}</b>",
-    item="• {}",
-    link='<a href="{}">page</a>',
+    strong="<b>{}</b>",
+    item="{}",
+    link='<a href="{1}">{0}</a>',
     code="<code>{}</code>",
     newline="\n",
+    large="<b>{}</b>",
     escapes=True,
 )
-_HTML = MarkupStyle(
-    heading="<b>{}</b>",
-    item="• {}",
-    link='<a href="{}">page</a>',
-    code="<code>{}</code>",
-    newline="<br>\n",
-    escapes=True,
+_HTML = replace(_TELEGRAM, newline="<br>\n")
+# Where an email has its chart when it is sent with one, what is put there, and what it shows.
+CHART_PLACE = "<!-- chart -->"
+CHART_ID = "prices@kie-watcher"
+_CHART = (
+    f'<tr><td style="padding:4px 16px 14px"><img src="cid:{CHART_ID}" width="566" '
+    'alt="How the prices moved" style="display:block;width:100%;height:auto;border:0;'
+    'border-radius:4px"></td></tr>'
 )
+
+
+def with_chart(page: str) -> str:
+    """The HTML of an email that shows its chart; as it is where it has no place for one."""
+    return page.replace(CHART_PLACE, _CHART, 1)
+
+
 # Services that read Markdown in their own way.
 _MARKDOWN_OF_SERVICE = {"workflow": _CARD, "discord": _DISCORD}
 _STYLES = {
     Markup.MARKDOWN: _MARKDOWN,
+    Markup.NTFY: _MARKDOWN,
     Markup.DISCORD_EMBED: _EMBED,
     Markup.HTML: _HTML,
     Markup.EMAIL: _HTML,

@@ -61,13 +61,15 @@ class QueuedItem:
 class Batch:
     """One message: its contents, and every delivery that is done with it.
 
-    `flapping` are the numbers of changes that say that something flaps.
+    `flapping` are the numbers of changes that say that something flaps; `routes` names those that
+    brought it.
     """
 
     deliveries: tuple[int, ...]
     contents: tuple[RecordedChange | Notice, ...]
     flapping: frozenset[int] = frozenset()
     digest: DigestSummary | None = None
+    routes: tuple[str, ...] = ()
 
     @property
     def changes(self) -> tuple[ModelChange, ...]:
@@ -169,11 +171,17 @@ class ReceiverQueue:
         self.due: dict[str | None, list[QueuedItem]] = {}
         self.held: dict[tuple[str | None, Subject], list[QueuedItem]] = {}
         self.deferred: dict[int, Deferral] = {}
+        self._routes = {item.delivery_id: item.route for item in items if item.route}
         for item in items:
             self._add(item)
         self.needless: list[int] = []
         for about, group in _by_subject(items).items():
             self._drop_needless(about, group)
+
+    def routes(self, deliveries: Iterable[int]) -> tuple[str, ...]:
+        """The names of the routes of these deliveries, each once."""
+        names = (self._routes.get(number) for number in deliveries)
+        return tuple(dict.fromkeys(name for name in names if name))
 
     def route(self, item: QueuedItem) -> Route | None:
         return self.rules.route(item.route)
@@ -474,7 +482,9 @@ class _Releaser:
     def _finish(self, draft: _OpenBatch, digest: DigestSummary | None) -> None:
         if draft.contents or digest is not None:
             deliveries, contents = tuple(draft.deliveries), tuple(draft.contents)
-            self.batches.append(Batch(deliveries, contents, frozenset(draft.flapping), digest))
+            routes = self.queue.routes(deliveries)
+            flapping = frozenset(draft.flapping)
+            self.batches.append(Batch(deliveries, contents, flapping, digest, routes))
 
 
 def _gone_meanwhile(group: Sequence[QueuedItem]) -> RecordedChange | None:

@@ -10,13 +10,14 @@ import json
 import math
 import unicodedata
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Protocol
+from zoneinfo import ZoneInfo
 
 from watcher.catalog.pricing import Unit
-from watcher.render.figures import amount, per, percent
+from watcher.render.figures import amount, duration_words, per, percent
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -26,8 +27,9 @@ if TYPE_CHECKING:
 MOST_LINES = 6
 MOST_PANELS = 3
 WINDOW = timedelta(days=90)
-SHORTEST_WINDOW = timedelta(days=7)
-LONGEST_NAME = 40
+# Of a model that was first seen just now.
+SHORTEST_WINDOW = timedelta(hours=1)
+LONGEST_NAME = 100
 # Where the top of one line is so many times above the next, they have a panel each: on the scale of
 # the higher one the lower one would be flat.
 FAR_APART = 5
@@ -39,6 +41,10 @@ FLOOR_AT_ZERO_BELOW = 0.55
 # Prices are for the first quantity of a unit for which the highest price is at least this.
 _QUANTITIES = ((1, 0.01), (1000, 0.1), (10**6, 0.0))
 DIGITS = 5
+# Up to so many days the axis has hours.
+HOURLY_DAYS = 2
+# Nearly 90 days are 90.
+_ROUNDING = timedelta(seconds=30)
 
 _UNDRAWABLE = frozenset({"Cc", "Cf", "Cn", "Co", "Cs", "Mn", "Me", "Zl", "Zp"})
 # English like all other text, whatever the locale.
@@ -48,7 +54,7 @@ _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct",
 SIZES = (24.0, 22.0, 20.5, 19.0, 17.5)
 LINE_HEIGHT = 1.22
 GAP = 12.0
-MOST_NAME_LINES = 2
+MOST_NAME_LINES = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,13 +62,15 @@ class Series:
     """A model's name as listed, its base unit, and its prices in credits per one of that unit.
 
     Each point is when a price began to hold and what it was, the oldest first. `since` is the
-    price that the message compares the last one with; without it that is the price before.
+    price that the message compares the last one with; without it that is the price before. What is
+    `used` is shown before anything else.
     """
 
     name: str
     unit: str
     points: tuple[PricePoint, ...]
     since: Decimal | None = None
+    used: bool = False
 
     @property
     def move(self) -> tuple[Decimal, Decimal] | None:
@@ -76,17 +84,18 @@ class Series:
 
 
 def request_text(series: Sequence[Series], now: datetime) -> bytes:
-    """All that a chart is drawn from, as JSON."""
-    return json.dumps(
-        {"now": now.isoformat(), "series": [_series_fields(one) for one in series]}
-    ).encode()
+    """All that a chart is drawn from, as JSON; days begin as in the zone of `now`."""
+    zone = getattr(now.tzinfo, "key", "UTC")
+    fields = {"now": now.isoformat(), "zone": zone, "series": [*map(_series_fields, series)]}
+    return json.dumps(fields).encode()
 
 
 def read_request(text: bytes) -> tuple[tuple[Series, ...], datetime]:
     """What `request_text` wrote."""
     content = json.loads(text)
     series = tuple(_series_from(one) for one in content["series"])
-    return series, datetime.fromisoformat(content["now"])
+    now = datetime.fromisoformat(content["now"]).astimezone(ZoneInfo(content["zone"]))
+    return series, now
 
 
 def _series_fields(series: Series) -> dict[str, Any]:
@@ -95,6 +104,7 @@ def _series_fields(series: Series) -> dict[str, Any]:
         "unit": series.unit,
         "points": [(at.isoformat(), str(price)) for at, price in series.points],
         "since": None if series.since is None else str(series.since),
+        "used": series.used,
     }
 
 
@@ -107,6 +117,7 @@ def _series_from(content: dict[str, Any]) -> Series:
             (datetime.fromisoformat(at), Decimal(price)) for at, price in content["points"]
         ),
         since=None if since is None else Decimal(since),
+        used=content["used"],
     )
 
 
@@ -190,10 +201,10 @@ def _until(series: Series, now: datetime) -> Series:
 
 
 def _biggest_moves(series: Sequence[Series]) -> list[Series]:
-    """Those that moved furthest; no more units than there are panels."""
+    """What is used, then what moved furthest; no more units than there are panels."""
     chosen: list[Series] = []
     units: set[str] = set()
-    for one in sorted(series, key=_size, reverse=True):
+    for one in sorted(series, key=lambda one: (one.used, _size(one)), reverse=True):
         if len(chosen) < MOST_LINES and (one.unit in units or len(units) < MOST_PANELS):
             chosen.append(one)
             units.add(one.unit)
@@ -306,21 +317,36 @@ def _within(points: Sequence[PricePoint], start: datetime) -> Iterator[PricePoin
 
 
 def _about(start: datetime, now: datetime, shown: int, known: int) -> str:
-    days = round((now - start) / timedelta(days=1))
-    period = f"last {days} days"
+    period = f"last {duration_words(now - start + _ROUNDING)}"
     return period if shown == known else f"{period}, {shown} of {known:,} models"
 
 
 def _ticks(start: datetime, now: datetime) -> Iterator[tuple[datetime, str]]:
-    """A few days at their midnight in UTC; the first of each month where the window is long."""
+    """A few days at their midnight; the first of each month where the window is long.
+
+    Of a window of two days or less the hours.
+    """
     days = round((now - start) / timedelta(days=1))
-    step = next((step for step in (2, 7, 14) if days <= 4 * step), None)
-    midnight = now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
-    for back in range(days):
-        day = midnight - timedelta(days=back)
+    if days <= HOURLY_DAYS:
+        yield from _hours(start, now)
+        return
+    step = next((step for step in (1, 2, 7, 14) if days <= 4 * step), None)
+    for back in range(days + 1):
+        day = (now - timedelta(days=back)).replace(hour=0, minute=0, second=0, microsecond=0)
         fits = day.day == 1 if step is None else back % step == 0
         if fits and day > start:
             yield day, f"{day.day} {_MONTHS[day.month - 1]}"
+
+
+def _hours(start: datetime, now: datetime) -> Iterator[tuple[datetime, str]]:
+    """From the last hour backwards, in steps that give a few."""
+    length = (now - start) / timedelta(hours=1)
+    step = next(step for step in (1, 3, 6, 12) if length <= 4 * step or step == 12)  # noqa: PLR2004
+    hour = now.replace(minute=0, second=0, microsecond=0)
+    while hour > start:
+        if not hour.hour % step:
+            yield hour, f"{hour:%H:%M}"
+        hour -= timedelta(hours=1)
 
 
 class Measure(Protocol):
@@ -331,7 +357,7 @@ class Measure(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Label:
-    """A name in one or two lines, and how its price moved."""
+    """A name in a few lines, and how its price moved."""
 
     name: tuple[str, ...]
     move: str
@@ -442,13 +468,16 @@ def _broken_name(name: str, most: int, ruler: _Ruler) -> tuple[str, ...]:
     """A name in at most so many lines, broken at a comma or a space; the last is shortened."""
     if most == 1 or ruler.fits(name):
         return (shorten(name, ruler.width, ruler.size, ruler.measure),)
-    first = next(part for part in _beginnings(name, ruler) if ruler.fits(part) or len(part) == 1)
+    beginnings = _beginnings(name, most - 1, ruler)
+    first = next(part for part in beginnings if ruler.fits(part) or len(part) == 1)
     return (first.rstrip(), *_broken_name(name[len(first) :].lstrip(), most - 1, ruler))
 
 
-def _beginnings(name: str, ruler: _Ruler) -> Iterator[str]:
+def _beginnings(name: str, more_lines: int, ruler: _Ruler) -> Iterator[str]:
     """Possible first lines, best first: to a comma where the rest fits, to a space, to anywhere."""
     ends = range(len(name) - 1, 0, -1)
-    commas = [end for end in ends if name[end - 1] == "," and ruler.fits(name[end:].lstrip())]
+    room = more_lines * ruler.width
+    after_comma = [end for end in ends if name[end - 1] == ","]
+    commas = [it for it in after_comma if ruler.measure(name[it:].lstrip(), ruler.size) <= room]
     spaces = [end for end in ends if name[end - 1] in " -/"]
     return (name[:end] for end in (*commas, *spaces, *ends))

@@ -24,14 +24,7 @@ from watcher.catalog.changes import (
 from watcher.catalog.pricing import decimal_text
 from watcher.catalog.record import DOCUMENTED_USD_PER_CREDIT, Model, parse_record
 from watcher.render.enrichment import Facts, MessageItem
-from watcher.render.lines import (
-    family_context,
-    family_link,
-    line_link,
-    line_name,
-    line_phrases,
-    tone_of,
-)
+from watcher.render.lines import family_context, family_link, line_link, line_text
 from watcher.render.markup import (
     LONGEST_NAME,
     WITHOUT_MENTIONS,
@@ -39,23 +32,25 @@ from watcher.render.markup import (
     Service,
     harmless,
     safe_link,
+    style_for,
     without_mention_guards,
 )
-from watcher.render.outline import arrange, sample_family
-from watcher.render.words import announcement, flapping_note
+from watcher.render.notices import general_announcement
+from watcher.render.outline import LONGEST_TITLE, Envelope, arrange, sample_family, sample_model
+from watcher.render.words import main_kind
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from watcher.catalog.changes import Change
     from watcher.render.enrichment import Content
+    from watcher.render.figures import Notation
     from watcher.render.grouping import Family, MessageLine
     from watcher.render.outline import Outline
     from watcher.routing.net_effect import DigestSummary
 
 Fields = dict[str, Any]
 
-LONGEST_TITLE = 200
 # More lines than any service takes: the rest is not even handed to the sandbox.
 MOST_LINES = 1000
 
@@ -70,62 +65,72 @@ _NO_FIELDS = dict.fromkeys(
 )
 
 
-def context_of(outline: Outline, service: Service, alert_id: str, now: datetime) -> Fields:
+def context_of(outline: Outline, service: Service, now: datetime) -> Fields:
     """Everything that one message for `service` could say."""
-    notices = [_notice(item) for item in outline.general[:MOST_LINES]]
-    groups = _groups(outline.families)
+    envelope = outline.envelope
+    notices = [_notice(item, envelope.notation) for item in outline.general[:MOST_LINES]]
+    groups = _groups(outline.families, envelope.notation)
     of_all = [notice["change"] for notice in notices if notice["change"] is not None]
     of_models = [it for group in groups for line in group["lines"] for it in line["changes"]]
     context = {
         "title": outline.headline(service.title_limit or LONGEST_TITLE),
+        "strip": [text for _, text in outline.strip],
+        "bill": outline.bill,
         "notices": notices,
         "groups": groups,
         "changes": of_all + of_models,
         "digest": _digest(outline.digest),
+        "period": outline.period,
         "summary": list(outline.summary),
         "seen": outline.seen,
         "total": len(outline.items),
         "hidden": 0,
-        "alert_id": alert_id,
-        "command": f"kie-watcher changes --alert {alert_id}",
+        "alert_id": envelope.alert_id,
+        "command": envelope.changes_command,
+        "why": outline.why,
+        "silence": envelope.silence_command if outline.families else "",
         "now": utc_text(now),
         "service": {
             "name": service.name,
             "format": service.markup.value,
             "limit": service.body_limit,
             "has_title": bool(service.title_limit),
+            "has_links": bool(style_for(service).link),
         },
     }
     return _without_guards(context) if service.markup in WITHOUT_MENTIONS else context
 
 
-def _groups(families: Sequence[Family]) -> list[Fields]:
+def _groups(families: Sequence[Family], notation: Notation) -> list[Fields]:
     groups, room = [], MOST_LINES
     for family in families:
         if room <= 0:
             break
-        groups.append(_group(family, family.lines[:room]))
+        groups.append(_group(family, family.lines[:room], notation))
         room -= len(family.lines)
     return groups
 
 
-def _group(family: Family, lines: Sequence[MessageLine]) -> Fields:
+def _group(family: Family, lines: Sequence[MessageLine], notation: Notation) -> Fields:
     return {
         "name": harmless(family.name),
         "about": list(family_context(family)),
         "link": family_link(family),
-        "lines": [_line(line) for line in lines],
+        "lines": [_line(line, notation) for line in lines],
     }
 
 
-def _line(line: MessageLine) -> Fields:
-    phrases = list(line_phrases(line, LONGEST_NAME))
+def _line(line: MessageLine, notation: Notation) -> Fields:
+    text = line_text(line, LONGEST_NAME, notation)
     return {
-        "name": line_name(line, LONGEST_NAME),
-        "text": " · ".join(phrases),
-        "phrases": phrases,
-        "kind": line.changes[0].kind.value,
-        "tone": tone_of(line).value,
+        "sign": text.sign,
+        "news": text.news,
+        "name": text.name,
+        "cost": text.cost,
+        "crossing": text.crossing,
+        "rest": list(text.rest),
+        "kind": main_kind(line.changes[0].change).value,
+        "tone": text.tone.value,
         "link": line_link(line),
         "changes": [
             _change(weighed.recorded, decimal_text(weighed.facts.monthly_cost_usd))
@@ -151,15 +156,15 @@ def _harmless_names(fields: Mapping[str, Any]) -> Fields:
     return {**fields, **{name: harmless(text) for name, text in texts.items()}}
 
 
-def _notice(item: MessageItem) -> Fields:
+def _notice(item: MessageItem, notation: Notation) -> Fields:
     """What is about no single model."""
-    content = item.content
+    content, text = item.content, general_announcement(item, notation)
     if isinstance(content, Notice):
-        text = announcement(content)
         if content.kind is NoticeKind.SAMPLE:
             family = sample_family(content.at)
-            (line,) = map(_line, family.lines)
-            text = f"{text} {harmless(family.name)}, {line['name']}: {line['text']}"
+            (line,) = (line_text(it, LONGEST_NAME, notation) for it in family.lines)
+            said = " · ".join((f"{line.sign} {line.news} {line.name}", *line.rest))
+            text = f"{text} {harmless(family.name)} {said}"
         return {
             "kind": content.kind.value,
             "text": text,
@@ -171,7 +176,7 @@ def _notice(item: MessageItem) -> Fields:
     fields = _change(content, None)
     return {
         "kind": fields["kinds"][0],
-        "text": announcement(change) + flapping_note(item),
+        "text": text,
         "at": fields["at"],
         "change": fields,
     }
@@ -201,7 +206,7 @@ def _without_guards(value: Any) -> Any:
 
 
 _AT = datetime(2026, 11, 22, 7, 30, tzinfo=UTC)
-_ALERT_ID = "k7m2qd4x"
+_ENVELOPE = Envelope("k7m2qd4x", "team", ("my videos",))
 
 SAMPLE_SERVICE = Service("sample", Markup.TEXT, 256 * 1024, 0, None)
 
@@ -210,7 +215,7 @@ def samples() -> list[dict[str, Any]]:
     """Contexts: one with everything, then one with each content alone, then one with nothing."""
     contents = sample_contents()
     several = [contents, *([one] for one in contents), []]
-    return [context_of(arrange(some), SAMPLE_SERVICE, _ALERT_ID, _AT) for some in several]
+    return [context_of(arrange(some, _ENVELOPE), SAMPLE_SERVICE, _AT) for some in several]
 
 
 def sample_contents() -> list[Content | MessageItem]:
@@ -219,11 +224,11 @@ def sample_contents() -> list[Content | MessageItem]:
         _moved((Kind.PRICE_UP, Kind.DISCOUNT_DOWN), "1080p with video", "68.5", "95"),
         _moved((Kind.PRICE_UP, Kind.DISCOUNT_DOWN), "1080p no video", "40", "55.475"),
         _moved((Kind.PRICE_DOWN,), "720p", "30", "27.5"),
-        ModelChange((Kind.NEW,), None, _model("4K", "120")),
-        ModelChange((Kind.REMOVED,), _model("480p", "12"), None, first_seen_at=_AT),
-        ModelChange((Kind.RETURNED,), _model("360p", "8"), _model("360p", "9")),
-        ModelChange((Kind.RENAMED,), _model("2K", "70"), _model("1440p", "70")),
-        ModelChange((Kind.UNIT,), _model("240p", "4"), _unpriced("240p")),
+        ModelChange((Kind.NEW,), None, sample_model("4K", "120")),
+        ModelChange((Kind.REMOVED,), sample_model("480p", "12"), None, first_seen_at=_AT),
+        ModelChange((Kind.RETURNED,), sample_model("360p", "8"), sample_model("360p", "9")),
+        ModelChange((Kind.RENAMED,), sample_model("2K", "70"), sample_model("1440p", "70")),
+        ModelChange((Kind.UNIT,), sample_model("240p", "4"), _unpriced("240p")),
         _moved((Kind.PROMOTION_STARTED, Kind.CORRECTED), "144p", "2", "2"),
         CreditValueChange(DOCUMENTED_USD_PER_CREDIT, Decimal("0.006")),
     ]
@@ -250,24 +255,12 @@ def _moved(kinds: tuple[Kind, ...], variant: str, old: str, new: str) -> ModelCh
     causes: dict[Kind, Cause] = {}
     if Kind.DISCOUNT_DOWN in kinds:
         causes[Kind.DISCOUNT_DOWN] = Cause.PRICE
-    return ModelChange(kinds, _model(variant, old), _model(variant, new), causes, model_id=1)
+    return ModelChange(
+        kinds, sample_model(variant, old), sample_model(variant, new), causes, model_id=1
+    )
 
 
 def _unpriced(variant: str) -> Model:
     """A model with as little as a row of the listing may hold."""
     row = {"modelDescription": f"Example 1.0, {variant}", "usdPrice": "0.1", "creditUnit": ""}
-    return Model(parse_record(row), DOCUMENTED_USD_PER_CREDIT)
-
-
-def _model(variant: str, price: str) -> Model:
-    row = {
-        "modelDescription": f"Example 1.0, {variant}",
-        "interfaceType": "video",
-        "provider": "a made-up model",
-        "creditPrice": price,
-        "creditUnit": "per second",
-        "usdPrice": str(Decimal(price) * DOCUMENTED_USD_PER_CREDIT),
-        "falPrice": "0.5",
-        "anchor": "https://kie.ai/",
-    }
     return Model(parse_record(row), DOCUMENTED_USD_PER_CREDIT)

@@ -33,7 +33,7 @@ LEAST_TEXT = 2000
 _NAME = "<template>"
 
 # What writes in the markup of the service.
-MARKUP_NAMES = ("bold", "br", "bullet", "code", "page")
+MARKUP_NAMES = ("bold", "br", "bullet", "code", "large", "link")
 
 # By name: each counts a text as built-in messages do for one kind of service.
 MEASURES: Mapping[str, Callable[[str], int]] = {
@@ -68,8 +68,9 @@ class SandboxEnvironment(ImmutableSandboxedEnvironment):
         # What is marked up has been escaped already.
         written: Callable[[str], str] = do_mark_safe if html else str
         self.globals |= {
-            "bold": lambda text: written(style.bold(str(text))),
-            "page": lambda link: written(style.linked(str(link))),
+            "bold": lambda text, address=None: written(style.bold(str(text), address)),
+            "large": lambda text: written(style.large.format(style.text(str(text)))),
+            "link": lambda text, address: written(style.linked(str(text), str(address))),
             "code": lambda text: written(style.code.format(style.text(str(text)))),
             "bullet": style.item.format(""),
             "br": written(style.newline.removesuffix("\n")),

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from watcher.render.email import html_to_text
 from watcher.render.fitting import Fitted
 from watcher.render.markup import Markup, style_for, width
-from watcher.render.message import Message, discord_embed, slack_blocks, title_of
+from watcher.render.message import Message, body_of, title_of
 from watcher.render.templates.context import SAMPLE_SERVICE, context_of, samples
 
 if TYPE_CHECKING:
@@ -48,13 +48,11 @@ def check_request(source: str) -> bytes:
     return _request(source, contexts[0], SAMPLE_SERVICE, contexts)
 
 
-def fill_request(
-    source: str, outline: Outline, service: Service, *, alert_id: str, now: datetime
-) -> bytes:
+def fill_request(source: str, outline: Outline, service: Service, now: datetime) -> bytes:
     """What a worker is asked to fill a template. Raises `TemplateFailedError`."""
     if service.markup is Markup.CLOUDEVENTS:
         raise TemplateFailedError("is not used where programs read: format: json")
-    return _request(source, context_of(outline, service, alert_id, now), service, None)
+    return _request(source, context_of(outline, service, now), service, None)
 
 
 def message_from(reply: bytes, outline: Outline, service: Service) -> Message:
@@ -90,17 +88,10 @@ def _request(
 def _body(text: str, service: Service, title: str, outline: Outline) -> str:
     if service.section_limit is not None:
         text = "\n\n".join(_sections(text, service.section_limit))
+    if service.markup is Markup.EMAIL:
+        return json.dumps({"html": text, "text": html_to_text(text)}, ensure_ascii=False)
     # The text has its own last line.
-    whole = Fitted(text, ("",), 0, 0)
-    match service.markup:
-        case Markup.DISCORD_EMBED:
-            return discord_embed(title, whole, outline)
-        case Markup.SLACK_BLOCKS:
-            return slack_blocks(title, whole)
-        case Markup.EMAIL:
-            return json.dumps({"html": text, "text": html_to_text(text)}, ensure_ascii=False)
-        case _:
-            return text
+    return body_of(Fitted(text, ("",), 0, 0), outline, service, title)
 
 
 def _sections(text: str, longest: int) -> Iterator[str]:
