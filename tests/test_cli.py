@@ -251,6 +251,19 @@ def test_changes_come_newest_first_for_people_and_oldest_first_for_programs(fill
     assert "+14.3 % · $0.42 → $0.48 per 2 videos (84 → 96 credits)" in shown[4]
 
 
+@pytest.mark.parametrize(
+    ("zone", "told"), [("Europe/Berlin", "08:35 CET"), ("Asia/Tokyo", "16:35 JST")]
+)
+def test_times_are_those_of_the_configured_zone(filled: Place, zone: str, told: str) -> None:
+    filled.configure(f"timezone: {zone}")
+    hour = told.replace("35", "50")
+    assert f"2026-11-22 {told} (" in filled.run("changes").stdout.splitlines()[-1]
+    assert f"Last poll     2026-11-22 {hour} (" in filled.run("status").stdout
+    replayed = filled.run("replay", "--since", "2026-11-22T07:00:00Z").stdout
+    assert f"── 2026-11-22 {told} to terminal" in replayed
+    assert f"Since 2026-11-22 {told[:2]}:00 {told[-3:]}: " in replayed
+
+
 def test_changes_json_is_the_public_form(filled: Place) -> None:
     stored = filled.ask(lambda store: store.changes(newest_first=False))
     assert filled.json("changes") == [public_fields(change) for change in stored]

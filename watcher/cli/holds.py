@@ -16,6 +16,7 @@ from watcher.cli.options import (
     LEFT_FOR_DAEMON,
     GlobalOptions,
     apply_or_leave,
+    local_now,
     read_state,
     state_path,
 )
@@ -45,7 +46,7 @@ def accept(options: GlobalOptions, holds: tuple[int, ...], everything: bool, for
         raise BadUsage("name holds by number, or give --all")
     found = read_state(state_path(options), lambda reader: reader.status()).holds
     if not holds and not everything:
-        print_list(found, _holds(datetime.now(UTC)), form)
+        print_list(found, _holds(local_now(options)), form)
         return
     if form != "table":
         raise BadUsage(f"--{form} is for listing the holds")

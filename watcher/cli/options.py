@@ -87,6 +87,13 @@ def load_settings_leniently(options: GlobalOptions) -> Settings:
     return load_leniently(find_file(options.config_file, os.environ), os.environ)
 
 
+def local_now(options: GlobalOptions) -> datetime:
+    """Now, in the configured time zone: commands show times in that of their `now`."""
+    from zoneinfo import ZoneInfo
+
+    return datetime.now(ZoneInfo(load_settings_leniently(options).timezone))
+
+
 def state_path(options: GlobalOptions) -> Path:
     """Where the state is."""
     return load_settings_leniently(options).state.path.absolute()

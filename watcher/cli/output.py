@@ -19,7 +19,7 @@ from watcher.safe_text import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
-    from datetime import datetime
+    from datetime import datetime, tzinfo
 
 FAILED = 1
 BAD_USAGE = 2
@@ -143,15 +143,15 @@ def age(at: datetime, now: datetime) -> str:
 
 
 def moment(at: datetime | None, now: datetime) -> str:
-    """A time for people: in their time zone, and how long ago."""
+    """A time for people: in the zone of `now`, and how long ago."""
     if at is None:
         return "never"
-    return f"{local_time(at)} ({age(at, now)})"
+    return f"{local_time(at, now.tzinfo)} ({age(at, now)})"
 
 
-def local_time(at: datetime) -> str:
-    """A time in the time zone of this machine: `2026-11-22 08:30`."""
-    return f"{at.astimezone():%Y-%m-%d %H:%M}"
+def local_time(at: datetime, zone: tzinfo | None) -> str:
+    """A time with its zone: `2026-11-22 08:30 CET`."""
+    return f"{at.astimezone(zone):%Y-%m-%d %H:%M %Z}"
 
 
 def utc(at: datetime | None) -> str | None:

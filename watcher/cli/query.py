@@ -15,6 +15,7 @@ from watcher.cli.listing import Cell, Form, Listing, form_options, print_list
 from watcher.cli.options import (
     GlobalOptions,
     load_settings_leniently,
+    local_now,
     read_state,
     since_option,
     state_path,
@@ -29,6 +30,7 @@ from watcher.cli.output import (
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
+    from datetime import tzinfo
 
     from watcher.catalog.changes import RecordedChange
     from watcher.catalog.record import Model
@@ -68,7 +70,7 @@ def models(
         state_path(options),
         lambda reader: reader.models(interface=interface, provider=provider, search=search),
     )
-    print_list(found.models, _models(), form)
+    print_list(found.models, _models(local_now(options).tzinfo), form)
 
 
 @click.command(
@@ -103,12 +105,11 @@ def changes(options: GlobalOptions, /, *, form: Form, **filters: Any) -> None:
         state_path(options),
         lambda reader: reader.changes(**filters, newest_first=form == "table"),
     )
-    print_changes(found, form)
+    print_changes(found, local_now(options), form)
 
 
-def print_changes(found: Sequence[RecordedChange], form: Form = "table") -> None:
-    """Print changes in the order given."""
-    now = datetime.now(UTC)
+def print_changes(found: Sequence[RecordedChange], now: datetime, form: Form = "table") -> None:
+    """Print changes in the order given, their times in the zone of `now`."""
 
     def cells(recorded: RecordedChange) -> tuple[Cell, ...]:
         from watcher.render.figures import Notation
@@ -127,7 +128,7 @@ def print_changes(found: Sequence[RecordedChange], form: Form = "table") -> None
     print_list(found, Listing(headings, cells, public_fields, "No change matches."), form)
 
 
-def _models() -> Listing[tuple[KnownModel, Model]]:
+def _models(zone: tzinfo | None) -> Listing[tuple[KnownModel, Model]]:
     def cells(listed: tuple[KnownModel, Model]) -> tuple[Cell, ...]:
         from watcher.render.figures import prices, standings
 
@@ -138,7 +139,7 @@ def _models() -> Listing[tuple[KnownModel, Model]]:
             model.record.description,
             prices([model]),
             standings([model]),
-            f"{known.last_changed_at.astimezone():%Y-%m-%d}",
+            f"{known.last_changed_at.astimezone(zone):%Y-%m-%d}",
         )
 
     headings = "Category", "Provider", "Model", "Price", "Discount", "Last changed"
@@ -169,7 +170,7 @@ def status(options: GlobalOptions, as_json: bool) -> None:
         print_json(_status_fields(found))
         return
     say(_line("State", str(path)))
-    for line in _status_lines(found, settings.receiver_names(), datetime.now(UTC)):
+    for line in _status_lines(found, settings.receiver_names(), local_now(options)):
         say(line)
 
 

@@ -22,6 +22,7 @@ from watcher.cli.options import (
     exposed_files,
     load_settings,
     load_settings_remembering,
+    local_now,
     start_log,
 )
 from watcher.cli.output import FAILED, say, warn
@@ -66,7 +67,7 @@ def check(options: GlobalOptions, rebuild: bool) -> None:
     report, has_receivers = asyncio.run(_check(options, rebuild=rebuild))
     # Without receivers, the alert that was just printed says the same.
     if has_receivers:
-        _print_news(report)
+        _print_news(report, local_now(options))
     if sys.stdout.isatty():
         say(_poll_line(report))
     for line in complaints(report):
@@ -207,16 +208,17 @@ def _rebuild(settings: Settings) -> None:
         warn(f"{path} was damaged and is now {kept}; the next sweep is a new baseline")
 
 
-def _print_news(report: CheckReport) -> None:
+def _print_news(report: CheckReport, now: datetime) -> None:
     if report.poll.notices:
+        from watcher.render.figures import Notation
         from watcher.render.notices import announcement
 
         for notice in report.poll.notices:
-            say(announcement(notice))
+            say(announcement(notice, Notation(now.tzinfo or UTC)))
     if report.changes:
         from watcher.cli.query import print_changes
 
-        print_changes(report.changes)
+        print_changes(report.changes, now)
 
 
 def _poll_line(report: CheckReport) -> str:

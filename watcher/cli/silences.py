@@ -6,7 +6,6 @@ What is silenced is given by options, and checked as the `match` of a route in t
 from __future__ import annotations
 
 import asyncio
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -17,6 +16,7 @@ from watcher.cli.options import (
     GlobalOptions,
     apply_or_leave,
     duration_option,
+    local_now,
     read_state,
     state_path,
 )
@@ -25,7 +25,7 @@ from watcher.cli.query import KINDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
-    from datetime import timedelta
+    from datetime import datetime, timedelta
     from pathlib import Path
 
     from pydantic import ValidationError
@@ -128,7 +128,7 @@ def add(
     if alert_id is not None:
         spec = _alert_spec(state_path(options), alert_id)
     reason = f"alert {alert_id}" if reason is None else reason
-    now = datetime.now(UTC)
+    now = local_now(options)
     added = AddSilence(now, now + lasting, spec, _checked_reason(reason), drop)
     number = _add(state_path(options), added)
     if number is None:
@@ -144,7 +144,7 @@ def add(
 @click.pass_obj
 def list_(options: GlobalOptions, everything: bool = False, form: Form = "table") -> None:
     """List silences, oldest first."""
-    now = datetime.now(UTC)
+    now = local_now(options)
     found = [
         one for one in _read_silences(state_path(options)) if everything or _ends_at(one) > now
     ]
@@ -162,7 +162,7 @@ def end(options: GlobalOptions, number: int) -> None:
     """
     from watcher.store.requests import EndSilence
 
-    now = datetime.now(UTC)
+    now = local_now(options)
     path = state_path(options)
     _require_active(_read_silences(path), number, now)
     count = asyncio.run(apply_or_leave(path, EndSilence(now, number)))

@@ -22,6 +22,7 @@ from watcher.catalog.changes import ModelChange, NoticeKind, RecordedChange
 from watcher.cli.options import (
     GlobalOptions,
     load_settings_leniently,
+    local_now,
     open_state,
     since_option,
     start_log,
@@ -31,6 +32,7 @@ from watcher.cli.query import KINDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
+    from datetime import tzinfo
 
     from watcher.catalog.changes import Change, Kind, Notice
     from watcher.catalog.record import PriceHistory, Record
@@ -203,7 +205,7 @@ def test(
     from watcher.config.rules import routing_rules
 
     change = _made_up_change(kinds, described, (usd_before, usd_after))
-    rules, now = routing_rules(load_settings_leniently(options)), datetime.now(UTC)
+    rules, now = routing_rules(load_settings_leniently(options)), local_now(options)
     tested = _test_routes(change, rules, asyncio.run(_read_silences(options)), now)
     if as_json:
         print_json(tested.fields())
@@ -490,7 +492,7 @@ class ReplaySummary:
         """The summary, for people."""
         from watcher.render.figures import counted
 
-        since = local_time(self.since)
+        since = local_time(self.since, self.since.tzinfo)
         sent = ", ".join(f"{count} to {name}" for name, count in sorted(self.messages.items()))
         total = counted(self.messages.total(), "message", "messages")
         yield f"Since {since}: {total}{f' ({sent})' if sent else ''}."
@@ -523,12 +525,13 @@ async def _replay(
                 batch, form, known, alert_id=PLACEHOLDER_ALERT_ID, now=simulated.at
             )
             replayed = ReplayedMessage(
-                simulated, message, form.service, bool(charted(batch, form, known))
+                simulated, message, form.service, bool(charted(batch, form, known)), rules.zone
             )
             messages[simulated.receiver] += 1
             replayed.print(as_json=as_json)
+    local = since.astimezone(rules.zone)
     return ReplaySummary(
-        since, messages, simulation.netted, simulation.dropped, simulation.waiting()
+        local, messages, simulation.netted, simulation.dropped, simulation.waiting()
     )
 
 
@@ -540,6 +543,7 @@ class ReplayedMessage:
     message: Message
     service: Service
     has_chart: bool
+    zone: tzinfo
 
     def print(self, *, as_json: bool) -> None:
         if as_json:
@@ -548,7 +552,7 @@ class ReplayedMessage:
         simulated, digest = self.simulated, self.simulated.batch.digest
         kind = "" if digest is None else f", digest “{digest.route}”"
         chart = ", with a chart" if self.has_chart else ""
-        at = local_time(simulated.at)
+        at = local_time(simulated.at, self.zone)
         say(f"── {at} to {simulated.receiver} ({self.service.name}{kind}{chart})")
         for line in plain_message(self.message, self.service).splitlines():
             say(line)
