@@ -70,7 +70,8 @@ async def test_hostile_models_arrive_harmless_at_the_service_itself(
     assert [request.host for request in seen] == [host, host]
     for request in seen:
         shown = json.dumps(json.loads(request.body), ensure_ascii=False)
-        assert not [mark for mark in ACTING if mark in shown]
+        # A time that Slack shows by the clock of its reader calls nobody.
+        assert not [mark for mark in ACTING if mark in shown.replace("<!date^", "")]
     assert ALERT in seen[0].body.decode()
 
 
