@@ -206,7 +206,7 @@ def remove(street: Street, there: bool) -> None:
     [
         (promote, "promotion ended"),
         (sell_by_video, "other unit"),
-        (remove, "back, 100 credits per second"),
+        (remove, "＋ back · 1080p · $0.50 per second (100 credits)"),
     ],
 )
 async def test_whatever_flaps_is_told_once_and_when_it_stands_still(
