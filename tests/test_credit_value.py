@@ -33,7 +33,8 @@ from watcher.kie.client import open_client
 from watcher.observer import PollReport
 from watcher.poller import Poller, PollRules
 from watcher.render.enrichment import enrich
-from watcher.render.words import announcement
+from watcher.render.notices import announcement
+from watcher.render.outline import Envelope, arrange
 from watcher.routing.match import Matcher, Pattern
 from watcher.routing.release import Batch
 from watcher.routing.rules import Route, RoutingRules, Silence, Usage
@@ -416,7 +417,8 @@ def test_another_value_says_what_it_costs_a_month() -> None:
     assert isinstance(item.content, RecordedChange)
     assert isinstance(item.content.change, CreditValueChange)
     assert item.content.change.monthly_cost_usd == 12
-    assert announcement(item.content.change).endswith("moves by +20 %, +$12.00 a month for you")
+    assert announcement(item.content.change).endswith("moves by +20 %")
+    assert arrange([item], Envelope("7f3k2m9q")).bill == "+$12.00 a month for you"
 
 
 def test_a_redenomination_is_put_in_words() -> None:

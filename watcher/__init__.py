@@ -31,7 +31,7 @@ Where to look:
   `notify.job` (a fork of it); what came of it: `notify.outcome`
 - a table of the database, a query: `store`; a command: its module in `cli`; a column of `models`
   or `changes`, a line of `status`: `cli.query`; how a list is printed: `cli.listing`
-- an alarm: `monitor.alarms` (when), `render.words` (its words); what else an operator sees: the
+- an alarm: `monitor.alarms` (when), `render.notices` (its words); what else an operator sees: the
   rest of `monitor` (heartbeat, metrics, health pages, systemd), `log`; what the poller and the
   outbox report of themselves: `observer`
 - how long to wait before the next poll or try: `schedule`; whether the clock was set: `clock`;
