@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check check-container fmt bench torture lock wheels fill install-service \
+.PHONY: help setup demo test check check-container docs fmt bench torture lock wheels fill install-service \
 	uninstall-service clean
 
 # Where `make install-service` puts things: the program, its configuration, the unit. With DESTDIR
@@ -54,6 +54,9 @@ check: setup ## what CI runs: format, lint, types, dependencies, tests
 
 check-container: setup ## what the Dockerfile and install-service do, for real: minutes, needs the network
 	KIE_WATCHER_BUILD=1 $(BIN)/python -m pytest -q -k for_real tests/test_packaging.py
+
+docs: setup ## docs/commands.md and docs/configuration.md, from what the program says of itself
+	$(BIN)/python tests/reference.py
 
 fmt: setup ## format, and fix what can be fixed
 	$(BIN)/ruff format .

@@ -171,7 +171,7 @@ def test_every_key_says_below_it_what_it_does() -> None:
         f"{section.__name__}.{name}"
         for section in sections_in(Settings)
         for name, text in texts_below(section).items()
-        if text is None or not re.fullmatch(r"[^\s.][^\n]*[.…]", text)
+        if text is None or not re.fullmatch(r"[^\s.].*[.…]", text, re.DOTALL)
     ]
 
     assert silent == []

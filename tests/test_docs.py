@@ -10,19 +10,19 @@ from datetime import timedelta
 from decimal import Decimal
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import click
 import pytest
-import yaml
-from pydantic import BaseModel
 
+import reference
 from stored import START, commit, edited, record
 from torture.state_checks import query
 from watcher.catalog.changes import Kind
 from watcher.cli.main import cli
+from watcher.config.field_types import Section
 from watcher.config.loading import load
-from watcher.config.settings import ReceiverSettings, Settings
+from watcher.config.settings import Settings
 from watcher.monitor.alarms import AlarmKind
 from watcher.notify.addresses import check_url
 from watcher.store.store import open_store
@@ -31,18 +31,24 @@ from watcher.store.values import PollCost, PollOutcome
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from pydantic.fields import FieldInfo
+
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text("utf-8")
+COMMANDS = (ROOT / "docs" / "commands.md").read_text("utf-8")
+CONFIGURATION = (ROOT / "docs" / "configuration.md").read_text("utf-8")
+PROMISES = (ROOT / "docs" / "promises.md").read_text("utf-8")
 OPERATING = (ROOT / "docs" / "operating.md").read_text("utf-8")
+CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
 DECISIONS = sorted((ROOT / "docs" / "decisions").glob("*.md"))
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 _FENCE = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 _URL_FILE = re.compile(r'(url_file:\s*)("[^"]*"|[^\s,}]+)')
 _TEMPLATE = re.compile(r"(template:\s*)[^\s,}]+")
 _EVENT = re.compile(r"[a-z_]+\.[a-z_]+")
 _METRIC = re.compile(r'self\._(counter|gauge|histogram)\(\s*"(\w+)"|\b_(gauge)\(\s*"(\w+)"')
-_LINK = re.compile(r"\]\((?!https?:)([^)#\s]*)(#[^)\s]+)?\)")
+_LINK = re.compile(r"(?:\]\(|src=\")(?!https?:)([^)#\s\"]*)(#[^)\s]+)?[)\"]")
 _MAKE = re.compile(r"\bmake ([a-z-]+)")
 SHELL = {"sh", "shell", "console", "bash"}
 
@@ -51,44 +57,27 @@ def blocks(*languages: str, page: str = README) -> list[str]:
     return [text for language, text in _FENCE.findall(page) if language in languages]
 
 
-def commands(
-    group: click.Group = cli, path: tuple[str, ...] = ()
-) -> Iterator[tuple[str, click.Command]]:
-    """Every command with its whole name, `outbox retry` for one."""
-    context = click.Context(group)
-    for name in group.list_commands(context):
-        command = group.get_command(context, name)
-        assert command is not None
-        yield " ".join((*path, name)), command
-        if isinstance(command, click.Group):
-            yield from commands(command, (*path, name))
-
-
 def options() -> Iterator[tuple[str, str]]:
-    for name, command in [("", cli), *commands()]:
+    for name, command in [("", cli), *reference.commands()]:
         for parameter in command.params:
             if isinstance(parameter, click.Option):
                 yield from ((name, spelling) for spelling in parameter.opts if spelling[:2] == "--")
 
 
-def keys() -> Iterator[str]:
-    """Every key of the configuration, with dots."""
-    for section, info in Settings.model_fields.items():
-        if isinstance(info.annotation, type) and issubclass(info.annotation, BaseModel):
-            yield from (f"{section}.{key}" for key in info.annotation.model_fields)
-        else:
-            yield section
+def sections_of_settings() -> list[type[Section]]:
+    """Every section of the configuration, at any depth."""
+    found: list[type[Section]] = [Settings]
+    for section in found:
+        for info in section.model_fields.values():
+            found += [it for it in reference.sections_in(info.annotation) if it not in found]
+    return found
 
 
-def told_keys() -> set[str]:
-    """Keys that README names with dots, or shows in a configuration."""
-    told = set(re.findall(r"`([a-z_]+(?:\.[a-z_]+)*)`", README))
-    for block in blocks("yaml"):
-        for section, content in dict(yaml.safe_load(block) or {}).items():
-            told.add(section)
-            if isinstance(content, dict):
-                told |= {f"{section}.{key}" for key in content}
-    return told
+def is_section(info: FieldInfo) -> bool:
+    """Whether a key only holds a section of its own, which says the rest."""
+    return any(
+        part in sections_of_settings() for part in (info.annotation, *get_args(info.annotation))
+    )
 
 
 def shown_commands(page: str) -> list[str]:
@@ -101,29 +90,46 @@ def shown_commands(page: str) -> list[str]:
     return [line for line in lines if line.startswith("kie-watcher")]
 
 
-@pytest.mark.parametrize("name", [name for name, _ in commands()])
-def test_readme_shows_every_command(name: str) -> None:
-    assert f"kie-watcher {name}" in README or f"`{name}" in README
+@pytest.mark.parametrize("page", reference.PAGES, ids=lambda page: page.stem)
+def test_a_page_says_what_the_program_says_of_itself(page: Path) -> None:
+    text = page.read_text("utf-8")
+    assert reference.refreshed(text) == text, "run `make docs`"
 
 
-@pytest.mark.parametrize(
-    "option", sorted({option for _, option in options()} - {"--help", "--version"})
-)
-def test_readme_names_every_option(option: str) -> None:
-    assert re.search(rf"{option}\b", README)
+@pytest.mark.parametrize("name", [name for name, _ in reference.commands()])
+def test_the_page_of_commands_has_every_command(name: str) -> None:
+    assert f"<!-- from: kie-watcher {name} -->" in COMMANDS
 
 
-@pytest.mark.parametrize("key", [*keys(), "url", "url_file"])
-def test_readme_explains_every_key(key: str) -> None:
-    if key in ReceiverSettings.model_fields or key == "url_file":
-        assert re.search(rf"\b{key}\b", README)
-    else:
-        assert key in told_keys()
+@pytest.mark.parametrize("option", sorted({option for _, option in options()}))
+def test_the_page_of_commands_names_every_option(option: str) -> None:
+    assert re.search(rf"{option}\b", COMMANDS)
+
+
+@pytest.mark.parametrize("section", sections_of_settings(), ids=lambda section: section.__name__)
+def test_the_page_of_the_configuration_has_every_key(section: type[Section]) -> None:
+    told = set(re.findall(r"^\| `(?:[^`]+\.)?(\w+)` \|", CONFIGURATION, re.MULTILINE))
+    inner = {name for name, info in section.model_fields.items() if is_section(info)}
+    assert {info.alias or name for name, info in section.model_fields.items()} - inner <= told
+
+
+@pytest.mark.parametrize("section", sections_of_settings(), ids=lambda section: section.__name__)
+def test_every_key_has_a_text_for_the_people_who_set_it(section: type[Section]) -> None:
+    untold = {name for name, (_, told) in reference.fields_of(section).items() if not told}
+    assert untold <= {name for name, info in section.model_fields.items() if is_section(info)}
 
 
 @pytest.mark.parametrize("kind", list(Kind))
-def test_readme_names_every_kind_of_change(kind: Kind) -> None:
-    assert kind.value in README
+def test_the_page_of_promises_has_every_kind_of_change(kind: Kind) -> None:
+    assert f"`{kind.value}`" in PROMISES.partition("## What counts as a change")[2]
+
+
+def test_readme_is_short_and_leads_to_every_page() -> None:
+    assert len(README.splitlines()) <= 200
+    pages = [
+        page.relative_to(ROOT).as_posix() for page in PAGES if page.parent != DECISIONS[0].parent
+    ]
+    assert [page for page in pages if page != "README.md" and f"({page})" not in README] == []
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
@@ -274,18 +280,22 @@ def test_each_decision_has_its_half_page(name: str) -> None:
 
 
 @pytest.mark.parametrize("page", DECISIONS, ids=lambda page: page.stem)
-def test_a_decision_takes_half_a_page_and_readme_leads_to_it(page: Path) -> None:
+def test_a_decision_takes_half_a_page_and_the_guide_for_contributors_leads_to_it(
+    page: Path,
+) -> None:
     assert len(page.read_text("utf-8").splitlines()) <= 60
-    assert f"docs/decisions/{page.name}" in README
+    assert f"docs/decisions/{page.name}" in CONTRIBUTING
 
 
 @pytest.mark.parametrize("line", ["cheque", "outbox rety", "models --colour", "changes --kind up"])
-def test_a_wrong_command_line_in_readme_would_be_found(line: str) -> None:
+def test_a_wrong_command_line_in_a_page_would_be_found(line: str) -> None:
     with pytest.raises(click.UsageError):
         understand(line.split())
 
 
-@pytest.mark.parametrize("command", [command for _, command in commands()], ids=lambda c: c.name)
+@pytest.mark.parametrize(
+    "command", [command for _, command in reference.commands()], ids=lambda c: c.name
+)
 def test_every_command_helps_with_an_example(command: click.Command) -> None:
     assert command.epilog is not None
     example = re.search(r"(?<!/)kie-watcher .*", command.epilog)

@@ -195,9 +195,11 @@ class MatchSettings(Section):
         tuple[KindWord, ...] | None,
         non_empty_list("kind", "price, removed", "so nothing could match; name at least one kind"),
     ] = None
-    """Kinds of change, instead of `announce`; "price", "discount" and the like are both ways."""
+    """Kinds of change, instead of `announce`; price, discount, promotion and reference stand for
+    both directions."""
     interface: Patterns = ()
-    """Patterns for what a model makes, such as video."""
+    """Patterns for what a model makes, such as video, of which one must match: `*` is anything,
+    `re:…` a regular expression, `!…` excludes."""
     provider: Patterns = ()
     """Patterns for who makes the model."""
     model: Patterns = ()
@@ -273,6 +275,7 @@ class RouteSettings(Section):
     name: Name
     """A name of your choice, as `routes test` shows it."""
     match: MatchSettings = MatchSettings()
+    """What it takes; a condition that is left out holds for everything."""
     receivers: ReceiverNames
     """Who gets the changes: names of receivers, or terminal where there is none."""
     continue_: Annotated[OnOff, Field(alias="continue")] = False
@@ -330,6 +333,7 @@ class FlapSettings(Section):
     """When something goes back and forth: it is sent once as such, and when it stood still."""
 
     changes: Annotated[WholeNumber, between(1, 50)] = 4
-    """It flaps after so many returns to what it was, 1 to 50 …"""
+    """What returns so often to what it was, a price or anything else …"""
     within: DurationOrZero = timedelta(hours=24)
-    """… in this time; 0 turns it off."""
+    """… in this time is sent once as going back and forth, and again when it stood still for as
+    long. 0 turns it off."""

@@ -78,11 +78,11 @@ class SourceSettings(Section):
     url: Annotated[str, read_by(parse_source_url)] = "https://api.kie.ai/client/v1/"
     """The pricing API: https, or http on this machine only; a slash is added at its end."""
     page_size: Annotated[WholeNumber, between(1, 100)] = 100
-    """Rows per page of a sweep, 1 to 100: the more, the fewer requests."""
+    """Rows per page of a sweep: the more, the fewer requests."""
     probe_size: Annotated[WholeNumber, between(1, 100)] = 20
-    """Rows of a probe, 1 to 100: what changes among them is seen by the next poll."""
+    """Rows of a probe: what changes among them is seen by the next poll."""
     concurrency: Annotated[WholeNumber, between(1, 8)] = 2
-    """Requests at the same time, at most; 1 to 8, and few by default to be polite."""
+    """Requests at the same time, at most; few by default, to be polite."""
     timeout: Duration = timedelta(seconds=20)
     """How long one request may take."""
 
@@ -95,37 +95,43 @@ class PollSettings(Section):
     jitter: Annotated[Share, share_between(0, 50)] = Decimal("0.1")
     """How much earlier or later than that, at random, so that not all watchers poll at once."""
     full_sweep_every: Duration = timedelta(minutes=30)
-    """How often to sweep, at least, since a probe does not see what changes further down."""
+    """How often to sweep (read the whole catalogue), at least, since a probe does not see what
+    changes further down. Not shorter than `poll.interval`."""
     sweep_attempts: Annotated[WholeNumber, between(1, 10)] = 3
-    """How many times to try a sweep, 1 to 10, since the catalogue may change while it is read."""
+    """How many times to try a sweep, since the catalogue may change while it is read. At least
+    three tries are made where it disagrees with itself."""
     settle_delay: Duration = timedelta(seconds=2)
     """How long to wait before the next try of a sweep."""
     max_backoff: Duration = timedelta(hours=1)
-    """After failures polls become rarer, up to this interval."""
+    """After failures polls become rarer, up to this interval. Not shorter than `poll.interval`."""
 
 
 class ConfirmSettings(Section):
     """How long a change waits to be seen again before it is announced; 0 is at once."""
 
     removals: DurationOrZero = timedelta(minutes=10)
-    """How long a model must be gone, or renamed."""
+    """How long a model must be gone, or renamed, before that is announced."""
     implausible: DurationOrZero = timedelta(minutes=30)
-    """How long an implausible price must last."""
+    """How long an implausible price, or another value of a credit, must last."""
     implausible_factor: Annotated[Number, above(1, "5")] = Decimal(5)
-    """A price is implausible that is more than this many times as high or as low, or zero."""
+    """A price is implausible that is more than this many times as high or as low as before, and
+    one that becomes zero or was zero."""
     collapse: DurationOrZero = timedelta(hours=6)
-    """How long a collapse must last, of which a warning is sent at once; 0: there is none."""
+    """How long a collapse must last, of which a warning is sent at once; and a removal, where rows
+    that may be the model cannot be read. 0: there is no such thing."""
     collapse_share: Annotated[Share, share_between(1, 100)] = Decimal("0.2")
-    """A collapse is more than this share of at least 20 models gone at once, 1% to 100%."""
+    """A collapse is more than this share of at least 20 models gone at once, or an empty
+    catalogue; so is the same share, and at least 20 models, changed in one way at once. Plausible
+    prices are not."""
 
 
 class RetentionSettings(Section):
     """How long what is finished with is kept: a duration, or forever."""
 
     history: DurationOrForever = None
-    """Changes and prices; “lowest since” and `replay` go no further back."""
+    """Changes and prices. “Lowest since” and `replay` go no further back."""
     polls: DurationOrForever = timedelta(days=30)
-    """Polls, and how they ended."""
+    """Polls, and how they ended; 30d at least."""
     messages: DurationOrForever = timedelta(days=90)
     """Messages that were sent."""
 
@@ -214,9 +220,10 @@ class ReceiverSettings(SecretSection):
     """Somebody who gets messages: one Apprise URL, and how messages for it are made."""
 
     format: Annotated[MessageFormat, one_of("message format", get_args(MessageFormat))] = "auto"
-    """The format of messages: the best that the service takes, or this one; json is CloudEvents."""
+    """The format of messages: the best that the service takes, or this one; json: CloudEvents."""
     charts: Annotated[OnOff, AfterValidator(_must_be_installed)] = False
-    """Whether messages about prices have a picture of the last 90 days; needs an extra package."""
+    """Whether messages about prices have a picture of the last 90 days, where the service takes
+    one; needs the extra `kie-watcher[charts]`."""
     prices: Annotated[PriceOrder, one_of("order of prices", get_args(PriceOrder))] = "usd"
     """What a price begins with: usd, or credits for whoever is billed in them."""
     template: Annotated[
@@ -262,7 +269,7 @@ class WebSettings(Section):
     """The pages `/livez`, `/readyz` and `/metrics`."""
 
     listen: Annotated[TcpAddress | UnixAddress | None, read_by(parse_listen)] = None
-    """Where they are served: HOST:PORT or unix:PATH; nowhere unless set."""
+    """Where they are served; nowhere unless set."""
     allow_remote: OnOff = False
     """Whether the host may be one that other machines reach; there is no password."""
 
@@ -271,13 +278,13 @@ class LogSettings(Section):
     """What is logged, on stderr."""
 
     level: Annotated[LogLevel, one_of("log level", get_args(LogLevel))] = "info"
-    """The least important lines that are logged: debug, info, warning or error."""
+    """The least important lines that are logged."""
     format: Annotated[LogFormat, one_of("log format", get_args(LogFormat))] = "auto"
-    """The form of a line: readable or json; auto is readable on a terminal and json elsewhere."""
+    """The form of a line; auto: readable on a terminal, json elsewhere."""
 
 
 class Settings(Section):
-    """Everything that can be set; `Settings()` is what no configuration at all means."""
+    """Everything that can be set; each key has a default."""
 
     source: SourceSettings = SourceSettings()
     poll: PollSettings = PollSettings()
