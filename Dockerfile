@@ -1,7 +1,7 @@
 # kie-watcher in a container: `docker build -t kie-watcher .`, then see compose.yaml, or
 #   docker run --init --read-only --tmpfs /tmp -v kie-watcher:/var/lib/kie-watcher kie-watcher
 # As it is it watches with the defaults and prints alerts to its output. A configuration of yours is
-# mounted to /etc/kie-watcher/config.yaml and read anew on `docker kill --signal=HUP`.
+# mounted to /etc/kie-watcher/config.yaml and read again on `docker kill --signal=HUP`.
 
 FROM python:3.12.12-slim-bookworm AS build
 WORKDIR /source
@@ -42,7 +42,7 @@ USER 8731
 WORKDIR /var/lib/kie-watcher
 VOLUME /var/lib/kie-watcher
 # Exec forms throughout: the daemon itself gets the signals, and no shell is needed to run it.
-# SIGTERM finishes what is in hand and stops within seconds; SIGHUP reads the configuration anew.
+# SIGTERM finishes what is in hand and stops within seconds; SIGHUP reads the configuration again.
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=1m --timeout=10s --start-period=2m --retries=3 \
     CMD ["kie-watcher", "health"]

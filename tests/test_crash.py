@@ -117,7 +117,7 @@ class Fused:
 
 @dataclass
 class Play:
-    """The scenes, played to a watcher that starts anew whenever its fuse has burnt down."""
+    """The scenes, played to a watcher that starts again whenever its fuse has burnt down."""
 
     path: Path
     fuses: Callable[[], Fuse]

@@ -92,13 +92,13 @@ def kinds_of(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
             {"creditUnit": "per milion tokens"},
             {"creditUnit": "per 1M tokens"},
             ["relabelled"],
-            id="a typo in the unit mended",
+            id="a typo in the unit corrected",
         ),
         pytest.param(
             {"creditUnit": "per vedio"},
             {"creditUnit": "per video "},
             ["relabelled"],
-            id="per vedio mended",
+            id="per vedio corrected",
         ),
         pytest.param({"anchor": ""}, {}, ["relabelled"], id="a link filled in"),
         pytest.param({"provider": "Other"}, {}, ["relabelled"], id="another provider"),
@@ -107,16 +107,19 @@ def kinds_of(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
             {"description": "reel 2,  1080P"}, {}, ["relabelled"], id="another spelling of the name"
         ),
         pytest.param(
-            {"usdPrice": "0.02"}, {"usdPrice": "0.2"}, ["corrected"], id="the listed USD mended"
+            {"usdPrice": "0.02"}, {"usdPrice": "0.2"}, ["corrected"], id="the listed USD corrected"
         ),
         pytest.param(
-            {"discountRate": 12}, {"discountRate": 50}, ["corrected"], id="the listed rate mended"
+            {"discountRate": 12},
+            {"discountRate": 50},
+            ["corrected"],
+            id="the listed rate corrected",
         ),
         pytest.param(
             {"usdPrice": "0.02", "anchor": ""},
             {},
             ["corrected", "relabelled"],
-            id="USD mended and link filled in",
+            id="USD corrected and link filled in",
         ),
         pytest.param(
             {"creditPrice": ""}, {}, ["corrected"], id="credits filled in at the same worth"

@@ -1,4 +1,4 @@
-"""A state that trying again cannot mend: how the program ends, and who is told before it does."""
+"""A state that trying again cannot fix: how the program ends, and who is told before it does."""
 
 from __future__ import annotations
 

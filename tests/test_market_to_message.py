@@ -53,7 +53,7 @@ class Street:
         self.lay_down()
 
     def lay_down(self, **sections: Any) -> None:
-        """Write the configuration anew."""
+        """Write the configuration again."""
         self.settings = Settings.model_validate({**self._plain, **sections})
 
     def costs(self, price: str, name: str = NAME) -> None:

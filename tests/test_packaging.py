@@ -6,7 +6,9 @@ import asyncio
 import json
 import os
 import re
+import shlex
 import shutil
+import stat
 import subprocess
 import sys
 import tomllib
@@ -136,6 +138,19 @@ def test_nothing_gets_into_the_container_but_what_was_checked_against_its_hash()
     assert "--require-hashes" in download
     assert "--requirement requirements.lock" in download
     assert not re.search(r"apt-get|curl|wget|https?:", DOCKERFILE)
+
+
+def test_the_composed_container_can_read_the_configuration_that_its_recipe_makes(
+    tmp_path: Path,
+) -> None:
+    recipe = re.findall(
+        r"^#   (install .+ config\.yaml)  ", (ROOT / "compose.yaml").read_text(), re.MULTILINE
+    )
+    shutil.copy(ROOT / "config.example.yaml", tmp_path)
+
+    subprocess.run(shlex.split(*recipe), cwd=tmp_path, check=True, umask=0o077)
+
+    assert (tmp_path / "config.yaml").stat().st_mode & stat.S_IROTH
 
 
 def test_the_composed_container_can_write_to_its_volume_only() -> None:

@@ -1,7 +1,7 @@
 """Flapping: two backends with different snapshots, one of them chosen by chance at each poll.
 
 The real client, poller, outbox and store in simulated time: a day of it, in the middle of which the
-daemon is started anew, then two days with one of them, or without a model that flapped. What the
+daemon is started again, then two days with one of them, or without a model that flapped. What the
 receivers were told leads to the truth, and each got few messages of it.
 """
 

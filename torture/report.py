@@ -95,7 +95,7 @@ _WHAT = {
         "The real client, poller, outbox and store; for a day each poll is answered by one of two"
         " backends, by chance, whose snapshots differ in ten promotions, reference prices or"
         " prices, in a unit, in what a credit is worth, in three models or their names, or in all"
-        " of that. The daemon is started anew in the middle. Then one of them stays, now and then"
+        " of that. The daemon is started again in the middle. Then one of them stays, now and then"
         " without a model that flapped. What each receiver was told leads to the truth, in at most"
         " six messages for each value."
     ),

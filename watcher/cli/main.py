@@ -79,7 +79,7 @@ def cli(context: click.Context, file: Path | None) -> None:
 
     Works without any configuration: `kie-watcher run` watches and prints alerts here.
 
-    Exit codes: 0 success, 1 failure, 2 bad usage or configuration.
+    Exit codes: 0 success, 1 failure, 2 bad usage or configuration, 78 a state that needs a person.
     """
     context.obj = GlobalOptions(file)
 

@@ -74,7 +74,7 @@ class Selection:
 def outbox(context: click.Context) -> None:
     """List, retry, forward or discard what waits to be sent or is dead.
 
-    Without a command it lists. A message is dead when it was refused for good, or not accepted
+    Without a command it lists. A message is dead when it was refused permanently, or not accepted
     within delivery.give_up_after. It is kept until it is retried or discarded.
     """
     if context.invoked_subcommand is None:

@@ -45,7 +45,7 @@ class OutgoingMessage:
 
 @dataclass(frozen=True, slots=True)
 class HttpRequest:
-    """One HTTP request, complete but for what every request has."""
+    """One HTTP request, complete except for what every request has."""
 
     url: str
     content: bytes
