@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check check-container docs fmt bench torture lock wheels fill install-service \
+.PHONY: help setup demo test check check-container docs recording fmt bench torture lock wheels fill install-service \
 	uninstall-service clean
 
 # Where `make install-service` puts things: the program, its configuration, the unit. With DESTDIR
@@ -57,6 +57,9 @@ check-container: setup ## what the Dockerfile and install-service do, for real: 
 
 docs: setup ## docs/commands.md and docs/configuration.md, from what the program says of itself
 	$(BIN)/python tests/reference.py
+
+recording: setup ## docs/pictures/demo.svg, from a demo
+	$(BIN)/kie-watcher demo | $(BIN)/python tests/recording.py
 
 fmt: setup ## format, and fix what can be fixed
 	$(BIN)/ruff format .

@@ -117,8 +117,9 @@ class ConfirmSettings(Section):
     """A price is implausible that is more than this many times as high or as low as before, and
     one that becomes zero or was zero."""
     collapse: DurationOrZero = timedelta(hours=6)
-    """How long a collapse must last, of which a warning is sent at once; and a removal, where rows
-    that may be the model cannot be read. 0: there is no such thing."""
+    """How long a collapse, or another change of so many models at once, must last, of which a
+    warning is sent at once; and a removal, where rows that may be the model cannot be read. 0:
+    there is no such thing."""
     collapse_share: Annotated[Share, share_between(1, 100)] = Decimal("0.2")
     """A collapse is more than this share of at least 20 models gone at once, or an empty
     catalogue; so is the same share, and at least 20 models, changed in one way at once. Plausible
