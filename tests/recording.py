@@ -35,7 +35,7 @@ def steps(output: str) -> list[list[tuple[str, str]]]:
     """
     shown: list[list[tuple[str, str]]] = [[]]
     for line in ["$ make demo", *output.splitlines()]:
-        if re.match(r"\w{3} \d\d:\d\d  |The market did", line):
+        if len(shown[0]) >= ROWS and re.match(r"\w{3} \d\d:\d\d  |The market did", line):
             shown.append([])
         colour = next(colour for start, colour in _COLOURS if re.match(start, line))
         indent = " " * (len(line) - len(line.lstrip()) + 4)
@@ -45,7 +45,10 @@ def steps(output: str) -> list[list[tuple[str, str]]]:
 
 
 def draw(shown: list[list[tuple[str, str]]]) -> str:
-    """The whole output as one tall text, moved up step by step beneath a window of some rows."""
+    """The whole output as one tall text, moved up step by step beneath a window of some rows.
+
+    It begins when the window is full: whatever shows only the first moment shows something.
+    """
     width, height = round(COLUMNS * CHARACTER + 2 * MARGIN), ROWS * LINE + 2 * MARGIN
     lasts = SECONDS_A_STEP * len(shown) + SECONDS_AT_THE_END
     lines: list[str] = []

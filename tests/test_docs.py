@@ -191,6 +191,14 @@ def test_every_make_target_shown_exists(page: Path) -> None:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_a_page_is_in_the_english_that_people_use_today(page: Path) -> None:
+    odd = re.findall(
+        r"\b(?:dearer|mend(?:s|ed)?|anew|but for)\b", page.read_text("utf-8"), re.IGNORECASE
+    )
+    assert odd == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_every_link_leads_somewhere(page: Path) -> None:
     for name, anchor in _LINK.findall(page.read_text("utf-8")):
         target = (page.parent / name) if name else page

@@ -49,6 +49,7 @@ def run(options: GlobalOptions, rebuild: bool) -> None:
 
     Without a configuration it watches Kie.ai with the defaults and prints alerts here. SIGTERM
     and SIGINT (Ctrl-C) let it finish what it is storing or sending, and stop it within seconds.
+    SIGHUP has it read the configuration again.
     """
     gc.enable()
     asyncio.run(_run(options, rebuild=rebuild))
