@@ -595,3 +595,12 @@ def test_what_nobody_else_can_reach_is_not_exposed(place: Place) -> None:
     (place.path / "config.yaml").chmod(0o644)
 
     assert place.run("validate").stderr == ""
+
+
+@pytest.mark.parametrize("group", ["outbox", "silence"])
+@pytest.mark.parametrize("form", ["--json", "--csv"])
+def test_a_group_lists_in_the_forms_of_its_list(filled: Place, group: str, form: str) -> None:
+    assert filled.run(group, form).stdout == filled.run(group, "list", form).stdout
+    refused = filled.run(group, form, "list")
+    assert refused.exit_code == 2
+    assert f"{form} is for listing; write it after the command" in refused.stderr

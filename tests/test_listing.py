@@ -28,6 +28,7 @@ LISTING: Listing[Thing] = Listing(
     lambda it: (it.name, it.count),
     lambda it: {"name": it.name, "count": it.count, **it.more},
     "There are none.",
+    lead=("Name",),
 )
 
 
@@ -135,3 +136,51 @@ def test_the_last_option_says_the_form(arguments: list[str], form: str) -> None:
         click.echo(form)
 
     assert CliRunner().invoke(command, arguments).output == f"{form}\n"
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+WIDE: Listing[int] = Listing(
+    ("Number", "Alert", "Price", "Next attempt"),
+    lambda it: (
+        it,
+        "7k2mw9xcq4tz",
+        "kling-3.0 text-to-video 1080p with audio for 7.25 credits",
+        "in 5 min",
+    ),
+    lambda it: {"id": it},
+    "There are none.",
+    lead=("Number", "Alert"),
+    labelled=("Next attempt",),
+)
+
+
+@pytest.mark.parametrize("columns", [24, 60, 80, 160])
+def test_no_terminal_is_so_narrow_that_a_word_a_number_or_an_id_is_broken(
+    columns: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    terminal = Terminal()
+    monkeypatch.setattr("sys.stdout", terminal)
+    monkeypatch.setenv("COLUMNS", str(columns))
+    monkeypatch.setenv("TERM", "dumb")
+    print_list([7, 1200], WIDE, "table")
+    lines = terminal.getvalue().splitlines()
+    assert all(len(line) <= columns for line in lines)
+    words = {word for thing in (7, 1200) for word in " ".join(map(str, WIDE.cells(thing))).split()}
+    assert words <= set(terminal.getvalue().split())
+
+
+def test_where_a_table_is_too_wide_each_thing_has_two_lines(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    terminal = Terminal()
+    monkeypatch.setattr("sys.stdout", terminal)
+    monkeypatch.setenv("COLUMNS", "90")
+    print_list([7], WIDE, "table")
+    assert terminal.getvalue().splitlines() == [
+        "7  7k2mw9xcq4tz",
+        "  kling-3.0 text-to-video 1080p with audio for 7.25 credits · next attempt in 5 min",
+    ]

@@ -90,7 +90,14 @@ def _holds(now: datetime) -> Listing[OpenHold]:
         )
 
     headings = "Number", "Reason", "Model", "Seen", "Since", "Confirmed from"
-    return Listing(headings, cells, hold_fields, "Nothing waits for confirmation.")
+    return Listing(
+        headings,
+        cells,
+        hold_fields,
+        "Nothing waits for confirmation.",
+        lead=("Number", "Model"),
+        labelled=("Since", "Confirmed from"),
+    )
 
 
 def _seen(waiting: OpenHold) -> str:

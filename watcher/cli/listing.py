@@ -7,8 +7,10 @@ import io
 import json
 import re
 import sys
+import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from shutil import get_terminal_size
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, assert_never
 
 import click
@@ -25,6 +27,9 @@ Form = Literal["table", "json", "csv"]
 
 NONE = "-"
 
+# More than any table has.
+MOST_COLUMNS = 100_000
+
 # What a spreadsheet takes for the beginning of a formula.
 _FORMULA = re.compile(r"\s*[=+\-@＝＋－＠]")
 _NUMBER = re.compile(r"[+-]?\d+(\.\d+)?", re.ASCII)
@@ -35,13 +40,17 @@ class Listing(Generic[T]):
     """How things of one sort are listed.
 
     People get a table of `cells` under `headings`, or what `nothing` says where there are none:
-    numbers stand to the right, an empty cell or none is a dash. Programs get `fields`.
+    numbers stand to the right, an empty cell or none is a dash. Where the table is wider than the
+    terminal, each thing has two lines: what is under the headings in `lead`, then the rest, with
+    its heading where that is a number or in `labelled`. Programs get `fields`.
     """
 
     headings: tuple[str, ...]
     cells: Callable[[T], tuple[Cell, ...]]
     fields: Callable[[T], Mapping[str, Any]]
     nothing: str
+    lead: tuple[str, ...]
+    labelled: tuple[str, ...] = ()
 
 
 def form_options(command: Callable[..., None]) -> Callable[..., None]:
@@ -64,22 +73,22 @@ def print_list(things: Sequence[T], listing: Listing[T], form: Form) -> None:
         case "csv":
             click.echo(_csv([dict(_flat(listing.fields(thing))) for thing in things]), nl=False)
         case "table" if things:
-            _print_table(listing.headings, [listing.cells(thing) for thing in things])
+            _print_table(listing, [listing.cells(thing) for thing in things])
         case "table":
             say(listing.nothing)
         case _:
             assert_never(form)
 
 
-def _print_table(headings: Sequence[str], rows: Sequence[tuple[Cell, ...]]) -> None:
-    """Print a table: drawn to the width of a terminal, or as aligned text where it is piped."""
+def _print_table(listing: Listing[T], rows: Sequence[tuple[Cell, ...]]) -> None:
+    """Print a table: drawn where the terminal is wide enough, or as aligned text in a pipe."""
     columns = zip(*rows, strict=True)
     is_numeric = [any(isinstance(cell, int) for cell in column) for column in columns]
     texts = [[_text(cell) for cell in row] for row in rows]
-    if sys.stdout.isatty():
-        _print_drawn(headings, texts, is_numeric)
-    else:
-        _print_aligned([[it.upper() for it in headings], *texts], is_numeric)
+    if not sys.stdout.isatty():
+        _print_aligned([[it.upper() for it in listing.headings], *texts], is_numeric)
+    elif not _print_drawn(listing.headings, texts, is_numeric):
+        _print_records(listing, texts, is_numeric)
 
 
 def _text(cell: Cell) -> str:
@@ -88,7 +97,8 @@ def _text(cell: Cell) -> str:
 
 def _print_drawn(
     headings: Sequence[str], rows: Sequence[Sequence[str]], is_numeric: Sequence[bool]
-) -> None:
+) -> bool:
+    """Draw a table, or return that the terminal is too narrow to draw it without breaking words."""
     # Only a terminal waits for this import.
     from rich.box import SIMPLE_HEAD
     from rich.console import Console
@@ -98,11 +108,48 @@ def _print_drawn(
     drawing = Table(box=SIMPLE_HEAD, pad_edge=False)
     for heading, numeric in zip(headings, is_numeric, strict=True):
         justify: Literal["right", "left"] = "right" if numeric else "left"
-        drawing.add_column(Text(heading), justify=justify, overflow="fold")
+        drawing.add_column(Text(heading), justify=justify, no_wrap=True)
     for row in rows:
         # Text, not str: in a str, rich would interpret markup such as [red] or [link=…].
         drawing.add_row(*(Text(cell) for cell in row))
-    Console(highlight=False, emoji=False, markup=False).print(drawing)
+    console = Console(highlight=False, emoji=False, markup=False)
+    boundless = console.options.update(max_width=MOST_COLUMNS)
+    if console.measure(drawing, options=boundless).maximum > console.width:
+        return False
+    console.print(drawing)
+    return True
+
+
+def _print_records(
+    listing: Listing[T], rows: Sequence[Sequence[str]], is_numeric: Sequence[bool]
+) -> None:
+    """Print two lines for each row, longer ones continued between words."""
+    columns = get_terminal_size().columns
+    for row in rows:
+        lead, rest = [], []
+        for heading, cell, numeric in zip(listing.headings, row, is_numeric, strict=True):
+            if cell == NONE:
+                continue
+            if heading in listing.lead:
+                lead.append(cell)
+            elif numeric or heading in listing.labelled:
+                rest.append(f"{heading.lower()} {cell}")
+            else:
+                rest.append(cell)
+        for line, indent in (("  ".join(lead) or NONE, ""), (" · ".join(rest), "  ")):
+            click.echo(_wrapped(line, columns, indent))
+
+
+def _wrapped(line: str, columns: int, indent: str) -> str:
+    """Not within a word, an id or a number: what is longer than a line, the terminal breaks."""
+    return textwrap.fill(
+        line,
+        columns,
+        initial_indent=indent,
+        subsequent_indent="  ",
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
 
 
 def _print_aligned(lines: Sequence[Sequence[str]], is_numeric: Sequence[bool]) -> None:

@@ -70,15 +70,18 @@ class Selection:
 @click.group(
     invoke_without_command=True, epilog="Example: kie-watcher outbox retry --receiver team"
 )
+@form_options
 @click.pass_context
-def outbox(context: click.Context) -> None:
+def outbox(context: click.Context, form: Form) -> None:
     """List, retry, forward or discard what waits to be sent or is dead.
 
     Without a command it lists. A message is dead when it was refused permanently, or not accepted
     within delivery.give_up_after. It is kept until it is retried or discarded.
     """
+    if context.invoked_subcommand is not None and form != "table":
+        raise BadUsage(f"--{form} is for listing; write it after the command")
     if context.invoked_subcommand is None:
-        context.invoke(list_)
+        context.invoke(list_, form=form)
 
 
 @outbox.command("list", epilog="Example: kie-watcher outbox list --json")
@@ -230,7 +233,14 @@ def _listing(
             return _message_fields(listed, receivers)
         return _waiting_fields(listed, receivers)
 
-    return Listing(HEADINGS, cells, fields, "Nothing waits and nothing is dead.")
+    return Listing(
+        HEADINGS,
+        cells,
+        fields,
+        "Nothing waits and nothing is dead.",
+        lead=("Number", "Alert", "Title"),
+        labelled=("Next attempt", "Last error"),
+    )
 
 
 def _message_fields(message: StoredMessage, receivers: Collection[str]) -> dict[str, Any]:

@@ -125,7 +125,8 @@ def print_changes(found: Sequence[RecordedChange], now: datetime, form: Form = "
         return *named, change.model.record.description, " · ".join(said)
 
     headings = "When", "Kinds", "Model", "What"
-    print_list(found, Listing(headings, cells, public_fields, "No change matches."), form)
+    listing = Listing(headings, cells, public_fields, "No change matches.", ("Model",))
+    print_list(found, listing, form)
 
 
 def _models(zone: tzinfo | None) -> Listing[tuple[KnownModel, Model]]:
@@ -143,7 +144,7 @@ def _models(zone: tzinfo | None) -> Listing[tuple[KnownModel, Model]]:
         )
 
     headings = "Category", "Provider", "Model", "Price", "Discount", "Last changed"
-    return Listing(headings, cells, _model_fields, "No model matches.")
+    return Listing(headings, cells, _model_fields, "No model matches.", ("Model",))
 
 
 def _model_fields(listed: tuple[KnownModel, Model]) -> dict[str, Any]:

@@ -50,15 +50,18 @@ _OPTIONS = {"kinds": "--kind", "min_change": "--min-change"}
 
 
 @click.group(invoke_without_command=True, epilog="Example: kie-watcher silence list")
+@form_options
 @click.pass_context
-def silence(context: click.Context) -> None:
+def silence(context: click.Context, form: Form) -> None:
     """Hold back messages for a time: add, list or end silences.
 
     Without a command it lists. What a silence catches is stored and counted as always; its net
     effect is sent when the silence ends.
     """
+    if context.invoked_subcommand is not None and form != "table":
+        raise BadUsage(f"--{form} is for listing; write it after the command")
     if context.invoked_subcommand is None:
-        context.invoke(list_)
+        context.invoke(list_, form=form)
 
 
 def _matching(command: Callable[..., None]) -> Callable[..., None]:
@@ -288,7 +291,9 @@ def _silences(now: datetime, nothing: str) -> Listing[StoredSilence]:
         )
 
     headings = "Number", "Silences", "Until", "Caught", "Then", "Reason"
-    return Listing(headings, cells, lambda one: _fields(one, now), nothing)
+    return Listing(
+        headings, cells, lambda one: _fields(one, now), nothing, lead=("Number", "Silences")
+    )
 
 
 def _match_text(one: StoredSilence) -> str:
