@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import stat
+import subprocess
+import sys
 from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -499,10 +501,10 @@ def test_init_writes_the_example_for_nobody_elses_eyes(place: Place) -> None:
     result = place.run("init", "new.yaml")
     written = place.path / "new.yaml"
     assert result.exit_code == 0
-    assert "kie-watcher --config new.yaml validate" in result.stdout
+    assert "kie-watcher validate new.yaml" in result.stdout
     assert written.read_text() == example_text()
     assert stat.S_IMODE(written.stat().st_mode) == 0o600
-    assert place.run("--config", "new.yaml", "validate").exit_code == 0
+    assert place.run("validate", "new.yaml").exit_code == 0
 
 
 def test_init_never_overwrites_unless_it_is_told_to(place: Place) -> None:
@@ -604,3 +606,49 @@ def test_a_group_lists_in_the_forms_of_its_list(filled: Place, group: str, form:
     refused = filled.run(group, form, "list")
     assert refused.exit_code == 2
     assert f"{form} is for listing; write it after the command" in refused.stderr
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--config", "other.yaml", "outbox", "list"],
+        ["outbox", "--config", "other.yaml", "list"],
+        ["outbox", "list", "--config=other.yaml"],
+        ["models", "--json", "--config", "other.yaml"],
+    ],
+    ids=" ".join,
+)
+def test_the_configuration_is_named_before_or_after_the_command(
+    filled: Place, arguments: list[str]
+) -> None:
+    (filled.path / "other.yaml").write_text("state: {path: other.db}\n")
+    assert "other.db: there is no state" in filled.run(*arguments).stderr
+
+
+def test_what_follows_two_dashes_is_no_option(filled: Place) -> None:
+    shown = filled.run("outbox", "retry", "--", "--config", "x").stderr
+    assert "neither waiting nor dead: --config, x" in shown
+
+
+def test_validate_checks_the_file_that_it_is_given(place: Place) -> None:
+    (place.path / "bad.yaml").write_text("polling: 1\n")
+    result = place.run("validate", "bad.yaml")
+    assert result.exit_code == 2
+    assert "bad.yaml:1" in result.stderr
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
+def test_a_full_disk_is_one_line_and_a_failure(filled: Place) -> None:
+    with open("/dev/full", "w", encoding="utf-8") as full:  # noqa: PTH123 - it is no regular file
+        ended = subprocess.run(
+            [sys.executable, "-m", "watcher", "models"],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+            cwd=filled.path,
+        )
+    assert ended.returncode == 1
+    assert ended.stderr == (
+        "kie-watcher: what is printed cannot be written: No space left on device\n"
+    )

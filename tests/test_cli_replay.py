@@ -97,7 +97,7 @@ def test_without_routes_every_change_goes_to_everybody_as_it_came(
 def test_a_configuration_can_be_tried_on_what_is_remembered(lived: Place, begun: datetime) -> None:
     lived.configure(RECEIVERS + DIGEST, "new.yaml")
 
-    messages = lived.json("replay", "--since", "20d", "--config", "new.yaml")
+    messages = lived.json("replay", "--since", "20d", "--with", "new.yaml")
 
     team = [(it["at"], len(it["changes"])) for it in messages if it["receiver"] == "team"]
     # The baseline, then each 20 % since the last message, then what came and went.
@@ -154,7 +154,7 @@ def test_a_receiver_out_of_reach_is_replayed_as_plain_text(lived: Place) -> None
 def test_a_bad_configuration_to_try_is_listed(lived: Place) -> None:
     lived.configure(RECEIVERS + "routes: [{name: x, receivers: [nobody]}]", "new.yaml")
 
-    result = lived.run("replay", "--config", "new.yaml")
+    result = lived.run("replay", "--with", "new.yaml")
     assert (result.exit_code, result.stdout) == (2, "")
     assert "new.yaml:5:" in result.stderr
 

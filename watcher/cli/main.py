@@ -49,7 +49,13 @@ COMMANDS = {
 
 
 class Program(CommandGroup):
-    """The group of all commands, each imported when it is asked for."""
+    """The group of all commands, each imported when it is asked for.
+
+    `--config FILE` may stand anywhere: before, after or within a command.
+    """
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        return super().parse_args(ctx, with_config_first(args))
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
         return sorted(COMMANDS)
@@ -62,6 +68,24 @@ class Program(CommandGroup):
         return command
 
 
+def with_config_first(arguments: Sequence[str]) -> list[str]:
+    """The arguments, with `--config FILE` in front of the command; what follows `--` stays."""
+    first, others = [], list[str]()
+    left = list(arguments)
+    while left:
+        match left:
+            case ["--", *_]:
+                others += left
+                left = []
+            case ["--config", file, *left]:
+                first += ["--config", file]
+            case [one, *left] if one.startswith("--config="):
+                first.append(one)
+            case [one, *left]:
+                others.append(one)
+    return [*first, *others]
+
+
 @click.group(cls=Program, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option(
     "--config",
@@ -70,7 +94,8 @@ class Program(CommandGroup):
     envvar="KIE_WATCHER_CONFIG",
     show_envvar=True,
     metavar="FILE",
-    help="The configuration. Otherwise ./config.yaml or /etc/kie-watcher/config.yaml, or defaults.",
+    help="The configuration; before or after the command. Otherwise ./config.yaml or"
+    " /etc/kie-watcher/config.yaml, or defaults.",
 )
 @click.version_option(__version__, prog_name="kie-watcher", message="%(prog)s %(version)s")
 @click.pass_context

@@ -8,7 +8,10 @@ cannot fix); an unexpected error keeps its traceback, and ends with 1.
 
 from __future__ import annotations
 
+import errno
 import json
+import os
+import sys
 from datetime import timedelta
 from typing import IO, TYPE_CHECKING, Any
 
@@ -25,6 +28,8 @@ FAILED = 1
 BAD_USAGE = 2
 # EX_CONFIG of sysexits.h: a service manager that restarts whatever failed must not do so here.
 UNUSABLE_STATE = 78
+
+_OUTPUT_IS_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
 
 
 class CommandFailure(click.ClickException):
@@ -59,6 +64,15 @@ class BadUsage(CommandFailure):
         super().__init__(f"kie-watcher: {message}")
 
 
+class Interrupted(CommandFailure):
+    """A person pressed Ctrl-C; the exit code is what a shell gives a program that SIGINT ended."""
+
+    exit_code = 130
+
+    def __init__(self) -> None:
+        super().__init__("kie-watcher: interrupted")
+
+
 def failed(message: str) -> CommandFailure:
     """The end of a command that failed, for the reason given."""
     return CommandFailure(f"kie-watcher: {message}")
@@ -83,6 +97,8 @@ class CommandGroup(click.Group):
             return super().invoke(ctx)
         except (click.ClickException, click.exceptions.Exit, click.Abort):
             raise
+        except KeyboardInterrupt:
+            raise Interrupted from None
         except Exception as error:
             if (failure := _failure_for(error)) is None:
                 raise
@@ -94,6 +110,10 @@ def _failure_for(error: Exception) -> CommandFailure | None:
 
     The errors are imported here: `--help` must not load what they come with.
     """
+    if isinstance(error, OSError) and error.errno in _OUTPUT_IS_FULL and error.filename is None:
+        # What is left in the buffer would fail once more at the end, with a code of Python's own.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return failed(f"what is printed cannot be written: {error.strerror}")
     from watcher.config.errors import ConfigError
 
     if isinstance(error, ConfigError):

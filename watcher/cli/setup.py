@@ -55,19 +55,22 @@ def init(path: Path, force: bool) -> None:
         raise failed(f"{path} is there already; name another file or give --force") from None
     except OSError as error:
         raise failed(f"{path} cannot be written: {error.strerror}") from None
-    say(f"Wrote {path}. Edit it, then: kie-watcher --config {path} validate")
+    say(f"Wrote {path}. Edit it, then: kie-watcher validate {path}")
 
 
-@click.command(epilog="Example: kie-watcher --config /etc/kie-watcher/config.yaml validate")
+@click.command(epilog="Example: kie-watcher validate /etc/kie-watcher/config.yaml")
+@click.argument("file", type=_FILE, required=False)
 @click.pass_obj
-def validate(options: GlobalOptions) -> None:
+def validate(options: GlobalOptions, file: Path | None) -> None:
     """Check the configuration and list all its mistakes.
 
+    FILE is the one to check (default: the one that every other command would use).
     Each is a line: FILE:LINE:COLUMN: key: what is wrong; how to fix it. Nothing is polled or
     sent. Exit 0: it is good. Exit 2: it is not.
     """
     from watcher.config.loading import find_file
 
+    options = GlobalOptions(file) if file else options
     settings, services = asyncio.run(_validate(options))
     file = find_file(options.config_file, os.environ)
     say(f"{file}: good" if file else "No configuration file: the defaults")

@@ -443,7 +443,7 @@ def _silence_text(number: int | None, silences: Sequence[Silence]) -> str:
     return f"silence {number} ({reason})" if reason else f"silence {number}"
 
 
-@click.command(epilog="Example: kie-watcher replay --since 30d --config new.yaml")
+@click.command(epilog="Example: kie-watcher replay --since 30d --with new.yaml")
 @click.option(
     "--since",
     callback=since_option,
@@ -453,11 +453,11 @@ def _silence_text(number: int | None, silences: Sequence[Silence]) -> str:
     help="From so long ago (30d, 36h) or from a date (2026-11-01).",
 )
 @click.option(
-    "--config",
+    "--with",
     "file",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="The configuration to try; the state stays that of the usual one.",
+    help="The configuration whose routes to try; the state stays that of the usual one.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object for each message.")
 @click.pass_obj
