@@ -7,12 +7,12 @@ import sys
 
 from click.testing import CliRunner
 
-from watcher.cli.setup import template
+from watcher.cli.main import cli
 from watcher.render.templates.template import default_template
 
 
 def test_the_built_in_template_is_printed_as_it_is() -> None:
-    shown = CliRunner().invoke(template, ["show"])
+    shown = CliRunner().invoke(cli, ["template", "show"])
     assert shown.exit_code == 0
     assert shown.stdout == default_template()
 
