@@ -173,10 +173,14 @@ async def _live(
         settings = Settings(announce=list(Kind))
         return SimulatedDaemon(store, client, inboxes, clock=clock, rng=rng, settings=settings)
 
-    daemon, restart_at = start(), DAY * rng.random()
+    # What a credit is worth is believed after half an hour.
+    stays = HOUR if scenario is _credit_value else timedelta(0)
+    daemon, restart_at, choose_at = start(), DAY * rng.random(), timedelta(0)
     await daemon.poll()
     while clock.passed < DAY:
-        client.choose(rng.randrange(2))
+        if clock.passed >= choose_at:
+            client.choose(rng.randrange(2))
+            choose_at = clock.passed + stays
         await daemon.step()
         if clock.passed > restart_at:
             daemon, restart_at = start(), DAY
