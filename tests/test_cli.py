@@ -652,3 +652,27 @@ def test_a_full_disk_is_one_line_and_a_failure(filled: Place) -> None:
     assert ended.stderr == (
         "kie-watcher: what is printed cannot be written: No space left on device\n"
     )
+
+
+def test_a_short_kind_is_both_directions(filled: Place) -> None:
+    both = filled.run_ok("changes", "--json", "--kind", "price_up", "--kind", "price_down")
+    assert both
+    assert filled.run_ok("changes", "--json", "--kind", "price") == both
+
+
+@pytest.mark.parametrize("command", ["models", "changes"])
+def test_models_and_changes_are_narrowed_down_by_the_same_options(
+    filled: Place, command: str
+) -> None:
+    asked = ["--interface", "VIDEO", "--family", "kling 2.6", "--model", "kling*", "--search", "26"]
+    asked[-1] = "1080p"
+    assert len(filled.json(command, *asked)) == 1
+    assert filled.json(command, *asked, "--provider", "nobody") == []
+
+
+@pytest.mark.parametrize("command", ["models", "changes"])
+def test_a_name_that_no_model_has_is_answered_with_the_closest(filled: Place, command: str) -> None:
+    result = filled.run(command, "--model", "Klin 2.6, 1080p")
+    assert "none is called “Klin 2.6, 1080p”; closest: “Kling 2.6, 1080p”" in result.stderr
+    assert result.exit_code == 0
+    assert filled.run(command, "--model", "klin*x").stderr == ""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -171,6 +171,24 @@ def test_no_terminal_is_so_narrow_that_a_word_a_number_or_an_id_is_broken(
     assert all(len(line) <= columns for line in lines)
     words = {word for thing in (7, 1200) for word in " ".join(map(str, WIDE.cells(thing))).split()}
     assert words <= set(terminal.getvalue().split())
+
+
+def test_a_number_stays_with_its_percent(monkeypatch: pytest.MonkeyPatch) -> None:
+    listing = replace(LISTING, cells=lambda it: (it.name, "a price of 37.5 % more or less"))
+    assert printed_at(18, listing, monkeypatch) == [
+        "one",
+        "  a price of",
+        "  37.5 % more or",
+        "  less",
+    ]
+
+
+def printed_at(columns: int, listing: Listing[Thing], monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    terminal = Terminal()
+    monkeypatch.setattr("sys.stdout", terminal)
+    monkeypatch.setenv("COLUMNS", str(columns))
+    print_list([Thing()], listing, "table")
+    return terminal.getvalue().splitlines()
 
 
 def test_where_a_table_is_too_wide_each_thing_has_two_lines(

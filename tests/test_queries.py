@@ -29,7 +29,7 @@ from watcher.catalog.changes import (
     public_fields,
 )
 from watcher.catalog.confirm import Hold, HoldReason
-from watcher.catalog.record import Model
+from watcher.catalog.record import Model, RecordFilter
 from watcher.store.connection import NoStateError
 from watcher.store.store import Store, open_store
 from watcher.store.values import (
@@ -94,6 +94,8 @@ async def test_models_are_those_on_sale_at_what_a_credit_is_worth_now(store: Sto
         pytest.param({"interface": "MUSIC"}, ["Suno v5"], id="interface, case aside"),
         pytest.param({"provider": "google"}, [VEO.description], id="provider, case aside"),
         pytest.param({"search": "TEXT 2.6"}, [KLING.description], id="all words, any order"),
+        pytest.param({"family": "suno V5"}, ["Suno v5"], id="family"),
+        pytest.param({"model": "suno*"}, ["Suno v5"], id="model"),
         pytest.param({"search": "goog veo"}, [VEO.description], id="words of the provider too"),
         pytest.param({"interface": "video", "provider": "Suno"}, [], id="both must fit"),
     ],
@@ -103,7 +105,7 @@ async def test_models_are_narrowed_down(
 ) -> None:
     await store.record(commit(baseline=(KLING, VEO, SUNO)))
 
-    catalogue = await store.models(**asked)
+    catalogue = await store.models(RecordFilter(**asked))
     assert [known.record.description for known, _ in catalogue.models] == found
 
 
@@ -116,10 +118,16 @@ async def test_models_are_narrowed_down(
         pytest.param({"kinds": [Kind.DISCOUNT_DOWN]}, (1,), id="a kind among others"),
         pytest.param({"kinds": ["removed", "credit_value"]}, (4, 3), id="either of two kinds"),
         pytest.param({"kinds": ["price"]}, (), id="no part of a kind"),
-        pytest.param({"glob": "KLING*"}, (1,), id="a model, case aside"),
-        pytest.param({"glob": "google*"}, (2,), id="a model by its former name"),
-        pytest.param({"glob": "veo 3.1*"}, (2,), id="a model by its present name"),
-        pytest.param({"glob": "*"}, (3, 2, 1), id="any model, so no credit value"),
+        pytest.param({"only": RecordFilter(model="KLING*")}, (1,), id="a model, case aside"),
+        pytest.param(
+            {"only": RecordFilter(model="google*")}, (2,), id="a model by its former name"
+        ),
+        pytest.param(
+            {"only": RecordFilter(model="veo 3.1*")}, (2,), id="a model by its present name"
+        ),
+        pytest.param(
+            {"only": RecordFilter(model="*")}, (3, 2, 1), id="any model, so no credit value"
+        ),
         pytest.param({"since": minutes(6), "kinds": ["price_up"]}, (), id="all must fit"),
     ],
 )

@@ -52,6 +52,14 @@ REFERENCE_KINDS = frozenset({Kind.REFERENCE_UP, Kind.REFERENCE_DOWN})
 _NOT_ANNOUNCED = REFERENCE_KINDS | {Kind.CORRECTED, Kind.RELABELLED}
 ANNOUNCED_BY_DEFAULT: frozenset[Kind] = frozenset(Kind) - _NOT_ANNOUNCED
 
+# What people say for both directions.
+SHORT_KINDS = {
+    "price": PRICE_KINDS,
+    "discount": DISCOUNT_KINDS,
+    "promotion": PROMOTION_KINDS,
+    "reference": REFERENCE_KINDS,
+}
+
 
 def in_kind_order(kinds: Collection[Kind]) -> tuple[Kind, ...]:
     """Kinds in the order in which the enumeration lists them."""

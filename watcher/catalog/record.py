@@ -10,6 +10,7 @@ import unicodedata
 from bisect import bisect_left, bisect_right
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
+from fnmatch import fnmatchcase
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urlsplit
@@ -250,6 +251,38 @@ def parse_record(row: object) -> Record:
         promotion=_parse_flag(row.get("discountPrice")),
         not_understood=tuple(problems),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class RecordFilter:
+    """Which records are asked for; case is ignored, and all that is given must hold.
+
+    Every word of `search` is in the description or the provider; `model` and `family` are globs.
+    """
+
+    interface: str | None = None
+    provider: str | None = None
+    search: str | None = None
+    family: str | None = None
+    model: str | None = None
+
+    @property
+    def is_empty(self) -> bool:
+        return self == RecordFilter()
+
+    def takes(self, record: Record) -> bool:
+        """Whether the record is one of them."""
+        text = f"{record.identity_key} {fold(record.provider)}"
+        return (
+            (self.interface is None or fold(self.interface) == fold(record.interface))
+            and (self.provider is None or fold(self.provider) == fold(record.provider))
+            and all(word in text for word in fold(self.search or "").split())
+            and (self.family is None or fnmatchcase(fold(record.family), fold(self.family)))
+            and (self.model is None or fnmatchcase(record.identity_key, fold(self.model)))
+        )
+
+
+EVERY_RECORD = RecordFilter()
 
 
 def fold(text: str) -> str:

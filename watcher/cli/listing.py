@@ -26,6 +26,7 @@ Cell = str | int | None
 Form = Literal["table", "json", "csv"]
 
 NONE = "-"
+NO_BREAK = "\N{NO-BREAK SPACE}"
 
 # More than any table has.
 MOST_COLUMNS = 100_000
@@ -142,14 +143,17 @@ def _print_records(
 
 def _wrapped(line: str, columns: int, indent: str) -> str:
     """Not within a word, an id or a number: what is longer than a line, the terminal breaks."""
-    return textwrap.fill(
-        line,
+    # A number stays with its sign of percent.
+    joined = line.replace(" %", f"{NO_BREAK}%")
+    text = textwrap.fill(
+        joined,
         columns,
         initial_indent=indent,
         subsequent_indent="  ",
         break_long_words=False,
         break_on_hyphens=False,
     )
+    return text.replace(NO_BREAK, " ")
 
 
 def _print_aligned(lines: Sequence[Sequence[str]], is_numeric: Sequence[bool]) -> None:

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from watcher.catalog.changes import CreditValueChange, Kind, public_fields
+from watcher.catalog.changes import SHORT_KINDS, CreditValueChange, Kind, public_fields
+from watcher.catalog.record import RecordFilter, fold
 from watcher.cli.listing import Cell, Form, Listing, form_options, print_list
 from watcher.cli.options import (
     GlobalOptions,
@@ -26,11 +27,13 @@ from watcher.cli.output import (
     print_json,
     say,
     utc,
+    warn,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterator, Sequence
     from datetime import tzinfo
+    from pathlib import Path
 
     from watcher.catalog.changes import RecordedChange
     from watcher.catalog.record import Model
@@ -49,27 +52,34 @@ LONGEST_OLD_NAME = 80
 HEADING_WIDTH = 14
 MOST_HOLDS = 10
 
+MOST_NAMES = 3
+
 WHOLE_CATALOGUE = "the whole catalogue"
 
 
+def _narrowing(command: Callable[..., None]) -> Callable[..., None]:
+    """The options that say which models are meant, as the fields of a `RecordFilter`."""
+    for name, metavar, text in (
+        ("model", "GLOB", "Only models whose description matches."),
+        ("family", "GLOB", "Only families that match: the part before the first comma."),
+        ("search", "TEXT", "Only models with all these words in their name."),
+        ("provider", "X", "Only this provider."),
+        ("interface", "X", "Only this category, as in video."),
+    ):
+        command = click.option(f"--{name}", metavar=metavar, help=text)(command)
+    return command
+
+
 @click.command(epilog="Example: kie-watcher models --interface video --search '1080p audio'")
-@click.option("--interface", metavar="X", help="Only this category, as in video.")
-@click.option("--provider", metavar="X", help="Only this provider.")
-@click.option("--search", metavar="TEXT", help="Only models with all these words in their name.")
+@_narrowing
 @form_options
 @click.pass_obj
-def models(
-    options: GlobalOptions,
-    interface: str | None,
-    provider: str | None,
-    search: str | None,
-    form: Form,
-) -> None:
+def models(options: GlobalOptions, /, *, form: Form, **asked: str | None) -> None:
     """List the catalogue as stored. Upper and lower case are the same."""
-    found = read_state(
-        state_path(options),
-        lambda reader: reader.models(interface=interface, provider=provider, search=search),
-    )
+    path, only = state_path(options), RecordFilter(**asked)
+    found = read_state(path, lambda reader: reader.models(only))
+    if not found.models:
+        _say_what_is_close(path, only)
     print_list(found.models, _models(local_now(options).tzinfo), form)
 
 
@@ -85,27 +95,66 @@ def models(
 @click.option(
     "--kind",
     "kinds",
-    type=click.Choice(KINDS, case_sensitive=False),
+    type=click.Choice([*SHORT_KINDS, *KINDS], case_sensitive=False),
     multiple=True,
     metavar="K",
-    help=f"Only of this kind, or of one of several: {', '.join(KINDS)}.",
+    help=f"Only of this kind, or of one of several: {', '.join([*SHORT_KINDS, *KINDS])}.",
 )
-@click.option("--model", "glob", metavar="GLOB", help="Only models whose description matches.")
+@_narrowing
 @click.option(
     "--alert", "alert_id", metavar="ID", help="Only the changes in the alert with this id."
 )
 @form_options
 @click.pass_obj
-def changes(options: GlobalOptions, /, *, form: Form, **filters: Any) -> None:
+def changes(
+    options: GlobalOptions,
+    /,
+    *,
+    form: Form,
+    since: datetime | None,
+    kinds: tuple[str, ...],
+    alert_id: str | None,
+    **asked: str | None,
+) -> None:
     """List changes: newest first, but oldest first as JSON or CSV.
 
     Upper and lower case are the same.
     """
+    path, only = state_path(options), RecordFilter(**asked)
     found = read_state(
-        state_path(options),
-        lambda reader: reader.changes(**filters, newest_first=form == "table"),
+        path,
+        lambda reader: reader.changes(
+            since=since,
+            kinds={each for kind in kinds for each in SHORT_KINDS.get(kind, {kind})},
+            only=only,
+            alert_id=alert_id,
+            newest_first=form == "table",
+        ),
     )
+    if not found:
+        _say_what_is_close(path, only)
     print_changes(found, local_now(options), form)
+
+
+def _say_what_is_close(path: Path, only: RecordFilter) -> None:
+    """Say which names are nearest to a model or family that is no pattern and that nobody has."""
+    from difflib import get_close_matches
+
+    known = read_state(path, lambda reader: reader.models()).models
+    records = [model.record for _, model in known]
+    for option, asked, names in (
+        ("model", only.model, {record.description for record in records}),
+        ("family", only.family, {record.family for record in records}),
+    ):
+        if asked is None or set(asked) & set("*?["):
+            continue
+        folded = {fold(name): name for name in sorted(names)}
+        if fold(asked) not in folded:
+            nearest = [folded[it] for it in get_close_matches(fold(asked), folded)]
+            within = [name for it, name in folded.items() if fold(asked) in it]
+            close = ", ".join(f"“{name}”" for name in (nearest or within)[:MOST_NAMES])
+            like = f"; closest: {close}" if close else f"; a pattern has a *: '*{asked}*'"
+            warn(f"--{option}: none is called “{asked}”{like}")
 
 
 def print_changes(found: Sequence[RecordedChange], now: datetime, form: Form = "table") -> None:

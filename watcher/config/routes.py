@@ -18,8 +18,8 @@ from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
 from watcher.catalog.changes import (
     DISCOUNT_KINDS,
     PRICE_KINDS,
-    PROMOTION_KINDS,
     REFERENCE_KINDS,
+    SHORT_KINDS,
     Kind,
 )
 from watcher.catalog.record import fold
@@ -54,13 +54,6 @@ if TYPE_CHECKING:
 
 HIGHEST_DISCOUNT = 100
 
-# What people say for both directions.
-_SHORT_KINDS = {
-    "price": PRICE_KINDS,
-    "discount": DISCOUNT_KINDS,
-    "promotion": PROMOTION_KINDS,
-    "reference": REFERENCE_KINDS,
-}
 # The kinds that are a number going up or down, and so can cross a mark.
 _CROSSING = PRICE_KINDS | DISCOUNT_KINDS | REFERENCE_KINDS
 
@@ -143,7 +136,7 @@ Patterns = Annotated[
         "pattern", '"*seedance*", "!*480p*"', "so nothing could match; remove the key for all"
     ),
 ]
-KindWord = Annotated[str, one_of("kind of change", (*_SHORT_KINDS, *Kind))]
+KindWord = Annotated[str, one_of("kind of change", (*SHORT_KINDS, *Kind))]
 LeastShare = Annotated[Share, above(0, "5%")]
 Discount = Annotated[
     Percent,
@@ -246,7 +239,7 @@ class MatchSettings(Section):
 
 
 def _resolve(words: Iterable[str]) -> frozenset[Kind]:
-    return frozenset().union(*(_SHORT_KINDS.get(word) or {Kind(word)} for word in words))
+    return frozenset().union(*(SHORT_KINDS.get(word) or {Kind(word)} for word in words))
 
 
 def _all_excluded(patterns: tuple[str, ...]) -> bool:

@@ -9,12 +9,11 @@ from __future__ import annotations
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from decimal import Decimal
-from fnmatch import fnmatchcase
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from watcher.catalog.changes import ModelChange
-from watcher.catalog.record import Model, fold
+from watcher.catalog.record import EVERY_RECORD, Model, RecordFilter
 from watcher.schedule import UNANSWERED_IN_A_ROW
 from watcher.store.connection import NoStateError, open_reading
 from watcher.store.rows import (
@@ -195,16 +194,9 @@ class Reader:
         keys = json_text(list(identity_keys))
         return await self._database.values(read_known_model, _REMOVED, (keys,))
 
-    async def models(
-        self,
-        *,
-        interface: str | None = None,
-        provider: str | None = None,
-        search: str | None = None,
-    ) -> ModelList:
+    async def models(self, only: RecordFilter = EVERY_RECORD) -> ModelList:
         """The models on sale as of the last accepted sweep, ordered by description.
 
-        Case is ignored; every word of `search` must be in the description or the provider.
         Raises `NoStateError` before the first complete sweep.
         """
         usd_per_credit, known = await self._database.read(_on_sale)
@@ -213,7 +205,7 @@ class Reader:
                 f"{self._database.path}: no sweep of the catalogue has been completed yet. "
                 "`kie-watcher status` says how the last poll went"
             )
-        chosen = [model for model in known if _matches(model, interface, provider, search)]
+        chosen = [model for model in known if only.takes(model.record)]
         chosen.sort(key=lambda model: (model.record.identity_key, model.id))
         return ModelList(
             usd_per_credit, tuple((model, Model(model.record, usd_per_credit)) for model in chosen)
@@ -226,19 +218,15 @@ class Reader:
         *,
         since: datetime | None = None,
         kinds: Collection[str] = (),
-        glob: str | None = None,
+        only: RecordFilter = EVERY_RECORD,
         alert_id: str | None = None,
         newest_first: bool = True,
     ) -> tuple[RecordedChange, ...]:
-        """Changes: of any of the kinds, sent in one message, of some models.
-
-        `glob` is matched against the identity key, before and after the change, ignoring case.
-        """
+        """Changes: of any of the kinds, sent in one message, of models that were or are some."""
         since_text = "" if since is None else time_text(since)
         asked = (since_text, json_text(list(kinds)), alert_id)
         changes = await self._database.values(read_change, _CHANGES, asked)
-        pattern = None if glob is None else fold(glob)
-        found = [change for change in changes if _is_about(change, pattern)]
+        found = [change for change in changes if _is_about(change, only)]
         return tuple(reversed(found) if newest_first else found)
 
     async def notices(self, since: datetime) -> tuple[Notice, ...]:
@@ -420,23 +408,11 @@ def _status(db: sqlite3.Connection) -> Status:
     )
 
 
-def _matches(
-    model: KnownModel, interface: str | None, provider: str | None, search: str | None
-) -> bool:
-    record = model.record
-    if interface is not None and fold(record.interface) != fold(interface):
-        return False
-    if provider is not None and fold(record.provider) != fold(provider):
-        return False
-    text = f"{record.identity_key} {fold(record.provider)}"
-    return all(word in text for word in fold(search or "").split())
-
-
-def _is_about(recorded: RecordedChange, pattern: str | None) -> bool:
-    if pattern is None:
+def _is_about(recorded: RecordedChange, only: RecordFilter) -> bool:
+    if only.is_empty:
         return True
     change = recorded.change
     if not isinstance(change, ModelChange):
         return False
-    keys = [side.record.identity_key for side in (change.before, change.after) if side is not None]
-    return any(fnmatchcase(key, pattern) for key in keys)
+    sides = (change.before, change.after)
+    return any(only.takes(side.record) for side in sides if side is not None)
