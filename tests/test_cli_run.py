@@ -8,7 +8,6 @@ import os
 import pty
 import signal
 import sys
-import termios
 from datetime import timedelta
 from decimal import Decimal
 from io import StringIO
@@ -343,11 +342,12 @@ async def test_a_reader_that_has_seen_enough_ends_it_quietly(place: Place) -> No
 
 
 async def test_on_a_wide_terminal_tables_are_drawn_and_strangers_markup_is_only_text(
-    place: Place,
+    place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # What runs the tests may say how wide its own terminal is.
+    monkeypatch.setenv("COLUMNS", "200")
     await fill(place.state, "[red]R[/red] \x1b[31m :cat: [link=x]L, 1080p", 2)
     ours, theirs = pty.openpty()
-    termios.tcsetwinsize(theirs, (50, 200))
     process = await place.start("models", stdout=theirs)
     os.close(theirs)
     assert (await ended(process)).exit_code == 0

@@ -22,6 +22,7 @@ from torture.inboxes import Answer, MemoryInbox
 from torture.machine import resident_memory, temporary_directory
 from torture.state_checks import check_integrity
 from torture.trial import BrokenPromise, Tally, Trial
+from watcher.catalog.record import RecordFilter
 from watcher.config.settings import PollSettings, Settings, SourceSettings
 from watcher.simulator.catalogue import Catalogue, Insert, Remove, amount, listed_usd
 from watcher.simulator.generator import generate
@@ -252,7 +253,7 @@ def _frequent_queries(store: Store, clock: Clock) -> dict[str, Callable[[], Awai
         "status": store.status,
         "outbox": store.outbox,
         "models": store.models,
-        "models searched": lambda: store.models(search="video 1080p"),
+        "models searched": lambda: store.models(RecordFilter(search="video 1080p")),
         "changes of a week": lambda: store.changes(since=week),
         "notices of a week": lambda: store.notices(week),
         "a week ago": lambda: store.on_sale_at(week),
