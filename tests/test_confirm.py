@@ -508,6 +508,34 @@ def test_without_a_wait_for_collapses_there_are_no_floods() -> None:
     assert (len(told(seen)), seen.notices) == (100, ())
 
 
+def test_a_warning_that_is_turned_off_while_it_waits_does_not_say_that_all_is_right_again() -> None:
+    models = fleet(30)
+    watch = Watch(*models)
+    watch.sees(*models[:20], minute=0)
+    watch.rules = ConfirmRules(collapse=timedelta())
+
+    early = watch.sees(*models[:20], minute=5)
+    assert (told(early), early.notices) == ([], ())
+    assert {hold.reason for hold in watch.holds} == {HoldReason.REMOVAL}
+    seen = watch.sees(*models[:20], minute=10)
+
+    assert (told(seen), seen.notices) == ([("removed",)] * 10, ())
+
+
+def test_a_flood_that_waits_is_told_at_once_where_the_wait_is_turned_off() -> None:
+    models = fleet(100)
+    watch = Watch(*models)
+    after = changed(models, 60, discountPrice=True)
+    watch.sees(*after, minute=0)
+    watch.rules = ConfirmRules(collapse=timedelta())
+
+    seen = watch.sees(*after, minute=1)
+
+    assert (len(told(seen)), seen.notices, watch.holds) == (60, (), ())
+    later = watch.sees(*after, minute=20)
+    assert (told(later), later.notices) == ([], ())
+
+
 # What a sweep may hide
 
 

@@ -196,7 +196,10 @@ class _Decisions:
         hold = self._catalogue_hold(HoldReason.COLLAPSE, "", is_shown=is_collapse, missing=gone)
         self.collapse = hold if is_collapse else None
         self.collapse_ended = (
-            earlier is not None and not is_collapse and earlier.quiet_since_at is None
+            bool(self.rules.collapse)
+            and earlier is not None
+            and not is_collapse
+            and earlier.quiet_since_at is None
         )
         self.news_wait = Flood.NAMES in self.floods or (
             self.collapse is not None and 2 * replaced >= gone
@@ -208,8 +211,11 @@ class _Decisions:
         """The hold on something that many models show; `None` where it holds nothing.
 
         It ends when nothing has shown it for as long as a removal must last: two servers that
-        disagree, asked by turns, are warned of once.
+        disagree, asked by turns, are warned of once. Where the wait was turned off meanwhile it
+        ends at once, and nothing is said: the catalogue may still show it.
         """
+        if not self.rules.collapse:
+            return None
         earlier = self.open_of_all.get((reason, subject))
         if is_shown:
             since = self.now if earlier is None else min(earlier.since_at, self.now)
