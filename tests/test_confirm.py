@@ -479,19 +479,6 @@ def test_two_servers_that_disagree_are_warned_of_once_and_believed_in_the_end() 
     assert len(told(watch.sees(*other, minute=360))) == 60
 
 
-def test_two_servers_that_disagree_are_warned_of_once_though_removals_do_not_wait() -> None:
-    models = fleet(100)
-    watch = Watch(*models, rules=ConfirmRules(removals=timedelta()))
-
-    seen = [
-        watch.sees(*(models if minute % 10 else models[:50]), minute=minute)
-        for minute in range(0, 120, 5)
-    ]
-
-    notices = [notice.kind for confirmation in seen for notice in confirmation.notices]
-    assert notices == [NoticeKind.COLLAPSE]
-
-
 def test_two_servers_one_of_which_has_half_the_models_never_make_any_go() -> None:
     models = fleet(100)
     watch = Watch(*models)

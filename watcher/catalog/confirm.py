@@ -37,8 +37,6 @@ if TYPE_CHECKING:
 
 # With fewer models than this a share of them proves nothing, unless all of them are missing.
 MIN_MODELS_FOR_COLLAPSE = 20
-# A collapse or a flood is over when no sweep showed it for this long, or as long as removals wait.
-MIN_QUIET = timedelta(minutes=10)
 
 
 class HoldReason(StrEnum):
@@ -212,9 +210,9 @@ class _Decisions:
     ) -> Hold | None:
         """The hold on something that many models show; `None` where it holds nothing.
 
-        It ends when nothing has shown it for `MIN_QUIET`, or for as long as a removal must last:
-        two servers that disagree, asked by turns, are warned of once. Where the wait was turned off
-        meanwhile it ends at once, and nothing is said: the catalogue may still show it.
+        It ends when nothing has shown it for as long as a removal must last: two servers that
+        disagree, asked by turns, are warned of once. Where the wait was turned off meanwhile it
+        ends at once, and nothing is said: the catalogue may still show it.
         """
         if not self.rules.collapse:
             return None
@@ -236,7 +234,7 @@ class _Decisions:
         if earlier is None:
             return None
         quiet_since = min(earlier.quiet_since_at or self.now, self.now)
-        ends_at = quiet_since + max(self.rules.removals, MIN_QUIET)
+        ends_at = quiet_since + self.rules.removals
         if ends_at <= self.now:
             models = self.models - int(str(detail.get("missing", 0)))
             self.notices.append(Notice(NoticeKind.RECOVERED, self.now, {"models": models}))
